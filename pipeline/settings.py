@@ -1,0 +1,175 @@
+"""The service's configuration: the `args` block of serve_config.yaml, validated before anything starts."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import platformdirs
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from pipeline.errors import SettingsError
+
+Device = Literal["auto", "cuda", "cpu"]
+Backend = Literal["auto", "torch", "openvino"]
+GpuFraction = Annotated[float, Field(gt=0.0, le=1.0)]
+Sha256Hex = Annotated[str, Field(pattern=re.compile(r"^[0-9a-f]{64}$"))]
+
+
+def default_catalogue_url() -> str:
+    """Return the SQLite file in the user's data folder, as an SQLAlchemy URL."""
+    return f"sqlite:///{Path(platformdirs.user_data_dir('whale-vision')) / 'catalogue.sqlite'}"
+
+
+class _Block(BaseModel):
+    """Unknown keys are errors: a misspelt limit must not silently fall back to its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class GpuShare(_Block):
+    """Fraction of one GPU that each replica of a deployment takes, where the cluster has GPUs."""
+
+    segmenter: GpuFraction = 0.4
+    embedder: GpuFraction = 0.2
+    matcher: GpuFraction = 0.1
+
+
+class Replicas(_Block):
+    """Bounds between which one deployment autoscales."""
+
+    min: PositiveInt = 1
+    max: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max < self.min:
+            raise ValueError(f"max ({self.max}) is below min ({self.min})")
+        return self
+
+
+class Scaling(_Block):
+    """Replica bounds of every deployment; `embedder` holds for each body part's embedder."""
+
+    ingress: Replicas = Replicas(min=1, max=2)
+    extractor: Replicas = Replicas(min=1, max=2)
+    segmenter: Replicas = Replicas()
+    embedder: Replicas = Replicas()
+    matcher: Replicas = Replicas()
+
+
+class CpuShare(_Block):
+    """CPUs that Ray reserves for each replica (scheduling only; `torch_threads` bounds what it really uses)."""
+
+    ingress: PositiveFloat = 0.1
+    extractor: PositiveFloat = 0.2
+    segmenter: PositiveFloat = 0.4
+    embedder: PositiveFloat = 0.2
+    matcher: PositiveFloat = 0.1
+
+
+class Batching(_Block):
+    """How many photos one forward pass of a model takes at most, and how long it waits for them."""
+
+    max_batch_size: PositiveInt = 8
+    wait_s: Annotated[float, Field(ge=0.0)] = 0.005
+
+
+class Limits(_Block):
+    """Bounds on what one client can make the service do."""
+
+    max_photo_bytes: PositiveInt = 64 * 2**20
+    max_photo_pixels: PositiveInt = 120_000_000
+    max_photos_per_request: PositiveInt = 10_000
+    max_requests_per_connection: PositiveInt = 32
+    max_connections: PositiveInt = 1_000
+    in_flight_per_connection: PositiveInt = 4
+    in_flight_per_replica: PositiveInt = 8
+
+
+class Timeouts(_Block):
+    """All in seconds."""
+
+    idle_timeout_s: PositiveFloat = 600.0
+    ack_timeout_s: PositiveFloat = 60.0
+    photo_timeout_s: PositiveFloat = 120.0
+    identify_timeout_s: PositiveFloat = 60.0
+    drain_timeout_s: PositiveFloat = 600.0
+
+
+class Settings(_Block):
+    """Arguments of `deployments.application:build`; serve_config.yaml explains each.
+
+    Attributes:
+        models_dir: folder with the weight files, the catalogue CSVs and, optionally, models.yaml.
+        device: "auto" takes fractions of GPUs where the cluster has any and the CPU otherwise.
+        backend: what runs the networks on a CPU; on a GPU it is always torch.
+        torch_threads: CPU threads of each model replica; 0 divides the machine's cores between them.
+        photo_roots: folders that clients may name photos in; empty means any path for loopback peers, none for others.
+        uploads_only: refuse every path, also from loopback peers.
+        path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
+        tokens: sha256 (hex) of the accepted bearer tokens; empty lets loopback peers in and nobody else.
+        allowed_origins: `Origin` headers that may connect; requests without the header are not browsers.
+        array_origins: the desktop app's origins, which are answered with bare lists.
+    """
+
+    models_dir: Path = Path("models/random")
+    device: Device = "auto"
+    backend: Backend = "auto"
+    gpu_share: GpuShare = GpuShare()
+    cpu_share: CpuShare = CpuShare()
+    torch_threads: Annotated[int, Field(ge=0)] = 0
+    replicas: Scaling = Scaling()
+    batching: Batching = Batching()
+    photo_roots: tuple[Path, ...] = ()
+    uploads_only: bool = False
+    path_map: dict[str, str] = {}
+    export_dir: Path = Path("export")
+    catalogue_url: str = Field(default_factory=default_catalogue_url)
+    allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
+    array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
+    tokens: tuple[Sha256Hex, ...] = ()
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+
+
+def load_settings(config: Path, application: int = 0) -> Settings:
+    """Read and validate the `args` of one application of a Serve config file.
+
+    Args:
+        config: path of serve_config.yaml.
+        application: its place under `applications:`.
+
+    Returns:
+        The validated settings.
+
+    Raises:
+        SettingsError: the file cannot be read, is not YAML, or holds a wrong argument; names each.
+    """
+    try:
+        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+        arguments = document["applications"][application].get("args") or {}
+    except (OSError, yaml.YAMLError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{config}: cannot be read as a Serve config file: {error}") from error
+    return parse_settings(arguments, str(config))
+
+
+def parse_settings(arguments: object, source: str) -> Settings:
+    """Validate raw arguments.
+
+    Args:
+        arguments: the `args` mapping.
+        source: named in the error.
+
+    Raises:
+        SettingsError: names every wrong argument with what was found.
+    """
+    try:
+        return Settings.model_validate(arguments)
+    except ValidationError as error:
+        problems = "; ".join(_describe(problem["loc"], problem["msg"]) for problem in error.errors())
+        raise SettingsError(f"{source}: {problems}") from error
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    return f"args.{'.'.join(str(part) for part in location)}: {message}" if location else message
