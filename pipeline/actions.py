@@ -27,8 +27,8 @@ class CloseConnection:
 class ExtractPhoto:
     """Queue one photo of an extract request.
 
-    The shell calls `photo_started` when it takes the photo off its queue, `photo_segmented` and `photo_extracted` as the
-    two steps come back.
+    The shell calls `photo_started` when it takes the photo off its queue, `photo_segmented` and `photo_extracted`
+    as the two steps come back.
     """
 
     request: int

@@ -18,7 +18,7 @@ class WhaleVisionError(Exception):
         return self.message
 
 
-# --- one photo or item: becomes that item's outcome, never fails its request -----------------------------------------
+# --- one photo or item: becomes that item's outcome, never fails its request ---
 
 
 class ItemError(WhaleVisionError):
@@ -105,7 +105,7 @@ class ExportError(ItemError):
     code = "export_failed"
 
 
-# --- a whole request -------------------------------------------------------------------------------------------------
+# --- a whole request ---
 
 
 class RequestError(WhaleVisionError):
@@ -162,7 +162,7 @@ class CatalogueUnavailableError(RequestError):
     code = "catalogue_unavailable"
 
 
-# --- a peer that broke the protocol: the connection is closed ----------------------------------------------------------
+# --- a peer that broke the protocol: the connection is closed ---
 
 
 class PolicyViolationError(WhaleVisionError):
@@ -171,7 +171,7 @@ class PolicyViolationError(WhaleVisionError):
     code = "policy"
 
 
-# --- start-up: the service refuses to start ----------------------------------------------------------------------------
+# --- start-up: the service refuses to start ---
 
 
 class StartupError(WhaleVisionError):
