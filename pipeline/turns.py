@@ -19,8 +19,8 @@ class Turns(Generic[Job]):
     """Jobs wait here until it is their client's turn and there is room.
 
     The next turn goes to the client with the fewest jobs running and, among those, to the one that came, or last saw a
-    job end, longest ago. So whatever one client has queued, a newcomer's job has at most `per_client` jobs of each other client before
-    it: those that were running when it came.
+    job end, longest ago. So whatever one client has queued, a newcomer's job has at most `per_client` jobs of each
+    other client before it: those that were running when it came.
     """
 
     def __init__(self, per_client: int, total: int) -> None:
