@@ -46,10 +46,23 @@ class IndexedQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class IdentifyItems:
-    """Confirm the queries that carry an identity (one transaction), call `confirmations_stored`, then rank them all.
+class StoreConfirmations:
+    """Store the confirmed photos (every query here has an identity) in one transaction, then call `confirmations_stored`.
 
-    The shell calls `item_identified` for each.
+    At most one a request, before its first `IdentifyItems`. A query that the catalogue refuses by itself (wrong length,
+    other model) is left out of the transaction; its ranking, asked for next, comes back with the same refusal.
+    """
+
+    request: int
+    queries: tuple[IndexedQuery, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyItems:
+    """Rank these queries; the shell calls `item_identified` for each.
+
+    A request asks in portions, the next one when all of the last one have been answered, so that a large request holds
+    neither the matcher nor memory. A query with an identity has been stored already; it is ranked as if it were not.
     """
 
     request: int
@@ -96,4 +109,4 @@ class StopRequest:
     request: int
 
 
-Action = SendText | CloseConnection | ExtractPhoto | IdentifyItems | SavePhotos | StopRequest
+Action = SendText | CloseConnection | ExtractPhoto | StoreConfirmations | IdentifyItems | SavePhotos | StopRequest

@@ -93,6 +93,12 @@ class UnknownBodyPartError(ItemError):
     code = "unknown_body_part"
 
 
+class BadItemError(ItemError):
+    """The element of the request is not what its list holds: not a string, not an object, a field missing or wrong."""
+
+    code = "bad_item"
+
+
 class BadIdentityError(ItemError):
     """The identity name is empty, reserved or cannot be used."""
 
@@ -171,6 +177,15 @@ class PolicyViolationError(WhaleVisionError):
     code = "policy"
 
 
+# --- a defect of ours ---------------------------------------------------------------------------------------------------
+
+
+class IllegalTransitionError(WhaleVisionError):
+    """A state machine was asked for a transition that its table does not have."""
+
+    code = "internal"
+
+
 # --- start-up: the service refuses to start ---
 
 
@@ -196,3 +211,9 @@ class CatalogueFileError(StartupError):
     """A catalogue CSV holds a row that cannot be imported; names file, line and reason."""
 
     code = "catalogue_file"
+
+
+class CatalogueOpenError(StartupError):
+    """The catalogue cannot be opened: wrong URL, unwritable folder, damaged file, or written by a newer release."""
+
+    code = "catalogue_open"
