@@ -47,7 +47,7 @@ class IndexedQuery:
 
 @dataclass(frozen=True, slots=True)
 class StoreConfirmations:
-    """Store the confirmed photos (every query here has an identity) in one transaction, then call `confirmations_stored`.
+    """Store the confirmed photos (each query has an identity) in one transaction, then call `confirmations_stored`.
 
     At most one a request, before its first `IdentifyItems`. A query that the catalogue refuses by itself (wrong length,
     other model) is left out of the transaction; its ranking, asked for next, comes back with the same refusal.

@@ -177,7 +177,7 @@ class PolicyViolationError(WhaleVisionError):
     code = "policy"
 
 
-# --- a defect of ours ---------------------------------------------------------------------------------------------------
+# --- a defect of ours -------------------------------------------------------------------------------------------------
 
 
 class IllegalTransitionError(WhaleVisionError):

@@ -1,0 +1,54 @@
+"""JSON text from a stranger into plain values, and back; nothing that a stranger can write makes it crash."""
+
+import json
+
+from pipeline.errors import MalformedMessageError
+
+MAX_TEXT_BYTES = 16 * 2**20
+"""Longest text message, in bytes of UTF-8; the server's own limit on WebSocket messages is the same."""
+
+_EXACT_DIGITS = 18
+"""Integers of so many digits fit 64 bits; longer ones are read as floats (Python refuses to parse 4,301 digits)."""
+
+
+def exceeds_limit(text: str) -> bool:
+    """Tell whether a text message is longer than `MAX_TEXT_BYTES`."""
+    if len(text) * 4 <= MAX_TEXT_BYTES:
+        return False
+    return len(text) > MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES
+
+
+def decode_object(text: str) -> dict[str, object]:
+    """Read a JSON object.
+
+    Where a name stands twice the last one counts, as in JavaScript. `NaN` and `Infinity`, which are not JSON but which
+    many writers produce, are read as floats, so that they spoil the item they are in and not the whole request.
+
+    Raises:
+        MalformedMessageError: too long, not JSON, nested too deeply, or not an object.
+    """
+    if exceeds_limit(text):
+        raise MalformedMessageError(f"the message is longer than {MAX_TEXT_BYTES} bytes; split the request")
+    try:
+        value = json.loads(text, parse_int=_read_integer)
+    except RecursionError as error:
+        raise MalformedMessageError("the message is nested too deeply") from error
+    except ValueError as error:
+        raise MalformedMessageError(f"the message is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise MalformedMessageError("the message must be a JSON object with a type")
+    return value
+
+
+def encode(value: object) -> str:
+    """Write compact ASCII JSON: any string, lone surrogates included, reads back character for character."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def sendable(text: str) -> str:
+    """Escape what UTF-8 cannot carry (lone surrogates), so that any file name can be sent in a line of text."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _read_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _EXACT_DIGITS else float(digits)
