@@ -1,0 +1,42 @@
+"""An embedding as the catalogue keeps it."""
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+"""(d,) float64, so that the digits of a CSV and the float32 of a network both survive."""
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def embedding_problem(values: npt.NDArray[np.floating], dimension: int) -> str | None:
+    """Return what is wrong with an embedding, as the end of a sentence about it; None where nothing is.
+
+    Args:
+        values: any shape.
+        dimension: the length that it must have.
+    """
+    if values.ndim != 1:
+        return f"is not a list of {dimension} numbers"
+    if len(values) != dimension:
+        return f"has {len(values)} numbers, not {dimension}"
+    if not np.isfinite(values).all():
+        return "holds a number that is not finite"
+    if np.abs(values).max(initial=0.0) > _LARGEST:
+        return "holds a number beyond the range of float32"  # its distance to anything would overflow
+    return None
+
+
+def pack_vector(values: Vector) -> bytes:
+    """Return the embedding's bytes: little-endian float64, whatever the machine."""
+    return np.ascontiguousarray(values, dtype="<f8").tobytes()
+
+
+def unpack_vector(content: bytes) -> Vector:
+    """Return the embedding of `pack_vector`'s bytes, (d,) float64, read-only."""
+    return np.frombuffer(content, dtype="<f8").astype(np.float64, copy=False)
+
+
+def storable_text(text: str) -> str:
+    """Return text that every database takes: lone surrogates and NUL, which a path may hold, are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

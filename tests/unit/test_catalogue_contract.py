@@ -1,0 +1,198 @@
+"""What every catalogue promises, held against the SQL store and the fake that other tests use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.catalogue.port import Catalogue
+from pipeline.catalogue.rows import Changes, Confirmation, ImportBatch, ImportFile
+from pipeline.catalogue.sql_store import open_catalogue
+from pipeline.records import PhotoKey
+from tests.memory_catalogue import MemoryCatalogue
+
+
+def word(
+    photo: str = "sha256:aa",
+    individual: str = "DANTE",
+    values: tuple[float, ...] = (1.0, 0.0),
+    model: str = "m1",
+    body_part: str = "fluke",
+    animal: int = 1,
+) -> Confirmation:
+    return Confirmation(PhotoKey(photo, animal), body_part, individual, np.array(values), model, path="/photos/a.jpg")
+
+
+def csv_file(digest: str = "d1", model: str = "m1", body_part: str = "fluke") -> ImportFile:
+    return ImportFile("pm_identification_fluke_ind.csv", body_part, digest, model)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalogue]:
+    if request.param == "memory":
+        yield MemoryCatalogue()
+        return
+    store = open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    yield store
+    store.close()
+
+
+def labels(changes: Changes) -> list[tuple[str, str]]:
+    return [(row.key.photo, row.individual) for row in changes.added]
+
+
+def test_empty_catalogue_has_head_zero_and_no_changes(catalogue: Catalogue) -> None:
+    assert catalogue.head() == 0
+    assert catalogue.changes_since(0) == Changes(head=0, added=(), superseded=())
+
+
+def test_confirmed_photos_come_out_as_they_went_in(catalogue: Catalogue) -> None:
+    digits = (0.1234567890123456, -1e-300)
+    assert catalogue.confirm([word(values=digits, animal=2, body_part="flank")]) == 1
+    (row,) = catalogue.changes_since(0).added
+    assert (row.key, row.body_part, row.individual, row.model) == (PhotoKey("sha256:aa", 2), "flank", "DANTE", "m1")
+    assert row.values.dtype == np.float64
+    assert row.values.tolist() == list(digits)
+
+
+def test_each_request_raises_the_head_by_one(catalogue: Catalogue) -> None:
+    assert [catalogue.confirm([word(photo=f"path:{i}"), word(photo=f"path:{i}b")]) for i in range(3)] == [1, 2, 3]
+    assert catalogue.head() == 3
+
+
+def test_confirming_nothing_changes_nothing(catalogue: Catalogue) -> None:
+    assert catalogue.confirm([]) == 0
+
+
+def test_repeating_a_confirmation_changes_nothing(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(), word(photo="path:b")])
+    assert catalogue.confirm([word(), word(photo="path:b")]) == 1
+    assert len(catalogue.changes_since(0).added) == 2
+
+
+def test_changes_hold_only_what_a_reader_lacks(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(photo="path:a")])
+    catalogue.confirm([word(photo="path:b")])
+    assert labels(catalogue.changes_since(1)) == [("path:b", "DANTE")]
+    assert catalogue.changes_since(2) == Changes(2, (), ())
+
+
+@pytest.mark.parametrize("again", [word(individual="VERGIL"), word(values=(0.0, 1.0))], ids=["individual", "embedding"])
+def test_a_photo_confirmed_again_replaces_what_it_said(catalogue: Catalogue, again: Confirmation) -> None:
+    catalogue.confirm([word()])
+    (first,) = catalogue.changes_since(0).added
+    assert catalogue.confirm([again]) == 2
+    changes = catalogue.changes_since(1)
+    assert changes.superseded == (first.row_id,)
+    assert labels(changes) == [("sha256:aa", again.individual)]
+    assert labels(catalogue.changes_since(0)) == [("sha256:aa", again.individual)]
+    assert catalogue.changes_since(0).superseded == ()
+
+
+def test_a_row_that_came_and_went_between_two_looks_is_not_mentioned(catalogue: Catalogue) -> None:
+    for individual in ("A", "B", "C"):
+        catalogue.confirm([word(individual=individual)])
+    changes = catalogue.changes_since(1)
+    assert labels(changes) == [("sha256:aa", "C")]
+    assert len(changes.superseded) == 1
+
+
+def test_a_photo_said_to_be_what_it_was_before_last_is_new_again(catalogue: Catalogue) -> None:
+    for individual in ("A", "B", "A"):
+        catalogue.confirm([word(individual=individual)])
+    assert catalogue.head() == 3
+    assert labels(catalogue.changes_since(0)) == [("sha256:aa", "A")]
+
+
+@pytest.mark.parametrize("other", [word(animal=2), word(body_part="flank"), word(photo="path:sha256:aa")])
+def test_another_animal_body_part_or_photo_is_another_subject(catalogue: Catalogue, other: Confirmation) -> None:
+    catalogue.confirm([word()])
+    catalogue.confirm([other])
+    assert len(catalogue.changes_since(0).added) == 2
+
+
+def test_within_one_request_the_last_word_about_a_photo_counts(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(individual="A"), word(photo="path:b"), word(individual="B")])
+    assert sorted(labels(catalogue.changes_since(0))) == [("path:b", "DANTE"), ("sha256:aa", "B")]
+
+
+def test_the_same_label_by_another_model_stands_beside_the_first(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(model="m1")])
+    catalogue.confirm([word(model="m2")])
+    assert {row.model for row in catalogue.changes_since(0).added} == {"m1", "m2"}
+
+
+def test_another_label_by_another_model_replaces_every_model_s_row(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(model="m1")])
+    catalogue.confirm([word(model="m2")])
+    catalogue.confirm([word(model="m2", individual="VERGIL")])
+    assert [(row.model, row.individual) for row in catalogue.changes_since(0).added] == [("m2", "VERGIL")]
+
+
+def test_row_ids_rise_in_the_order_of_arrival(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(photo="path:z"), word(photo="path:a")])
+    catalogue.confirm([word(photo="path:m")])
+    rows = catalogue.changes_since(0).added
+    assert [row.key.photo for row in rows] == ["path:z", "path:a", "path:m"]
+    assert [row.row_id for row in rows] == sorted({row.row_id for row in rows})
+
+
+def test_counts_of_what_stands(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(), word(body_part="flank"), word(photo="path:b", individual="VERGIL", model="m2")])
+    catalogue.confirm([word(photo="path:b", individual="DANTE", model="m2")])
+    counts = catalogue.counts()
+    assert (counts.individuals, counts.photos) == (1, 2)
+    assert dict(counts.photos_by_body_part) == {"fluke": 2, "flank": 1}
+    assert dict(counts.rows) == {("fluke", "m1"): 1, ("flank", "m1"): 1, ("fluke", "m2"): 1}
+
+
+def test_more_photos_than_one_statement_takes(catalogue: Catalogue) -> None:
+    words = [word(photo=f"path:{i}", individual=f"I{i % 700}") for i in range(1201)]
+    assert catalogue.confirm(words) == 1
+    assert catalogue.confirm(words) == 1
+    assert catalogue.confirm([word(photo=f"path:{i}", individual="ONE") for i in range(1201)]) == 2
+    counts = catalogue.counts()
+    assert (counts.individuals, counts.photos) == (1, 1201)
+
+
+def test_files_of_one_start_come_in_as_one_version(catalogue: Catalogue) -> None:
+    flukes = ImportBatch(csv_file(), (word(photo="csv:d1:1"), word(photo="csv:d1:2")))
+    flanks = ImportBatch(csv_file("d2", body_part="flank"), (word(photo="csv:d2:1", body_part="flank"),))
+    outcomes = catalogue.import_rows([flukes, flanks])
+    assert [(outcome.status, outcome.rows) for outcome in outcomes] == [("new", 2), ("new", 1)]
+    assert catalogue.head() == 1
+    assert len(catalogue.changes_since(0).added) == 3
+    assert catalogue.imports() == (flukes.file, flanks.file)
+
+
+@pytest.mark.parametrize(
+    ("file", "status"),
+    [
+        (csv_file(), "already_imported"),
+        (csv_file(model="m2"), "other_model"),
+        (csv_file("d9"), "changed_since"),
+        (csv_file("d9", model="m2"), "new"),
+        (csv_file(body_part="flank"), "new"),
+    ],
+)
+def test_a_file_comes_in_only_where_it_is_new(catalogue: Catalogue, file: ImportFile, status: str) -> None:
+    catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"),))])
+    again = ImportBatch(file, (word(photo="csv:again:1", model=file.model, body_part=file.body_part),))
+    (outcome,) = catalogue.import_rows([again])
+    came_in = status == "new"
+    assert (outcome.status, outcome.rows) == (status, int(came_in))
+    assert len(catalogue.changes_since(0).added) == 1 + came_in
+    assert catalogue.head() == 1 + came_in
+
+
+def test_a_file_without_rows_is_not_remembered(catalogue: Catalogue) -> None:
+    catalogue.import_rows([ImportBatch(csv_file("empty"), ())])
+    assert (catalogue.head(), catalogue.imports()) == (0, ())
+    (outcome,) = catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"),))])
+    assert outcome.status == "new"
+
+
+def test_two_rows_of_one_individual_in_a_file_both_stand(catalogue: Catalogue) -> None:
+    catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"), word(photo="csv:d1:2")))])
+    assert [row.individual for row in catalogue.changes_since(0).added] == ["DANTE", "DANTE"]
