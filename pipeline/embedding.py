@@ -1,0 +1,103 @@
+"""The embedder of one body part: square crops in, embeddings out."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.architectures import build_embedder
+from pipeline.backends import choose_runtime, use_threads
+from pipeline.batch_items import answer_each
+from pipeline.checkpoints import load_weights
+from pipeline.errors import ItemError
+from pipeline.model_files import ModelFolder
+from pipeline.records import Embedding, Failure, UInt8Array
+from pipeline.settings import Backend
+
+_CHUNK = 32
+
+Embed = Callable[[Tensor], Tensor]
+
+
+class EmbeddingNetwork:
+    """The embedder of one body part, ready to answer batches; not for use by several threads at once.
+
+    Attributes:
+        model: short hash of the weights.
+        engine: "torch" or "openvino".
+        dimension: length of its embeddings.
+
+    Args:
+        folder: the models folder.
+        body_part: a name in it.
+        device: of torch, such as "cpu" or "cuda:0".
+        backend: what runs it on a CPU.
+        threads: CPU threads; 0 leaves the number to the libraries. Holds for the whole process.
+
+    Raises:
+        ModelFilesError: the weights do not fit the architecture that the folder names.
+        SettingsError: the backend is not to be had.
+        KeyError: the folder has no such body part.
+    """
+
+    def __init__(
+        self,
+        folder: ModelFolder,
+        body_part: str,
+        device: str = "cpu",
+        backend: Backend = "auto",
+        threads: int = 0,
+    ) -> None:
+        use_threads(threads)
+        spec = folder.part(body_part)
+        network = build_embedder(spec)
+        self.model = load_weights(network, folder.embedder_file(body_part))
+        network.eval().requires_grad_(False).to(device)
+        self.dimension = spec.dimension
+        self._side_px = spec.input_size_px
+        self._device = device
+        self._mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
+        self._embed, self.engine = choose_runtime(
+            backend,
+            device,
+            lambda: _torch_runtime(network),
+            lambda: _openvino_runtime(network, spec.input_size_px, threads),
+        )
+
+    def embed(self, crops: Sequence[UInt8Array]) -> list[Embedding | Failure]:
+        """Embed each crop.
+
+        Args:
+            crops: each (s, s, 3) uint8 RGB with s the input size of models.yaml, 224 for the original's models.
+
+        Returns:
+            For each crop, in order, its embedding or why it has none.
+        """
+        return answer_each(crops, self._side_px, _CHUNK, self._forward)
+
+    def warm_up(self) -> None:
+        """Run one crop, so that the first photo does not pay for lazy initialisation."""
+        self._forward([np.full((self._side_px, self._side_px, 3), 127, dtype=np.uint8)])
+
+    def _forward(self, crops: list[UInt8Array]) -> list[Embedding]:
+        stacked = torch.from_numpy(np.stack(crops)).to(self._device)  # (n, s, s, 3) uint8
+        images = stacked.permute(0, 3, 1, 2).contiguous().float().div(255.0)  # (n, 3, s, s) in [0, 1]
+        with torch.inference_mode():
+            rows = self._embed((images - self._mean) / self._std).float().cpu().numpy()  # (n, d)
+        if not np.isfinite(rows).all():
+            raise ItemError("the embedding of this crop is not finite: the weights or the photo are damaged")
+        return [Embedding(np.array(row, dtype=np.float32), self.model) for row in rows]
+
+
+def _torch_runtime(network: nn.Module) -> Embed:
+    """Run in channels-last order, which oneDNN is faster in; the answers do not change."""
+    run: Embed = network.to(memory_format=torch.channels_last)
+    return lambda images: run(images.contiguous(memory_format=torch.channels_last))
+
+
+def _openvino_runtime(network: nn.Module, side_px: int, threads: int) -> Embed:
+    from pipeline.openvino_backend import compile_embedder  # an optional dependency
+
+    return compile_embedder(network, side_px, threads)
