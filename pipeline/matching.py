@@ -79,6 +79,7 @@ class CatalogueMatcher:
         self._device = torch.device(device)
         self._lock = threading.Lock()
         self._head = 0
+        self._status: MatcherStatus | None = None
         self._galleries = self._empty_galleries()
         self._refresh()
 
@@ -121,11 +122,18 @@ class CatalogueMatcher:
         return [rankings[index] for index in range(len(queries))]
 
     def status(self) -> MatcherStatus:
-        """Count what the catalogue holds."""
+        """Return what the catalogue holds; counted again only where it has changed, so health checks may ask often."""
+        head = self._catalogue.head()
+        status = self._status
+        if status is None or status.head != head:
+            status = self._status = self._count(head)
+        return status
+
+    def _count(self, head: int) -> MatcherStatus:
         counts = self._catalogue.counts()
         ranked = {(model.body_part, model.model) for model in self._models.values()}
         return MatcherStatus(
-            head=self._catalogue.head(),
+            head=head,
             individuals=counts.individuals,
             photos=counts.photos,
             other_model_rows=sum(rows for made_by, rows in counts.rows.items() if made_by not in ranked),

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -99,17 +100,25 @@ annotations = Table(
     sqlite_autoincrement=True,
 )
 
+# Partial indexes: the planner would else look current rows up by their missing superseded_version, which all share.
 _stands = annotations.c.superseded_version.is_(None)
-Index(
+_gone = annotations.c.superseded_version.is_not(None)
+
+
+def _index(name: str, *columns: str, only: ColumnElement[bool], unique: bool = False) -> None:
+    Index(name, *(annotations.c[column] for column in columns), unique=unique, sqlite_where=only, postgresql_where=only)
+
+
+_index(
     "one_standing_row_a_photo",
-    *(annotations.c[name] for name in ("catalogue_id", "photo", "animal", "body_part", "model")),
+    *("catalogue_id", "photo", "animal", "body_part", "model"),
+    only=_stands,
     unique=True,
-    sqlite_where=_stands,
-    postgresql_where=_stands,
 )
-Index("standing_rows_by_individual", annotations.c.catalogue_id, annotations.c.individual_id, sqlite_where=_stands)
+_index("standing_rows_by_individual", "catalogue_id", "individual_id", only=_stands)
+_index("standing_rows_by_model", "catalogue_id", "body_part", "model", "photo", only=_stands)
+_index("gone_rows_by_version", "catalogue_id", "superseded_version", only=_gone)
 Index("rows_by_version", annotations.c.catalogue_id, annotations.c.version)
-Index("rows_by_superseded_version", annotations.c.catalogue_id, annotations.c.superseded_version)
 
 
 def prepare_schema(connection: Connection) -> None:
