@@ -1,0 +1,46 @@
+"""The Python client: `AsyncClient`, and `Client` for programs without asyncio; needs neither torch nor Ray."""
+
+from pipeline.client.asynchronous import AsyncClient, as_query, confirmed
+from pipeline.client.errors import (
+    AccessDeniedError,
+    BadAnswerError,
+    ClientError,
+    ConnectionRejectedError,
+    RequestFailedError,
+    ServerUnreachableError,
+)
+from pipeline.client.options import ClientOptions
+from pipeline.client.photos import FoundPhotos, find_photos
+from pipeline.client.results import (
+    Candidate,
+    Identification,
+    ItemFailure,
+    PhotoResult,
+    Progress,
+    Query,
+    SavedPhoto,
+)
+from pipeline.client.synchronous import Client
+
+__all__ = [
+    "AccessDeniedError",
+    "AsyncClient",
+    "BadAnswerError",
+    "Candidate",
+    "Client",
+    "ClientError",
+    "ClientOptions",
+    "ConnectionRejectedError",
+    "FoundPhotos",
+    "Identification",
+    "ItemFailure",
+    "PhotoResult",
+    "Progress",
+    "Query",
+    "RequestFailedError",
+    "SavedPhoto",
+    "ServerUnreachableError",
+    "as_query",
+    "confirmed",
+    "find_photos",
+]

@@ -1,0 +1,212 @@
+"""The asynchronous client."""
+
+import math
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.client.extraction import Animals, Extraction, wire_path
+from pipeline.client.link import Link
+from pipeline.client.options import ClientOptions
+from pipeline.client.questions import Question, ask
+from pipeline.client.results import (
+    Identification,
+    ItemFailure,
+    JsonObject,
+    OnProgress,
+    PhotoResult,
+    Query,
+    SavedPhoto,
+    read_failure,
+    read_identification,
+)
+
+DEFAULT_URL = "ws://127.0.0.1:8765"
+
+
+class AsyncClient:
+    """Talks to one service; calls may overlap, they share one connection that is opened at the first.
+
+    Every call splits what is too long for one request, and goes on after a lost connection by asking again for what has
+    no answer yet. All calls raise `ServerUnreachableError`, `AccessDeniedError`, `ConnectionRejectedError`,
+    `BadAnswerError` or `RequestFailedError`, all of them `ClientError`; what is wrong with one photo is in its result.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            url: ws:// or wss:// address of the service.
+            token: bearer token, where the service wants one.
+            options: limits and patience.
+        """
+        self._link = Link(url, token, options or ClientOptions())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls that still run, and later ones, raise `ClientClosedError`."""
+        await self._link.close()
+
+    def extract_stream(
+        self,
+        photos: Sequence[str | Path],
+        *,
+        uploads: bool = False,
+        animals: Animals = "best",
+        on_progress: OnProgress | None = None,
+    ) -> AsyncGenerator[PhotoResult]:
+        """Find and embed the animals in photos, yielding each entry as it comes.
+
+        The server waits while the caller is slow. Leaving the loop early cancels the rest; use `contextlib.aclosing`
+        to do so at once.
+
+        Args:
+            photos: strings are sent character for character, for the server to open (so a path of another machine or
+                system will do); a `Path` is made absolute first. With `uploads` both are files of this machine.
+            uploads: send the photos themselves, for a server that cannot open the paths.
+            animals: "best" answers the best-scoring box of a photo, "all" every box above the model's threshold.
+            on_progress: called at each advance.
+
+        Yields:
+            At least one entry a photo, in no particular order: its animals, or why it has none.
+        """
+        return Extraction(self._link, photos, uploads, animals, on_progress).results()
+
+    async def extract(
+        self,
+        photos: Sequence[str | Path],
+        *,
+        uploads: bool = False,
+        animals: Animals = "best",
+        on_progress: OnProgress | None = None,
+    ) -> list[PhotoResult]:
+        """Do as `extract_stream`, and return all entries, in the order of `photos`, the best animal of each first."""
+        stream = self.extract_stream(photos, uploads=uploads, animals=animals, on_progress=on_progress)
+        async with aclosing(stream) as results:
+            return sorted([result async for result in results], key=lambda result: (result.index, result.animal))
+
+    async def identify(
+        self,
+        items: Sequence[PhotoResult | Query],
+        top_k: int | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[Identification]:
+        """Rank the known individuals for each embedding, by ascending distance.
+
+        Queries that carry an identity are confirmed first: added to the catalogue, a new name as a new individual.
+        Confirming the same photo again, as happens after a lost connection, does not count twice. Up to about 5,900
+        confirmations go in one request, which stores all of them or none.
+
+        Args:
+            items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.
+            top_k: at most so many candidates each, "Unknown" included where it ranks; None for all.
+            on_progress: called at each advance.
+
+        Returns:
+            One for each item, in their order.
+        """
+        results, queries = _sort_out(items)
+
+        def read(entry: JsonObject, index: int) -> tuple[Identification, ItemFailure | None]:
+            result = read_identification(entry, queries[index], index)
+            return result, result.error
+
+        manner = {"stream": True} if top_k is None else {"stream": True, "topK": top_k}
+        question = Question("identify", "data", manner, "identifying", read)
+        results |= await ask(self._link, question, {i: _query_json(q) for i, q in queries.items()}, on_progress)
+        return [results[index] for index in range(len(items))]
+
+    async def confirm(
+        self, items: Sequence[PhotoResult | Query], identity: str, *, on_progress: OnProgress | None = None
+    ) -> list[Identification]:
+        """Add photos to the catalogue as this individual's; a new name makes a new individual.
+
+        Returns:
+            For each, its ranking as if it were not in the catalogue (a wrong label shows), or why it was refused.
+        """
+        named = [item if isinstance(item, PhotoResult) and item.error else confirmed(item, identity) for item in items]
+        return await self.identify(named, top_k=5, on_progress=on_progress)
+
+    async def save(
+        self, photos: Sequence[tuple[str | Path, str]], *, on_progress: OnProgress | None = None
+    ) -> list[SavedPhoto]:
+        """Have the server copy photos that it can open into its export folder, one sub-folder an identity.
+
+        Args:
+            photos: pairs of a photo and its identity.
+            on_progress: called at each advance.
+
+        Returns:
+            One for each pair, in their order.
+        """
+
+        def read(entry: JsonObject, index: int) -> tuple[SavedPhoto, ItemFailure | None]:
+            failure, new_file = read_failure(entry), entry.get("newFile")
+            saved = SavedPhoto(str(photos[index][0]), index, new_file, bool(entry.get("skipped", False)), failure)
+            return saved, failure
+
+        question = Question("save", "whaleIdentities", {}, "saving", read)
+        items = [{"file": wire_path(photo), "selectedIdentity": identity} for photo, identity in photos]
+        results = await ask(self._link, question, dict(enumerate(items)), on_progress)
+        return [results[index] for index in range(len(photos))]
+
+
+def as_query(result: PhotoResult) -> Query:
+    """Make a query of a photo's entry.
+
+    Raises:
+        ValueError: the photo has no embedding.
+    """
+    if result.embedding is None or result.body_part is None:
+        raise ValueError(f"{result.path} has no embedding to ask about")
+    return Query(result.path, result.body_part, result.embedding, None, result.model, result.sha256, result.animal)
+
+
+def confirmed(item: PhotoResult | Query, identity: str) -> Query:
+    """Make a query that confirms this individual.
+
+    Raises:
+        ValueError: the photo has no embedding.
+    """
+    return replace(as_query(item) if isinstance(item, PhotoResult) else item, identity=identity)
+
+
+def _sort_out(items: Sequence[PhotoResult | Query]) -> tuple[dict[int, Identification], dict[int, Query]]:
+    """Divide the items into those that have failed before and those to ask about."""
+    failed: dict[int, Identification] = {}
+    queries: dict[int, Query] = {}
+    for index, item in enumerate(items):
+        if isinstance(item, PhotoResult) and item.error is not None:
+            failed[index] = Identification(item.path, index, None, item.animal, None, (), item.error)
+            continue
+        query = as_query(item) if isinstance(item, PhotoResult) else item
+        if all(map(math.isfinite, query.embedding)):
+            queries[index] = query
+        else:
+            reason = ItemFailure("bad_embedding", f"{query.path}: the embedding has numbers that are not finite")
+            failed[index] = Identification(query.path, index, query.body_part, query.animal, None, (), reason)
+    return failed, queries
+
+
+def _query_json(query: Query) -> JsonObject:
+    fields = {
+        "path": query.path,
+        "type": query.body_part,
+        "embedding": [float(value) for value in query.embedding],
+        "identity": query.identity,
+        "model": query.model,
+        "sha256": query.sha256,
+        "animal": query.animal,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,117 @@
+"""The client for programs without asyncio: the asynchronous one on an event loop in a thread of its own."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Generator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
+from pipeline.client.extraction import Animals
+from pipeline.client.options import ClientOptions
+from pipeline.client.results import Identification, OnProgress, PhotoResult, Query, SavedPhoto
+
+T = TypeVar("T")
+
+
+class Client:
+    """Blocking calls, usable from any thread, also from several at once; close it, or use it in a `with` block.
+
+    The calls are those of `AsyncClient`, with the same arguments, results and errors; `on_progress` is called in the
+    client's own thread.
+    """
+
+    def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
+        self._client = AsyncClient(url, token, options)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="whale-vision-client", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection and end the thread; the client cannot be used again."""
+        if self._loop.is_closed():
+            return
+        self._run(self._client.close())
+        self._run(self._loop.shutdown_asyncgens())
+        self._run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def extract_stream(
+        self,
+        photos: Sequence[str | Path],
+        *,
+        uploads: bool = False,
+        animals: Animals = "best",
+        on_progress: OnProgress | None = None,
+    ) -> Generator[PhotoResult]:
+        """Yield entries as they come; see `AsyncClient.extract_stream`. Closing the generator cancels the rest."""
+        stream = self._client.extract_stream(photos, uploads=uploads, animals=animals, on_progress=on_progress)
+        # An interrupted step may still be winding up when the stream is to be closed.
+        stepping = asyncio.Lock()
+
+        async def step() -> PhotoResult | None:
+            async with stepping:
+                return await anext(stream, None)
+
+        async def close() -> None:
+            async with stepping:
+                await stream.aclose()
+
+        try:
+            while (result := self._run(step())) is not None:
+                yield result
+        finally:
+            self._run(close())
+
+    def extract(
+        self,
+        photos: Sequence[str | Path],
+        *,
+        uploads: bool = False,
+        animals: Animals = "best",
+        on_progress: OnProgress | None = None,
+    ) -> list[PhotoResult]:
+        """Return all entries in the order of `photos`; see `AsyncClient.extract`."""
+        return self._run(self._client.extract(photos, uploads=uploads, animals=animals, on_progress=on_progress))
+
+    def identify(
+        self,
+        items: Sequence[PhotoResult | Query],
+        top_k: int | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> list[Identification]:
+        """Rank the known individuals for each embedding; see `AsyncClient.identify`."""
+        return self._run(self._client.identify(items, top_k, on_progress=on_progress))
+
+    def confirm(
+        self, items: Sequence[PhotoResult | Query], identity: str, *, on_progress: OnProgress | None = None
+    ) -> list[Identification]:
+        """Add photos to the catalogue as this individual's; see `AsyncClient.confirm`."""
+        return self._run(self._client.confirm(items, identity, on_progress=on_progress))
+
+    def save(
+        self, photos: Sequence[tuple[str | Path, str]], *, on_progress: OnProgress | None = None
+    ) -> list[SavedPhoto]:
+        """Have the server copy photos into its export folder; see `AsyncClient.save`."""
+        return self._run(self._client.save(photos, on_progress=on_progress))
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run on the client's loop and wait; an interrupt (Ctrl-C) while waiting cancels the call on the server too."""
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise

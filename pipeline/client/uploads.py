@@ -1,0 +1,118 @@
+"""Sending photos over the wire, chunk by chunk, whatever happens to the files meanwhile."""
+
+import asyncio
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from pipeline.client.results import ItemFailure
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPhoto:
+    """A photo on this machine, as it was when the call began."""
+
+    path: Path
+    size_bytes: int
+
+
+class UploadSink(Protocol):
+    """Where the bytes go."""
+
+    async def make_room(self, length: int) -> None:
+        """Wait until so many bytes may be sent, and count them as sent."""
+        ...
+
+    async def send_bytes(self, content: bytes) -> None:
+        """Send one message, for which there is room."""
+        ...
+
+
+def inspect_photo(path: Path) -> LocalPhoto | ItemFailure:
+    """Look at a file before it is announced to the server; what cannot be sent fails here, by itself."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ItemFailure("not_found", f"{path}: there is no such file on this machine")
+    except (OSError, ValueError) as error:
+        return ItemFailure("unreadable", f"{path}: cannot be read ({error})")
+    if not stat.S_ISREG(status.st_mode):
+        return ItemFailure("unsupported", f"{path}: is not a file; name a photo, not a folder or a device")
+    if not os.access(path, os.R_OK):
+        return ItemFailure("unreadable", f"{path}: cannot be read; check the file's permissions")
+    if status.st_size == 0:
+        return ItemFailure("unreadable", f"{path}: the file is empty; copy it from the camera again")
+    return LocalPhoto(path, status.st_size)
+
+
+async def send_photo(photo: LocalPhoto, sink: UploadSink, chunk_bytes: int) -> ItemFailure | None:
+    """Send exactly the announced number of bytes.
+
+    The protocol counts bytes, so a photo that has become shorter or unreadable is filled up with zeros: the photos
+    after it must not suffer. The caller puts the returned failure in place of the server's answer.
+
+    Args:
+        photo: as announced.
+        sink: the connection.
+        chunk_bytes: longest message.
+
+    Returns:
+        Why the bytes sent are not the photo's; None when they are.
+    """
+    try:
+        file = await asyncio.to_thread(photo.path.open, "rb")
+    except OSError as error:
+        source = _Source(photo, None, _unreadable(photo, error))
+        await _send_all(source, sink, chunk_bytes)
+        return source.failure
+    with file:
+        source = _Source(photo, file, None)
+        await _send_all(source, sink, chunk_bytes)
+    return source.failure
+
+
+async def _send_all(source: "_Source", sink: UploadSink, chunk_bytes: int) -> None:
+    left_bytes = source.photo.size_bytes
+    while left_bytes:
+        length = min(chunk_bytes, left_bytes)
+        left_bytes -= length
+        await sink.make_room(length)
+        await sink.send_bytes(await asyncio.to_thread(source.read, length, not left_bytes))
+
+
+@dataclass(slots=True)
+class _Source:
+    """The bytes of one photo, or zeros once it turns out not to be what was announced."""
+
+    photo: LocalPhoto
+    file: BinaryIO | None
+    failure: ItemFailure | None
+
+    def read(self, length: int, last: bool) -> bytes:
+        """Return exactly `length` bytes; runs in a thread."""
+        content = b""
+        if self.file is not None and self.failure is None:
+            try:
+                # One byte more than announced, at the end, tells a file that has grown.
+                content = self.file.read(length + last)
+            except OSError as error:
+                self.failure = _unreadable(self.photo, error)
+        if self.failure is None and len(content) != length:
+            self.failure = _changed(self.photo)
+        return content[:length].ljust(length, b"\0")
+
+
+def _unreadable(photo: LocalPhoto, error: OSError) -> ItemFailure:
+    return ItemFailure("unreadable", f"{photo.path}: cannot be read ({error.strerror or error})")
+
+
+def _changed(photo: LocalPhoto) -> ItemFailure:
+    return ItemFailure("unreadable", f"{photo.path}: the file changed while it was being sent; send it again")
+
+
+def announce(photos: Mapping[int, LocalPhoto]) -> list[dict[str, object]]:
+    """Return the `uploads` field of an extract request."""
+    return [{"name": photo.path.name, "size": photo.size_bytes} for photo in photos.values()]
