@@ -22,14 +22,6 @@ _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
-class PathItem:
-    """One element of `fileNames`; `path` is None where it is not a string."""
-
-    path: str | None
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class UploadItem:
     """One element of `uploads`.
 
@@ -50,13 +42,12 @@ class IdentifyItem:
 
     Attributes:
         path: as the client sent it; None where it is not a string.
-        query: None exactly where `failure` is set.
+        query: what to rank, or why nothing can be ranked.
         confirms: the element carries an `identity`, good or bad.
     """
 
     path: str | None
-    query: Query | None
-    failure: Failure | None
+    query: Query | Failure
     confirms: bool
 
 
@@ -74,11 +65,9 @@ def failure_of(error: ItemError) -> Failure:
     return Failure(error.code, error.message)
 
 
-def read_path(value: object) -> PathItem:
+def read_path(value: object) -> str | Failure:
     """Read one element of `fileNames`."""
-    if isinstance(value, str):
-        return PathItem(value)
-    return PathItem(None, failure_of(BadItemError("a file name must be a string")))
+    return value if isinstance(value, str) else failure_of(BadItemError("a file name must be a string"))
 
 
 def read_upload(value: object) -> UploadItem:
@@ -104,9 +93,9 @@ def read_identify_item(value: object) -> IdentifyItem:
     path = _string_or_none(fields.get("path"))
     confirms = fields.get("identity") is not None
     try:
-        return IdentifyItem(path, _read_query(_object(value)), None, confirms)
+        return IdentifyItem(path, _read_query(_object(value)), confirms)
     except ItemError as error:
-        return IdentifyItem(path, None, failure_of(error), confirms)
+        return IdentifyItem(path, failure_of(error), confirms)
 
 
 def read_save_item(value: object) -> SavePhotoItem:

@@ -12,12 +12,12 @@ docs/protocol.md is the reference for clients. What it fixes beyond the original
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Literal, TypeVar
 
 from pipeline.errors import MalformedMessageError, UnknownTypeError
 from pipeline.items import (
     IdentifyItem,
-    PathItem,
     SavePhotoItem,
     UploadItem,
     is_integer,
@@ -27,13 +27,25 @@ from pipeline.items import (
     read_upload,
 )
 from pipeline.json_text import decode_object, encode
-from pipeline.records import Animals
+from pipeline.records import Animals, Failure
 
 MAX_ID_CHARACTERS = 256
 """Longest `id`; it is repeated in every answer."""
 
 MAX_BINARY_BYTES = 2**20
 """Longest binary message."""
+
+
+class CloseCode(IntEnum):
+    """Why the server closes a connection (WebSocket close codes)."""
+
+    IDLE = 1000
+    POLICY = 1008
+    TOO_BIG = 1009
+    INTERNAL = 1011
+    RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+
 
 _SHOWN_CHARACTERS = 40
 _Item = TypeVar("_Item")
@@ -44,10 +56,14 @@ Kind = Literal["extract", "identify", "save"]
 
 @dataclass(frozen=True, slots=True)
 class ExtractPaths:
-    """`extract` with `fileNames`: find and embed the animals in photos on the server's disk."""
+    """`extract` with `fileNames`: find and embed the animals in photos on the server's disk.
+
+    Attributes:
+        paths: as the client sent them, or why an element is none.
+    """
 
     request_id: str | None
-    items: tuple[PathItem, ...]
+    paths: tuple[str | Failure, ...]
     animals: Animals
     stream: bool
 

@@ -1,0 +1,64 @@
+"""What a connection's session needs to know and cannot find out by itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+class SessionLimits(Protocol):
+    """The bounds that a session enforces; `pipeline.settings.Limits` is one."""
+
+    @property
+    def max_photo_bytes(self) -> int:
+        """Longest uploaded photo."""
+
+    @property
+    def max_photos_per_request(self) -> int:
+        """Elements of one request's list."""
+
+    @property
+    def max_requests_per_connection(self) -> int:
+        """Requests with `id` that overlap, and classic requests that wait."""
+
+    @property
+    def in_flight_per_connection(self) -> int:
+        """Photos of one connection that are worked on at once."""
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """One connection's circumstances.
+
+    Attributes:
+        device: shown to classic clients, for example "cuda:0" or "cpu".
+        models_dir: shown to classic clients, as configured.
+        body_parts: names that `type` of an identify item may have.
+        array_dialect: answer classic requests with bare lists (the desktop app).
+        local_peer: the client is on loopback.
+        uploads_only: refuse every path.
+        limits: what one client may ask for.
+        ack_timeout_s: how long a full stream waits for an acknowledgement.
+        idle_timeout_s: how long a connection without work stays open.
+    """
+
+    device: str
+    models_dir: str
+    body_parts: tuple[str, ...]
+    array_dialect: bool
+    local_peer: bool
+    uploads_only: bool
+    limits: SessionLimits
+    ack_timeout_s: float
+    idle_timeout_s: float
+
+
+class Clock(Protocol):
+    """Where a session takes the time from."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed moment."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the local wall-clock time."""
+        ...
