@@ -162,22 +162,21 @@ class CatalogueMatcher:
             try:
                 checked.append(self._check_query(index, query))
             except ItemError as error:
-                failures[index] = Failure(error.code, error.message)
+                failures[index] = Failure(error.code, f"{query.path}: {error.message}")
         return checked, failures
 
     def _check_query(self, index: int, query: Query) -> _Checked:
         loaded = self._models.get(query.body_part)
         if loaded is None:
             parts = ", ".join(sorted(self._models))
-            raise UnknownBodyPartError(f"{query.path}: no model for body part {query.body_part!r}; there are: {parts}")
+            raise UnknownBodyPartError(f"no model for body part {query.body_part!r}; there are: {parts}")
         if query.model is not None and query.model != loaded.model:
             raise OtherModelError(
-                f"{query.path}: the embedding was made by model {query.model}, loaded is {loaded.model}: "
-                "extract the photo again"
+                f"the embedding was made by model {query.model}, loaded is {loaded.model}: extract the photo again"
             )
         problem = embedding_problem(query.values, loaded.dimension)
         if problem is not None:
-            raise BadEmbeddingError(f"{query.path}: the embedding {problem}: extract the photo again")
+            raise BadEmbeddingError(f"the embedding {problem}: extract the photo again")
         identity = None if query.identity is None else normalise_identity(query.identity)
         key = replace(query.key, photo=storable_text(query.key.photo))
         return _Checked(index, replace(query, key=key, identity=identity), loaded.model)

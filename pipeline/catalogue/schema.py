@@ -19,6 +19,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -122,7 +123,7 @@ Index("rows_by_version", annotations.c.catalogue_id, annotations.c.version)
 
 
 def prepare_schema(connection: Connection) -> None:
-    """Create the tables in an empty database; leave a known layout alone.
+    """Create the tables in an empty database, leave a known layout alone; find out now whether it can be written.
 
     Raises:
         CatalogueOpenError: a newer release has written this catalogue.
@@ -137,6 +138,7 @@ def prepare_schema(connection: Connection) -> None:
             f"the catalogue was written by a newer release (layout {found}, this release knows {SCHEMA_VERSION}): "
             "start that release, or restore a backup made before the upgrade"
         )
+    connection.execute(update(schema_versions).values(version=found))
 
 
 def prepare_catalogue(connection: Connection, name: str) -> int:
