@@ -3,22 +3,28 @@
 import unicodedata
 
 from pipeline.errors import BadIdentityError
+from pipeline.photo_names import is_unprintable, shown_name
 from pipeline.records import UNKNOWN
+
+MAX_CHARS = 200
 
 
 def normalise_identity(name: str) -> str:
     """Return a name in Unicode's composed form (NFC) without surrounding white space.
 
     Raises:
-        BadIdentityError: the name is empty, holds a control character, or is "Unknown", which stands for no individual.
+        BadIdentityError: the name is empty, longer than `MAX_CHARS`, holds a control character, or is "Unknown" (in any
+            case), which stands for no individual.
     """
     normal = unicodedata.normalize("NFC", name).strip()
     if not normal:
         raise BadIdentityError("the identity is empty: give the individual a name")
-    if normal == UNKNOWN:
+    if normal.casefold() == UNKNOWN.casefold():
         raise BadIdentityError(
             f'the identity "{UNKNOWN}" is reserved for photos of no known individual: choose another'
         )
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in normal):
-        raise BadIdentityError(f"the identity {normal!r} holds a control character: remove it")
+    if len(normal) > MAX_CHARS:
+        raise BadIdentityError(f'the identity "{shown_name(normal)}" is longer than {MAX_CHARS} characters: shorten it')
+    if any(is_unprintable(character) for character in normal):
+        raise BadIdentityError(f'the identity "{shown_name(normal)}" holds a control character: remove it')
     return normal
