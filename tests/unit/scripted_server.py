@@ -31,6 +31,7 @@ class ScriptedServer:
         max_photos: more in a request are refused.
         garbage: sent in place of every answer.
         mute: never answer a request.
+        port: where to listen.
     """
 
     def __init__(self, **script: Any) -> None:
@@ -43,6 +44,7 @@ class ScriptedServer:
         self.skip: set[str] = set()
         self.backwards = self.hold_bytes = self.mute = False
         self.delay_s = 0.0
+        self.port = 0
         self.max_photos = 10_000
         self.garbage: str | None = None
         for name, value in script.items():
@@ -63,7 +65,7 @@ class ScriptedServer:
         self._server = await serve(
             self._serve,
             "127.0.0.1",
-            0,
+            self.port,
             process_request=self._greet,
             max_size=2**25,
             compression=None,
@@ -115,6 +117,7 @@ class _Peer:
         message = json.loads(raw)
         if message["type"] == "cancel":
             self.script.cancelled.append(message["id"])
+            self.uploads = [upload for upload in self.uploads if upload.request != message["id"]]
         elif message["type"] == "ack":
             self.script.acks.append(message["items"])
             self.unacknowledged[message["id"]] -= message["items"]

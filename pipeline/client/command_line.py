@@ -1,0 +1,209 @@
+"""The command line: `python -m pipeline.client identify|enroll|confirm`."""
+
+import argparse
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
+from pipeline.client.enrolment import RESERVED, normal_name, read_enrolment
+from pipeline.client.errors import ClientError, FolderLayoutError
+from pipeline.client.exports import as_json, write_csv
+from pipeline.client.options import ClientOptions
+from pipeline.client.photos import absolute, find_photos
+from pipeline.client.results import ItemFailure, PhotoResult
+from pipeline.client.sightings import Order, Sighting, collect
+from pipeline.client.tables import (
+    consoles,
+    print_candidates,
+    print_enrolled,
+    print_failures,
+    progress_bars,
+    shown,
+)
+
+ANSWERED, SOME_FAILED, USAGE, NO_SERVER, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+TOKEN_VARIABLE = "WHALE_VISION_TOKEN"
+
+_EXIT_CODES = f"""exit codes:
+  {ANSWERED}    every photo was answered
+  {SOME_FAILED}    some photos failed; they are listed with why
+  {USAGE}    wrong arguments, no photos found, or a folder that cannot be enrolled as it is
+  {NO_SERVER}    the server cannot be reached, refuses this client or was lost; what was answered before is still shown
+  {NOT_WRITTEN}    the result could not be written to the file
+  {INTERRUPTED}  interrupted (Ctrl-C); the request is cancelled on the server
+
+The token, where the server wants one, is read from --token-file or the variable {TOKEN_VARIABLE}."""
+
+Failures = Sequence[tuple[str, ItemFailure]]
+
+
+class UsageError(Exception):
+    """The arguments make no sense together with what is on this machine."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    parsed = _parser().parse_args(arguments)
+    out, err = consoles()
+    try:
+        code: int = asyncio.run(parsed.run(parsed, out, err))
+        return code
+    except (UsageError, FolderLayoutError) as error:
+        err.print(shown(f"error: {error}"), soft_wrap=True)
+        return USAGE
+    except ClientError as error:
+        err.print(shown(f"error: {error}"), soft_wrap=True)
+        return NO_SERVER
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.client",
+        description="Identify whales in photos with a running Whale Vision service.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    identify = _command(commands, "identify", "rank the known individuals for the animals in photos", _identify)
+    identify.add_argument("photos", nargs="+", metavar="PHOTO|FOLDER", help="folders are searched recursively")
+    identify.add_argument("--top", type=_at_least_one, default=5, metavar="N", help="candidates an animal (default: 5)")
+    identify.add_argument("--animals", choices=("best", "all"), default="best", help="in each photo (default: best)")
+    form = identify.add_mutually_exclusive_group()
+    form.add_argument("--csv", type=Path, metavar="FILE", help="write a row for each candidate to FILE")
+    form.add_argument("--json", action="store_true", help="print JSON with every field, embeddings included")
+    enroll = _command(commands, "enroll", "add a folder of known individuals to the catalogue", _enroll)
+    enroll.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder an individual, its name the name")
+    confirm = _command(commands, "confirm", "add one photo of a known or new individual to the catalogue", _confirm)
+    confirm.add_argument("photo", metavar="PHOTO")
+    confirm.add_argument("name", metavar="NAME", help="of the individual; a new name makes a new one")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str, run: Callable[..., object]
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose,
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    command.add_argument("--server", default=DEFAULT_URL, metavar="URL", help=f"default: {DEFAULT_URL}")
+    command.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the bearer token")
+    command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
+    command.add_argument(
+        "--wait", type=float, default=10.0, metavar="SECONDS", help="for a server that is still starting (default: 10)"
+    )
+    return command
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> int:
+    if parsed.csv is not None and not (parsed.csv.parent.is_dir() and not parsed.csv.is_dir()):
+        raise UsageError(f"--csv: {parsed.csv} is a folder, or not in one that exists")
+    found = find_photos(parsed.photos)
+    _note_raws(found.raws, err)
+    if not found.photos and not found.failures:
+        raise UsageError(f"there are no photos in {', '.join(parsed.photos)}")
+    order = Order(found.photos, {}, parsed.upload, parsed.animals, parsed.top)
+    sightings, error = await _carry_out(parsed, order, found.failures, err)
+    if parsed.json:
+        print(as_json(parsed.server, sightings))
+    elif parsed.csv is not None:
+        try:
+            write_csv(parsed.csv, sightings)
+        except OSError as problem:
+            err.print(shown(f"error: {parsed.csv} cannot be written ({problem.strerror})"), soft_wrap=True)
+            return NOT_WRITTEN
+    else:
+        print_candidates(out, sightings)
+    return _conclude(sightings, error, err if parsed.json else out, err)
+
+
+async def _enroll(parsed: argparse.Namespace, out: Console, err: Console) -> int:
+    enrolment = read_enrolment(parsed.folder)
+    _note_raws(enrolment.raws, err)
+    order = Order(tuple(enrolment.identities), enrolment.identities, parsed.upload)
+    sightings, error = await _carry_out(parsed, order, enrolment.failures, err)
+    print_enrolled(out, sightings)
+    if error is not None:
+        err.print("Not all photos were enrolled; running the same command again does not count any of them twice.")
+    return _conclude(sightings, error, out, err)
+
+
+async def _confirm(parsed: argparse.Namespace, out: Console, err: Console) -> int:
+    name = normal_name(parsed.name)
+    if not name or name.casefold() == RESERVED:
+        raise UsageError(f'"{parsed.name}" cannot be the name of an individual')
+    if Path(parsed.photo).is_dir():
+        raise UsageError(f"{parsed.photo} is a folder; enroll takes folders")
+    photo = absolute(parsed.photo)
+    sightings, error = await _carry_out(parsed, Order((photo,), {photo: name}, parsed.upload), (), err)
+    print_enrolled(out, sightings)
+    print_candidates(out, sightings)
+    return _conclude(sightings, error, out, err)
+
+
+def _note_raws(raws: Sequence[str], err: Console) -> None:
+    if raws:
+        example = Path(raws[0]).name
+        err.print(
+            shown(f"left out {len(raws)} camera raws such as {example}: export them as JPEG to have them identified")
+        )
+
+
+async def _carry_out(
+    parsed: argparse.Namespace, order: Order, failures: Failures, err: Console
+) -> tuple[list[Sighting], ClientError | None]:
+    """Return what was answered, and the error that ended it early, if one did."""
+    options = replace(ClientOptions(), connect_s=parsed.wait)
+    sightings: list[Sighting] = []
+    error = None
+    with progress_bars(err) as on_progress:
+        async with AsyncClient(parsed.server, _token(parsed.token_file), options) as client:
+            try:
+                await collect(client, order, sightings, on_progress)
+            except ClientError as problem:
+                error = problem
+    sightings.sort(key=lambda sighting: (sighting.photo.index, sighting.photo.animal))
+    for index, (path, failure) in enumerate(failures, len(order.photos)):
+        sightings.append(Sighting(PhotoResult(path, index, error=failure), None))
+    return sightings, error
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None and not os.environ.get(TOKEN_VARIABLE):
+        return None
+    source = TOKEN_VARIABLE if file is None else f"--token-file {file}"
+    try:
+        token = (os.environ[TOKEN_VARIABLE] if file is None else file.read_text(encoding="utf-8")).strip()
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{source}: cannot be read ({error})") from error
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise UsageError(f"{source}: does not hold one token")
+    return token
+
+
+def _conclude(sightings: Sequence[Sighting], error: ClientError | None, out: Console, err: Console) -> int:
+    failed = print_failures(out, sightings)
+    if error is not None:
+        err.print(shown(f"error: {error}"), soft_wrap=True)
+        return NO_SERVER
+    return SOME_FAILED if failed else ANSWERED

@@ -1,0 +1,86 @@
+"""What the commands do: extract photos and identify, or confirm, each animal as it comes."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.client.asynchronous import AsyncClient, as_query, confirmed
+from pipeline.client.extraction import Animals
+from pipeline.client.progress import ProgressReport
+from pipeline.client.results import Identification, ItemFailure, OnProgress, PhotoResult
+
+_GROUP = 64
+"""Animals identified at a time: early enough to keep what was done when the server is lost, few requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One animal of one photo with its ranking, or why there is none.
+
+    Attributes:
+        photo: what was extracted.
+        identification: None where the photo has no embedding.
+    """
+
+    photo: PhotoResult
+    identification: Identification | None
+
+    @property
+    def failure(self) -> ItemFailure | None:
+        """Why there is no ranking."""
+        return self.photo.error if self.identification is None else self.identification.error
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done with photos.
+
+    Attributes:
+        photos: paths, as the server should get them.
+        identities: individual to confirm by path; the others are only identified.
+        uploads: send the photos themselves.
+        animals: best or all of each photo.
+        top_k: candidates an animal; None for all.
+    """
+
+    photos: Sequence[str]
+    identities: Mapping[str, str]
+    uploads: bool
+    animals: Literal["best", "all"] = "best"
+    top_k: int | None = 5
+
+
+async def collect(client: AsyncClient, order: Order, sightings: list[Sighting], on_progress: OnProgress) -> None:
+    """Carry out an order.
+
+    Args:
+        client: the service.
+        order: what to do.
+        sightings: appended to as answers come, so that they survive an exception; sorted at the end by the caller.
+        on_progress: called at each advance.
+
+    Raises:
+        ClientError: the service was lost or refused; `sightings` holds what was answered before.
+    """
+    animals: Animals = order.animals
+    stream = client.extract_stream(order.photos, uploads=order.uploads, animals=animals, on_progress=on_progress)
+    identified = ProgressReport(on_progress, len(order.photos))
+    group: list[PhotoResult] = []
+    async with aclosing(stream) as results:
+        async for result in results:
+            group.append(result)
+            if len(group) == _GROUP:
+                sightings += await _identify(client, order, group)
+                group = []
+                identified.report("identifying", len({sighting.photo.index for sighting in sightings}))
+    sightings += await _identify(client, order, group)
+    identified.finish("identifying")
+
+
+async def _identify(client: AsyncClient, order: Order, group: list[PhotoResult]) -> list[Sighting]:
+    found = [result for result in group if result.error is None]
+    names = [order.identities.get(result.path) for result in found]
+    items = [confirmed(r, name) if name else as_query(r) for r, name in zip(found, names, strict=True)]
+    rankings = iter(await client.identify(items, order.top_k))
+    return [Sighting(result, None if result.error else next(rankings)) for result in group]
