@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from pillow_heif import register_heif_opener
 from torchvision.transforms import Resize
 
 from pipeline.errors import ItemError, NoAnimalError, PhotoTooLargeError, UnreadablePhotoError, UnsupportedPhotoError
@@ -36,7 +36,7 @@ def quadrants() -> Pixels:
 
 
 def heic(pixels: Pixels, **options: object) -> bytes:
-    register_heif_opener()
+    pillow_heif.register_heif_opener()
     return saved(Image.fromarray(pixels), "HEIF", quality=95, chroma=444, **options)
 
 
@@ -75,6 +75,13 @@ def test_rgb_photo_keeps_its_colours(kind: str, options: dict[str, object], tole
 
 def test_heic_photo_keeps_its_colours() -> None:
     assert_close(decoded(heic(quadrants())), quadrants(), 8)
+
+
+def test_10_bit_heic_photo_is_scaled() -> None:
+    values = np.repeat(quadrants().astype(np.uint16) * 257, 2, axis=1)  # 96 wide: rows without padding
+    file = io.BytesIO()
+    pillow_heif.from_bytes("RGB;16", (2 * WIDTH, HEIGHT), values.tobytes()).save(file, quality=-1, chroma=444)
+    np.testing.assert_array_equal(decoded(file.getvalue()), np.repeat(quadrants(), 2, axis=1))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA"])
@@ -260,7 +267,7 @@ def test_other_files_are_unsupported(content: bytes) -> None:
         decode_photo(content, "a.jpg")
 
 
-@pytest.mark.parametrize("mode", ["F", "I"])
+@pytest.mark.parametrize("mode", ["F", "I", "LAB"])
 def test_pixels_without_a_known_range_are_unsupported(mode: str) -> None:
     with pytest.raises(UnsupportedPhotoError, match="8- or 16-bit"):
         decode_photo(saved(Image.new(mode, (4, 4)), "TIFF"), "a.tif")
