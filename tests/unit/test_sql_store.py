@@ -137,6 +137,20 @@ def test_another_process_s_commit_is_in_the_next_answer(file: Path) -> None:
         assert [row.key.photo for row in reader.changes_since(n - 1).added] == [f"path:{n}"]
 
 
+def test_a_backup_made_while_others_write_holds_whole_requests(file: Path, tmp_path: Path) -> None:
+    process = confirming(file, "I", "forever")
+    assert process.stdout is not None
+    acknowledged = [process.stdout.readline().strip() for _ in range(5)]
+    sqlite3.connect(file).execute("VACUUM INTO ?", [str(tmp_path / "backup.sqlite")])
+    process.kill()
+    process.communicate(timeout=10)
+    restored = open_catalogue(url_of(tmp_path / "backup.sqlite"))
+    rows = [row.individual for row in restored.changes_since(0).added]
+    assert set(acknowledged) <= set(rows)
+    assert {rows.count(name) for name in rows} == {2}
+    assert restored.confirm([word("after")]) == restored.head() == len(rows) // 2 + 1
+
+
 def test_a_full_disk_stores_nothing_and_says_what_to_do(file: Path) -> None:
     catalogue = open_catalogue(url_of(file))
     catalogue.confirm([word("before")])
