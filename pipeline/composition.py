@@ -5,11 +5,21 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Protocol, Self, TypeVar
 
 from pipeline.errors import ItemError, NoAnimalError, UnknownBodyPartError, WhaleVisionError
-from pipeline.images import INPUT_SIZE_PX, MAX_PIXELS, Photo, box_in_photo, crop, decode_photo, detector_input
+from pipeline.images import (
+    CROP_MARGIN,
+    INPUT_SIZE_PX,
+    MAX_PIXELS,
+    Photo,
+    box_in_photo,
+    crop,
+    decode_photo,
+    detector_input,
+)
+from pipeline.model_files import ModelFolder
 from pipeline.photo_files import PhotoFiles
 from pipeline.photo_names import shown_name
 from pipeline.records import (
@@ -26,7 +36,7 @@ from pipeline.records import (
     UInt8Array,
     UploadSource,
 )
-from pipeline.suppression import suppress
+from pipeline.suppression import MAX_OVERLAP, suppress
 
 logger = logging.getLogger(__name__)
 
@@ -64,24 +74,46 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CropRules:
+    """How one body part is cut out.
+
+    Attributes:
+        size_px: side of the embedder's input.
+        margin: share of the box's width and height added on each side.
+    """
+
+    size_px: int = INPUT_SIZE_PX
+    margin: float = CROP_MARGIN
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractionRules:
     """What the models ask of the photos.
 
     Attributes:
         score_threshold: the detector's own; with `animals="all"` boxes below it are left out.
+        suppression_iou: overlap above which two boxes count as one animal.
         detector_size_px: side of the detector's input.
-        crop_sizes_px: side of the embedder's input by body part; `INPUT_SIZE_PX` where a part is not named.
+        crops: by body part; a part that is not named is cropped as the original does.
         max_pixels: limit on a photo's pixels.
     """
 
     score_threshold: float = 0.5
+    suppression_iou: float = MAX_OVERLAP
     detector_size_px: int = INPUT_SIZE_PX
-    crop_sizes_px: Mapping[str, int] | None = None
+    crops: Mapping[str, CropRules] = field(default_factory=dict)
     max_pixels: int = MAX_PIXELS
 
-    def crop_size_px(self, body_part: str) -> int:
-        """Return the side of the embedder's input for a body part."""
-        return (self.crop_sizes_px or {}).get(body_part, INPUT_SIZE_PX)
+    @classmethod
+    def from_models(cls, folder: ModelFolder, max_pixels: int) -> Self:
+        """Take the rules from models.yaml and the service's limits."""
+        return cls(
+            score_threshold=folder.segmenter.score_threshold,
+            suppression_iou=folder.segmenter.suppression_iou,
+            detector_size_px=folder.segmenter.input_size_px,
+            crops={part.name: CropRules(part.input_size_px, part.margin) for part in folder.body_parts},
+            max_pixels=max_pixels,
+        )
 
 
 class PhotoExtraction:
@@ -186,8 +218,9 @@ class _PhotoWork:
         if self._wanted == "best":
             chosen = tuple(ranked[:1])
         else:
-            threshold = self._extraction.rules.score_threshold
-            chosen = suppress([detection for detection in ranked if detection.score >= threshold])
+            rules = self._extraction.rules
+            confident = [detection for detection in ranked if detection.score >= rules.score_threshold]
+            chosen = suppress(confident, rules.suppression_iou)
         if not chosen:
             raise NoAnimalError(f"{self.shown}: no animal was found; send a closer or clearer photo")
         return chosen
@@ -199,7 +232,8 @@ class _PhotoWork:
             rules = self._extraction.rules
             box_px = box_in_photo(detection.box, photo.size_px, rules.detector_size_px)
             try:
-                pixels = crop(photo, box_px, size_px=rules.crop_size_px(detection.body_part))
+                wanted = rules.crops.get(detection.body_part, CropRules())
+                pixels = crop(photo, box_px, wanted.margin, wanted.size_px)
             except NoAnimalError:
                 if detection is chosen[-1] and not cuts:
                     raise

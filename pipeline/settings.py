@@ -69,17 +69,25 @@ class CpuShare(_Block):
 
 
 class Batching(_Block):
-    """How many photos one forward pass of a model takes at most, and how long it waits for them."""
+    """How many photos one forward pass of a model takes at most, and how long it waits for them.
+
+    A CPU gains nothing from larger batches, and a photo of another client would wait for the whole of one.
+    """
 
     max_batch_size: PositiveInt = 8
+    cpu_max_batch_size: PositiveInt = 1
     wait_s: Annotated[float, Field(ge=0.0)] = 0.005
+
+    def batch_size(self, device: str) -> int:
+        """Return the bound for a replica on this device ("cpu" or "cuda:0")."""
+        return self.cpu_max_batch_size if device == "cpu" else self.max_batch_size
 
 
 class Limits(_Block):
     """Bounds on what one client can make the service do."""
 
     max_photo_bytes: PositiveInt = 64 * 2**20
-    max_photo_pixels: PositiveInt = 120_000_000
+    max_photo_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = 120_000_000  # Pillow refuses more
     max_photos_per_request: PositiveInt = 10_000
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
@@ -131,6 +139,16 @@ class Settings(_Block):
     tokens: tuple[Sha256Hex, ...] = ()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+
+    def with_absolute_paths(self) -> Self:
+        """Return the same settings for processes whose working directory is another."""
+        return self.model_copy(
+            update={
+                "models_dir": self.models_dir.absolute(),
+                "export_dir": self.export_dir.absolute(),
+                "photo_roots": tuple(root.absolute() for root in self.photo_roots),
+            }
+        )
 
 
 def load_settings(config: Path, application: int = 0) -> Settings:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.composition import ExtractionRules, PhotoExtraction
+from pipeline.composition import CropRules, ExtractionRules, PhotoExtraction
 from pipeline.errors import UnavailableError
 from pipeline.photo_files import PhotoFiles
 from pipeline.records import (
@@ -125,7 +125,7 @@ async def test_of_equal_scores_the_detectors_first_box_is_the_best() -> None:
 
 
 async def test_detector_sees_the_whole_photo_squashed() -> None:
-    work = extraction([found(5, 60, 0.9)], rules=ExtractionRules(detector_size_px=112, crop_sizes_px={"fluke": 64}))
+    work = extraction([found(5, 60, 0.9)], rules=ExtractionRules(detector_size_px=112, crops={"fluke": CropRules(64)}))
     fluke = work.embedders["fluke"]
     await result(work)
     assert isinstance(work.segmenter, FakeSegmenter)

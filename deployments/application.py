@@ -1,0 +1,119 @@
+"""Binds the graph: the only module that names every deployment."""
+
+from typing import Any
+
+import ray
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
+
+from deployments.autoscaling import ByPhotos
+from deployments.embedder import Embedder
+from deployments.extractor import Extractor
+from deployments.facts import ServiceFacts
+from deployments.ingress import Ingress
+from deployments.matcher import Matcher
+from deployments.networks import LoadedNetworks, Networks
+from deployments.preflight import check_folders
+from deployments.resources import ClusterResources, Plan, Role, plan_resources
+from deployments.segmenter import Segmenter
+from pipeline.model_files import ModelFolder
+from pipeline.settings import Settings
+
+
+def build(args: Settings) -> Application:
+    """Build the application that `serve run serve_config.yaml` starts.
+
+    Args:
+        args: the `args` block of the config, validated.
+
+    Raises:
+        StartupError: a folder, weight file, catalogue CSV or resource is missing or wrong.
+    """
+    networks = LoadedNetworks(args.models_dir.absolute(), args.backend)
+    return bind_graph(args, networks, cluster_resources())
+
+
+def cluster_resources() -> ClusterResources:
+    """Ask Ray what the cluster has."""
+    resources = ray.cluster_resources()
+    nodes = sum(1 for node in ray.nodes() if node["Alive"])
+    return ClusterResources(cpus=resources.get("CPU", 1.0), gpus=resources.get("GPU", 0.0), nodes=nodes)
+
+
+def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources) -> Application:
+    """Bind every deployment with its resources.
+
+    Args:
+        settings: of the application.
+        networks: where the model replicas get their networks from.
+        cluster: what there is to share.
+
+    Raises:
+        StartupError: as `build`.
+    """
+    facts_dir = str(settings.models_dir)
+    settings = settings.with_absolute_paths()
+    folder = check_folders(settings)
+    plan = plan_resources(settings, cluster)
+    models = _bind_models(settings, folder, networks, plan)
+    embedders = {part: models[embedder_name(part)] for part in folder.body_part_names}
+    extractor = _sized(Extractor, "Extractor", "extractor", plan).bind(settings, folder, models["Segmenter"], embedders)
+    matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, plan.device)
+    facts = ServiceFacts(
+        device=plan.device,
+        models_dir=facts_dir,
+        species=folder.species,
+        provenance=folder.provenance,
+        body_parts=folder.body_part_names,
+    )
+    application: Application = _ingress(settings, plan).bind(settings, facts, extractor, matcher, models)
+    return application
+
+
+def embedder_name(body_part: str) -> str:
+    """Return the deployment's name, for example "FlukeEmbedder"."""
+    return f"{''.join(word.capitalize() for word in body_part.split('_'))}Embedder"
+
+
+def _bind_models(settings: Settings, folder: ModelFolder, networks: Networks, plan: Plan) -> dict[str, Any]:
+    segmenter = _sized(Segmenter, "Segmenter", "segmenter", plan).bind(
+        networks, plan.device, plan.threads("segmenter"), settings.batching
+    )
+    embedders = {
+        embedder_name(part): _sized(Embedder, embedder_name(part), "embedder", plan).bind(
+            networks, part, plan.device, plan.threads("embedder"), settings.batching
+        )
+        for part in folder.body_part_names
+    }
+    return {"Segmenter": segmenter, **embedders}
+
+
+def _sized(deployment: Any, name: str, role: Role, plan: Plan) -> Any:
+    """Give a deployment its name, its share of the machine and its replica bounds."""
+    bounds = plan.replicas(role)
+    ongoing = plan.max_ongoing(role)
+    return deployment.options(
+        name=name,
+        ray_actor_options=plan.actor_options(role),
+        max_ongoing_requests=ongoing,
+        graceful_shutdown_timeout_s=plan.settings.timeouts.drain_timeout_s,
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=bounds.min,
+            max_replicas=bounds.max,
+            target_ongoing_requests=max(1.0, ongoing / 2),
+        ),
+    )
+
+
+def _ingress(settings: Settings, plan: Plan) -> Any:
+    bounds = plan.replicas("ingress")
+    policy = AutoscalingPolicy(
+        policy_function=ByPhotos, policy_kwargs={"photos_per_replica": settings.limits.in_flight_per_replica}
+    )
+    deployment: Any = Ingress  # serve.ingress hides what serve.deployment makes of the class
+    return deployment.options(
+        ray_actor_options=plan.actor_options("ingress"),
+        max_ongoing_requests=plan.max_ongoing("ingress"),
+        graceful_shutdown_timeout_s=settings.timeouts.drain_timeout_s,
+        autoscaling_config=AutoscalingConfig(min_replicas=bounds.min, max_replicas=bounds.max, policy=policy),
+    )

@@ -1,0 +1,47 @@
+"""The embedder deployment, bound once for each body part: uint8 crops in, embeddings out."""
+
+from ray import serve
+
+from deployments.meters import StageMeter
+from deployments.model_worker import ModelWorker, size_batches, yield_to_interactive_work
+from deployments.networks import Networks
+from pipeline.records import Embedding, Failure, UInt8Array
+from pipeline.settings import Batching
+
+
+@serve.deployment
+class Embedder:
+    """Batches crops of one body part on its embedding network."""
+
+    def __init__(self, networks: Networks, body_part: str, device: str, threads: int, batching: Batching) -> None:
+        """Load the network.
+
+        Args:
+            networks: where it comes from.
+            body_part: name from models.yaml.
+            device: "cpu" or "cuda:0".
+            threads: CPU threads of one forward pass.
+            batching: bounds of a batch.
+        """
+        yield_to_interactive_work()
+        self._device = device
+        self._network = networks.embedder(body_part, device, threads)
+        self._worker = ModelWorker(self._network.embed, StageMeter(f"embed_{body_part}"))
+        size_batches(self._batch, batching, device)
+
+    async def embed(self, crop: UInt8Array) -> Embedding | Failure:
+        """Embed one crop.
+
+        Args:
+            crop: (224, 224, 3) uint8 RGB.
+        """
+        result: Embedding | Failure = await self._batch(crop)
+        return result
+
+    async def describe(self) -> dict[str, str]:
+        """Return the weights' short hash and what runs them."""
+        return {"model": self._network.model, "backend": f"{self._network.engine} on {self._device}"}
+
+    @serve.batch
+    async def _batch(self, crops: list[UInt8Array]) -> list[Embedding | Failure]:
+        return await self._worker.batch(crops)

@@ -1,0 +1,83 @@
+"""The ingress deployment: sockets in, calls out; imports no torch, so that a replica is small and starts fast."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.applications import Starlette
+
+from deployments.autoscaling import SIGNAL
+from deployments.connection import Desks
+from deployments.facts import ServiceFacts
+from deployments.health import HealthDesk
+from deployments.meters import IngressMeters
+from deployments.photo_desk import PhotoDesk
+from deployments.ports import RemoteExtractor, RemoteMatcher, describe
+from deployments.site import Site
+from pipeline.actions import SaveOutcome
+from pipeline.export import PhotoExport
+from pipeline.settings import Settings
+from pipeline.turns import Turns
+
+
+class ThreadedExport:
+    """The export folder, with its file work off the event loop."""
+
+    def __init__(self, export: PhotoExport) -> None:
+        """Wrap the blocking export."""
+        self._export = export
+
+    async def save(self, file: str, identity: str, local_peer: bool) -> SaveOutcome:
+        """See `deployments.connection.ExportPort`."""
+        return await asyncio.to_thread(self._export.save, file, identity, local_peer)
+
+
+@serve.deployment
+@serve.ingress()
+class Ingress:
+    """One replica of the edge."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        facts: ServiceFacts,
+        extractor: DeploymentHandle[Any],
+        matcher: DeploymentHandle[Any],
+        models: Mapping[str, DeploymentHandle[Any]],
+    ) -> None:
+        """Wire the edge to the deployments behind it.
+
+        Args:
+            settings: of the application.
+            facts: what clients are told.
+            extractor: the extractor deployment.
+            matcher: the matcher deployment.
+            models: segmenter and embedders by deployment name, asked for `/healthz` only.
+        """
+        meters = IngressMeters()
+        limits, timeouts = settings.limits, settings.timeouts
+        turns = Turns[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
+        self._photos = PhotoDesk(RemoteExtractor(extractor, timeouts.photo_timeout_s), turns, meters.in_flight)
+        desks = Desks(
+            photos=self._photos,
+            matcher=RemoteMatcher(matcher, timeouts.identify_timeout_s),
+            export=ThreadedExport(PhotoExport.from_settings(settings)),
+        )
+        told = {**models, matcher.deployment_name: matcher}
+        health = HealthDesk(
+            application=serve.get_replica_context().app_name,
+            expected=("Ingress", extractor.deployment_name, *told),
+            describers={name: partial(describe, handle) for name, handle in told.items()},
+        )
+        self._site = Site(settings, facts, desks, health, meters)
+
+    def __serve_build_asgi_app__(self) -> Starlette:
+        """Called by Serve after `__init__`: the routes close over this replica's handles."""
+        return self._site.application()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Called by Serve: the ingress scales on photos in flight; idle sockets are no load."""
+        return {SIGNAL: float(self._photos.in_flight)}

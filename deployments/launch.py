@@ -1,0 +1,105 @@
+"""The start command: checks everything that can be checked, then becomes `serve run`.
+
+    python -m deployments.launch [serve_config.yaml] [--check]
+
+Serve itself does not exit on a wrong argument and answers 404 instead; this exits with status 1 and says what is wrong.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
+from pipeline.catalogue_start import fill_catalogue
+from pipeline.errors import SettingsError, StartupError
+from pipeline.settings import Settings, load_settings
+
+logger = logging.getLogger(__name__)
+
+RANDOM_MODELS = Path("models/random")
+"""Models folder of the shipped config; made on the spot where it is missing."""
+
+RAY_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Calls between deployments over gRPC take half the time (docs/decisions).
+    "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(512 * 2**20),
+    "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check and start; returns only where something is wrong or with `--check`."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        check(options.config)
+    except StartupError as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
+    if not options.check:
+        _become_serve(options.config)
+    print(f"{options.config}: everything in order")
+    return 0
+
+
+def check(config: Path) -> None:
+    """Check a Serve config file and everything it names.
+
+    Raises:
+        StartupError: the first thing that is wrong.
+    """
+    document = _read(require_file(config))
+    http = document.get("http_options") or {}
+    check_port(str(http.get("host", "127.0.0.1")), int(http.get("port", 8000)))
+    for place in range(len(document.get("applications") or [])):
+        settings = load_settings(config, place)
+        _make_random_models(settings)
+        check_gpu(settings)
+        folder = check_folders(settings)
+        check_weights(folder)
+        fill_catalogue(settings.catalogue_url, folder)
+
+
+def _read(config: Path) -> Mapping[str, Any]:
+    try:
+        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{config}: cannot be read as YAML: {error}") from error
+    if not isinstance(document, dict) or not document.get("applications"):
+        raise SettingsError(f"{config}: holds no `applications`; compare with the shipped serve_config.yaml")
+    return document
+
+
+def _make_random_models(settings: Settings) -> None:
+    if settings.models_dir == RANDOM_MODELS and not RANDOM_MODELS.exists():
+        from pipeline.random_models import write_random_models
+
+        logger.info("%s is missing: making random-weight models there; their answers are meaningless", RANDOM_MODELS)
+        write_random_models(RANDOM_MODELS)
+
+
+def _become_serve(config: Path) -> NoReturn:
+    os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENVIRONMENT.items()})
+    root = str(Path(__file__).resolve().parent.parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    serve = str(Path(sys.executable).with_name("serve"))
+    sys.stdout.flush()
+    os.execv(serve, [serve, "run", str(config)])
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m deployments.launch", description=__doc__)
+    parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"), help="Serve config file")
+    parser.add_argument("--check", action="store_true", help="only check, do not start")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The matcher deployment: query embeddings in, ranked individuals out; the only writer of the catalogue."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ray import serve
+
+from deployments.meters import StageMeter
+from pipeline.model_files import ModelFolder
+from pipeline.records import Query, Ranking
+from pipeline.settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+@serve.deployment
+class Matcher:
+    """Confirms and ranks on a thread of its own; every replica answers with all that was committed before the call."""
+
+    def __init__(self, settings: Settings, folder: ModelFolder, device: str) -> None:
+        """Open the catalogue and take in the models folder's CSVs, once for each content.
+
+        Args:
+            settings: of the application.
+            folder: names the CSVs and the embedders whose rows are ranked.
+            device: where distances are computed.
+
+        Raises:
+            CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
+            CatalogueOpenError: the catalogue cannot be opened.
+        """
+        from pipeline.catalogue_start import open_matcher
+
+        self._matcher = open_matcher(settings.catalogue_url, folder, device)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="matcher")
+        self._meters = {"confirm": StageMeter("confirm"), "rank": StageMeter("rank")}
+
+    async def confirm(self, queries: Sequence[Query]) -> None:
+        """Store confirmed photos in one transaction: on disk when this returns; repeating it changes nothing.
+
+        Raises:
+            CatalogueUnavailableError: nothing was stored.
+        """
+        await self._timed("confirm", lambda: self._matcher.confirm(queries))
+
+    async def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
+        """Rank the known individuals for each query, in order.
+
+        Raises:
+            CatalogueUnavailableError: the catalogue cannot be read.
+        """
+        return await self._timed("rank", lambda: list(self._matcher.rank(queries, top_k)))
+
+    async def describe(self) -> dict[str, Any]:
+        """Return counts of what is in the catalogue."""
+        status = await asyncio.get_running_loop().run_in_executor(self._thread, self._matcher.status)
+        return {
+            "catalogue": {
+                "individuals": status.individuals,
+                "photos": status.photos,
+                "other_model_rows": status.other_model_rows,
+            }
+        }
+
+    async def _timed(self, stage: str, work: Callable[[], Answer]) -> Answer:
+        start = time.perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._meters[stage].observe(time.perf_counter() - start)

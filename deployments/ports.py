@@ -1,0 +1,132 @@
+"""The pipeline's ports, carried by Serve handles: every call has a deadline and survives a replica's death."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import ray
+from ray.serve.handle import DeploymentHandle
+
+from deployments.calls import call, stream
+from pipeline.errors import ItemError
+from pipeline.records import (
+    Animals,
+    Detections,
+    Embedding,
+    Extracted,
+    Failure,
+    PathSource,
+    PhotoSource,
+    Query,
+    Ranking,
+    Segmented,
+    UInt8Array,
+)
+
+Wanted = TypeVar("Wanted", Detections, Embedding)
+
+
+class RemoteSegmenter:
+    """The segmenter as the composition sees it."""
+
+    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
+        """Take the deployment's handle."""
+        self._handle = handle
+        self._timeout_s = timeout_s
+
+    async def segment(self, pixels: UInt8Array) -> Detections:
+        """See `pipeline.composition.Segmenter`."""
+        result = await call(lambda: self._handle.segment.remote(pixels), "segmenter", self._timeout_s)
+        return _unwrap(result, Detections)
+
+
+class RemoteEmbedder:
+    """One body part's embedder as the composition sees it."""
+
+    def __init__(self, handle: DeploymentHandle[Any], body_part: str, timeout_s: float) -> None:
+        """Take the deployment's handle."""
+        self._handle = handle
+        self._stage = f"{body_part} embedder"
+        self._timeout_s = timeout_s
+
+    async def embed(self, crop: UInt8Array) -> Embedding:
+        """See `pipeline.composition.Embedder`."""
+        result = await call(lambda: self._handle.embed.remote(crop), self._stage, self._timeout_s)
+        return _unwrap(result, Embedding)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """An upload whose bytes lie in Ray's object store, which spills to disk rather than grow a process."""
+
+    name: str
+    content: ray.ObjectRef[bytes]
+
+
+class RemoteExtractor:
+    """The extractor as the photo desk sees it.
+
+    Uploads exceed what gRPC carries, so they go through the object store, by a handle that passes by reference.
+    """
+
+    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
+        """Take the deployment's handle."""
+        self._by_path = handle.options(stream=True)
+        self._by_reference = handle.options(stream=True, _by_reference=True)
+        self._timeout_s = timeout_s
+
+    async def hand_over(self, source: PhotoSource) -> PathSource | StoredUpload:
+        """Put an upload's bytes into the object store; a path stays as it is."""
+        if isinstance(source, PathSource):
+            return source
+        return StoredUpload(source.name, await asyncio.to_thread(ray.put, source.content))
+
+    async def extract(self, photo: PathSource | StoredUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
+        """See `deployments.photo_desk.ExtractorPort`."""
+        if isinstance(photo, PathSource):
+            path = photo
+            steps = stream(lambda: self._by_path.extract_path.remote(path, animals), "extractor", self._timeout_s)
+        else:
+            upload = photo
+            steps = stream(
+                lambda: self._by_reference.extract_upload.remote(upload.name, upload.content, animals),
+                "extractor",
+                self._timeout_s,
+            )
+        async for step in steps:
+            yield step
+
+
+class RemoteMatcher:
+    """The matcher as a connection sees it; confirming twice is the same as once, so both calls may be repeated."""
+
+    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
+        """Take the deployment's handle."""
+        self._handle = handle
+        self._timeout_s = timeout_s
+
+    async def confirm(self, queries: Sequence[Query]) -> None:
+        """See `deployments.connection.MatcherPort`."""
+        await call(lambda: self._handle.confirm.remote(list(queries)), "matcher", self._timeout_s)
+
+    async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
+        """See `deployments.connection.MatcherPort`."""
+        answer = await call(lambda: self._handle.rank.remote(list(queries), top_k), "matcher", self._timeout_s)
+        rankings: Sequence[Ranking] = answer
+        return rankings
+
+
+async def describe(handle: DeploymentHandle[Any]) -> Mapping[str, Any]:
+    """Ask a deployment what it runs; see `deployments.health`."""
+    answer: Mapping[str, Any] = await handle.describe.remote()
+    return answer
+
+
+def _unwrap(result: Any, wanted: type[Wanted]) -> Wanted:
+    if isinstance(result, wanted):
+        return result
+    assert isinstance(result, Failure), f"a stage answered {type(result).__name__}"
+    error = ItemError(result.message)
+    error.code = result.code
+    raise error

@@ -1,0 +1,103 @@
+"""What each deployment asks of Ray: device, fractions of CPUs and GPUs, threads, replica bounds. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.errors import SettingsError
+from pipeline.settings import Replicas, Settings
+
+Role = Literal["ingress", "extractor", "segmenter", "embedder", "matcher"]
+SPARE_SOCKETS = 200
+"""Sockets past `max_connections` that an ingress replica accepts in order to answer 1013, and page requests."""
+
+MATCHER_CALLS = 100
+"""Calls that one matcher replica takes at once; they wait there, in the order they came."""
+
+GPU_ROLES: tuple[Role, ...] = ("segmenter", "embedder", "matcher")
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterResources:
+    """What the Ray cluster has when the application is built."""
+
+    cpus: float
+    gpus: float
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The resources of the whole graph.
+
+    Attributes:
+        device: "cuda:0" (inside a replica, the GPU it was given) or "cpu".
+        settings: where the shares and bounds come from.
+        cores: CPU cores of one node, for dividing threads.
+    """
+
+    device: str
+    settings: Settings
+    cores: int
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the models take shares of GPUs."""
+        return self.device != "cpu"
+
+    def actor_options(self, role: Role) -> dict[str, Any]:
+        """Return `ray_actor_options` of one deployment.
+
+        OMP_NUM_THREADS is set because Ray otherwise sets it from `num_cpus`, which is a scheduling fraction here.
+        """
+        threads = self.threads(role)
+        options: dict[str, Any] = {
+            "num_cpus": getattr(self.settings.cpu_share, role),
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}},
+        }
+        if self.on_gpu and role in GPU_ROLES:
+            options["num_gpus"] = getattr(self.settings.gpu_share, role)
+        return options
+
+    def threads(self, role: Role) -> int:
+        """Return the compute threads of one replica: the detector gets the cores, the small networks half of them."""
+        if role in ("ingress", "extractor", "matcher"):
+            return 1
+        if self.settings.torch_threads:
+            return self.settings.torch_threads
+        cores = max(1, self.cores // self.replicas(role).max)
+        return cores if role == "segmenter" else max(1, cores // 2)
+
+    def max_ongoing(self, role: Role) -> int:
+        """Return how many calls one replica takes at once.
+
+        Past it handshakes hang, so the ingress takes more sockets than `max_connections` and refuses the rest itself.
+        """
+        limits = self.settings.limits
+        if role == "ingress":
+            return limits.max_connections + SPARE_SOCKETS
+        if role == "matcher":
+            return MATCHER_CALLS
+        in_flight = limits.in_flight_per_replica * self.replicas("ingress").max
+        return max(2, -(-in_flight // self.replicas(role).max))
+
+    def replicas(self, role: Role) -> Replicas:
+        """Return the bounds between which one deployment scales."""
+        bounds: Replicas = getattr(self.settings.replicas, role)
+        return bounds
+
+
+def plan_resources(settings: Settings, cluster: ClusterResources) -> Plan:
+    """Decide the device and check that the application can run on this cluster.
+
+    Raises:
+        SettingsError: `device: cuda` without a GPU, shares that do not fit one GPU, or SQLite on several nodes.
+    """
+    if settings.device == "cuda" and not cluster.gpus:
+        raise SettingsError("args.device: cuda, but this Ray cluster has no GPU; use auto or cpu")
+    if settings.catalogue_url.startswith("sqlite") and cluster.nodes > 1:
+        raise SettingsError(
+            f"args.catalogue_url: {settings.catalogue_url} is a file on one machine, but this Ray cluster has "
+            f"{cluster.nodes} nodes, and a matcher on another node would see another catalogue; name a database server"
+        )
+    device = "cuda:0" if settings.device != "cpu" and cluster.gpus else "cpu"
+    return Plan(device=device, settings=settings, cores=max(1, int(cluster.cpus / max(1, cluster.nodes))))

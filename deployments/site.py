@@ -1,0 +1,132 @@
+"""The edge of the service as a plain ASGI application: the WebSocket, `/` and `/healthz`; knows nothing of Serve."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from deployments.connection import Connection, Desks
+from deployments.facts import ServiceFacts
+from deployments.health import Health
+from deployments.meters import IngressMeters
+from deployments.page import render_page
+from pipeline.access import AccessRules, Handshake, Refusal
+from pipeline.session import Session, SessionConfig
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TRY_AGAIN_LATER = 1013
+
+
+class SystemClock:
+    """The session's clock."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Local time of day."""
+        return datetime.now()
+
+
+class Site:
+    """Lets peers in, hands each WebSocket to a `Connection`, answers the two pages."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        facts: ServiceFacts,
+        desks: Desks,
+        health: Callable[[], Awaitable[Health]],
+        meters: IngressMeters,
+    ) -> None:
+        """Wire the edge; `health` is asked anew for each page."""
+        self._settings = settings
+        self._facts = facts
+        self._desks = desks
+        self._health = health
+        self._meters = meters
+        self._rules = AccessRules(settings.tokens, settings.allowed_origins, settings.array_origins)
+        self._open = 0
+
+    def application(self) -> Starlette:
+        """Return the ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/", self._index),
+                Route("/healthz", self._healthz),
+                WebSocketRoute("/", self._websocket),
+            ]
+        )
+
+    async def _websocket(self, websocket: WebSocket) -> None:
+        handshake = _handshake(websocket)
+        refusal = self._rules.check(handshake)
+        if refusal is not None:
+            await _deny(websocket, refusal)
+            return
+        await websocket.accept()
+        if self._open >= self._settings.limits.max_connections:
+            await websocket.close(TRY_AGAIN_LATER, "too many connections; try again later")
+            return
+        self._count_open(+1)
+        try:
+            await self._connection(websocket, handshake).serve()
+        finally:
+            self._count_open(-1)
+
+    def _connection(self, websocket: WebSocket, handshake: Handshake) -> Connection:
+        array_dialect = self._rules.speaks_array_dialect(handshake, websocket.query_params.get("dialect"))
+        session = Session(self._session_config(array_dialect, handshake.is_local), SystemClock())
+        return Connection(websocket, session, self._desks, self._meters, handshake.is_local)
+
+    def _session_config(self, array_dialect: bool, local_peer: bool) -> SessionConfig:
+        return SessionConfig(
+            device=self._facts.device,
+            models_dir=self._facts.models_dir,
+            body_parts=self._facts.body_parts,
+            array_dialect=array_dialect,
+            local_peer=local_peer,
+            uploads_only=self._settings.uploads_only,
+            limits=self._settings.limits,
+            ack_timeout_s=self._settings.timeouts.ack_timeout_s,
+            idle_timeout_s=self._settings.timeouts.idle_timeout_s,
+        )
+
+    def _count_open(self, change: int) -> None:
+        self._open += change
+        self._meters.connections(self._open)
+
+    async def _index(self, request: Request) -> Response:
+        refusal = self._rules.check(_handshake(request))
+        if refusal is not None:
+            return PlainTextResponse(refusal.reason, refusal.status)
+        return HTMLResponse(render_page(self._facts, await self._health()))
+
+    async def _healthz(self, request: Request) -> Response:
+        """Answer any peer with the state (a probe carries no token), the details only to those who may connect."""
+        health = await self._health()
+        admitted = self._rules.check(_handshake(request)) is None
+        body = health.as_json() if admitted else {"status": health.status}
+        return JSONResponse(body, 200 if health.is_complete else 503)
+
+
+def _handshake(connection: HTTPConnection) -> Handshake:
+    peer = connection.client.host if connection.client else None
+    return Handshake(peer, dict(connection.headers))
+
+
+async def _deny(websocket: WebSocket, refusal: Refusal) -> None:
+    logger.warning("refused a peer: %s", refusal.reason)
+    if "websocket.http.response" in websocket.scope.get("extensions", {}):
+        await websocket.send_denial_response(PlainTextResponse(refusal.reason, refusal.status))
+    else:
+        await websocket.close()  # before accept: the server answers 403

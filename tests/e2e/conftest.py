@@ -1,0 +1,45 @@
+"""Real Ray Serve applications for the end-to-end tests: one Ray cluster for the whole run, one application at a time."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.running import Service, launch_environment, start_service, stop_ray
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def light_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small random-weight models in the project's own narrow architectures."""
+    from pipeline.random_models import write_random_models
+
+    folder = tmp_path_factory.mktemp("models") / "light"
+    write_random_models(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One Ray cluster with more pretended CPUs than the machine has, as the start command sets it up otherwise."""
+    import ray
+
+    os.environ.update(launch_environment())
+    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    yield
+    stop_ray()
+
+
+@pytest.fixture(scope="module")
+def service(ray_cluster: None, light_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The application with light models, as one client's module of tests sees it."""
+    running = start_service(light_models, tmp_path_factory.mktemp("service"), free_port())
+    yield running
+    running.stop()

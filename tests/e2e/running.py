@@ -1,0 +1,95 @@
+"""Starting, asking and hurting a real service."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import websockets.sync.client as sync_websockets
+
+from deployments.launch import RAY_ENVIRONMENT
+
+APPLICATION = "whale-vision"
+
+
+def launch_environment() -> dict[str, str]:
+    """What the start command sets for Ray; the tests run under the same settings."""
+    return dict(RAY_ENVIRONMENT)
+
+
+@dataclass
+class Service:
+    """One running application."""
+
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/"
+
+    def http(self, path: str, timeout_s: float = 10.0) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout_s) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def health(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.http("/healthz")[1])
+        return body
+
+    def connect(self, **options: Any) -> sync_websockets.ClientConnection:
+        return sync_websockets.connect(self.url, max_size=None, open_timeout=60, **options)
+
+    def stop(self) -> None:
+        from ray import serve
+
+        serve.delete(APPLICATION, _blocking=True)
+        serve.shutdown()
+
+
+def start_service(models_dir: Path, folder: Path, port: int, **arguments: Any) -> Service:
+    """Start the application in this process's Ray cluster and wait until it answers."""
+    from ray import serve
+
+    from deployments.application import build
+    from pipeline.settings import Settings
+
+    settings = Settings.model_validate(
+        {
+            "models_dir": models_dir,
+            "export_dir": folder / "export",
+            "catalogue_url": f"sqlite:///{folder / 'catalogue.sqlite'}",
+            "device": "cpu",
+            **arguments,
+        }
+    )
+    serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"enable_access_log": False})
+    serve.run(build(settings), name=APPLICATION, route_prefix="/")
+    return Service(port, folder)
+
+
+def replica_processes(deployment: str) -> list[psutil.Process]:
+    """The replicas of a deployment, found by the title that Ray gives its workers."""
+    title = f"ServeReplica:{APPLICATION}:{deployment}"
+    return [process for process in psutil.process_iter(["cmdline"]) if title in " ".join(process.info["cmdline"] or [])]
+
+
+def wait_until(condition: Any, timeout_s: float = 60.0, pause_s: float = 0.2) -> None:
+    """Wait until a condition holds; fails the test where it does not in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(pause_s)
+
+
+def stop_ray() -> None:
+    """Stop the cluster of this process."""
+    import ray
+
+    ray.shutdown()
