@@ -152,7 +152,7 @@ class AsyncClient:
         """
 
         def read(entry: JsonObject, index: int) -> tuple[SavedPhoto, ItemFailure | None]:
-            failure, new_file = read_failure(entry), entry.get("newFile")
+            failure, new_file = read_failure(entry), entry.get("new_file")
             saved = SavedPhoto(str(photos[index][0]), index, new_file, bool(entry.get("skipped", False)), failure)
             return saved, failure
 

@@ -63,7 +63,7 @@ class Extraction:
         self._tally.begin()
         self._spoiled.clear()
         async with connection.channel() as channel:
-            sender = await self._start_sending(connection, channel, batch)
+            sender = await self._start_sending(channel, batch)
             try:
                 async for result in self._results(channel, batch):
                     yield result
@@ -71,15 +71,12 @@ class Extraction:
                 sender.cancel()
                 await asyncio.gather(sender, return_exceptions=True)
 
-    async def _start_sending(
-        self, connection: Connection, channel: Channel, batch: dict[int, Photo]
-    ) -> "asyncio.Task[None]":
+    async def _start_sending(self, channel: Channel, batch: dict[int, Photo]) -> "asyncio.Task[None]":
         """Send in a task of its own, since answers come while photos are still being sent."""
         uploads = {index: photo for index, photo in batch.items() if isinstance(photo, LocalPhoto)}
         if uploads:
-            await connection.uploading.acquire()
+            await channel.begin_upload()
             sender = asyncio.create_task(self._upload(channel, uploads))
-            sender.add_done_callback(lambda _: connection.uploading.release())
         else:
             sender = asyncio.create_task(channel.send("extract", fileNames=list(batch.values()), **self._manner))
         sender.add_done_callback(lambda task: _pass_on(task, channel))
@@ -94,6 +91,7 @@ class Extraction:
                 if failure is not None:
                     self._spoiled[index] = failure
             self._progress.report("sending", position + 1)
+        channel.end_upload()
 
     async def _results(self, channel: Channel, batch: dict[int, Photo]) -> AsyncGenerator[PhotoResult]:
         """Yield what the caller should see of the running request."""

@@ -15,6 +15,7 @@ from pipeline.client.errors import BadAnswerError, ClientClosedError, ClientErro
 from pipeline.client.handshake import explain_close, open_socket
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import JsonObject
+from pipeline.client.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -24,27 +25,6 @@ _CANCEL_TIMEOUT_S = 1.0
 def encode(message: JsonObject) -> str:
     """Return the message's text: ASCII only, so that its length is its bytes and any file name survives."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False)
-
-
-class Window:
-    """Counts the bytes sent on a connection that the server has not taken in."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._outstanding_bytes = 0
-        self._changed = asyncio.Event()
-
-    async def take(self, length: int) -> None:
-        """Wait until `length` bytes more may be outstanding."""
-        while self._outstanding_bytes and self._outstanding_bytes + length > self._limit_bytes:
-            self._changed.clear()
-            await self._changed.wait()
-        self._outstanding_bytes += length
-
-    def give(self, length: int) -> None:
-        """Note that the server has taken in so many bytes."""
-        self._outstanding_bytes -= length
-        self._changed.set()
 
 
 class Channel:
@@ -58,6 +38,7 @@ class Channel:
         self._inbox: asyncio.Queue[JsonObject | BaseException] = asyncio.Queue()
         self._unacknowledged_bytes = 0
         self._heard_s = 0.0
+        self._uploading = False
 
     @property
     def empty(self) -> bool:
@@ -71,6 +52,17 @@ class Channel:
             LinkLostError, ConnectionRejectedError: the connection is closed.
         """
         await self._connection.send(encode({"type": kind, "id": self.identifier, **fields}))
+
+    async def begin_upload(self) -> None:
+        """Wait for the right to send binary messages: they belong to the oldest upload that still lacks bytes."""
+        await self._connection.uploading.acquire()
+        self._uploading = True
+
+    def end_upload(self) -> None:
+        """Let the next request send its binary messages."""
+        if self._uploading:
+            self._uploading = False
+            self._connection.uploading.release()
 
     async def make_room(self, length: int) -> None:
         """Wait until the server has taken in enough for `length` bytes more, and count them."""
@@ -135,14 +127,21 @@ class Channel:
         self._connection.window.give(taken)
 
     async def close(self) -> None:
-        """Leave the connection; a request that still runs is cancelled on the server."""
+        """Leave the connection; a request that still runs, or still owes bytes, is cancelled on the server."""
         self.ready.cancel()
-        # The server forgets a cancelled upload, so nobody will acknowledge these bytes.
-        self._acknowledge(self._unacknowledged_bytes)
-        if not self.ended:
-            with contextlib.suppress(ClientError, TimeoutError):
+        try:
+            if not self.ended or self._uploading:
                 async with asyncio.timeout(_CANCEL_TIMEOUT_S):
                     await self.send("cancel")
+        except TimeoutError:
+            await self._connection.close()
+        except ClientError:
+            logger.debug("the connection ended before the request was cancelled")
+        finally:
+            # Only now: the bytes of other uploads must not come before the `cancel`, after which the server expects
+            # none of this one, nor will it acknowledge those it has.
+            self._acknowledge(self._unacknowledged_bytes)
+            self.end_upload()
 
 
 class Connection:
@@ -151,7 +150,7 @@ class Connection:
     def __init__(self, socket: ClientConnection, url: str, window_bytes: int) -> None:
         self.window = Window(window_bytes)
         self.uploading = asyncio.Lock()
-        """Binary messages belong to the oldest upload that lacks bytes, so only one request may send them."""
+        """Held by the request that sends binary messages."""
         self._socket = socket
         self._url = url
         self._channels: dict[str, Channel] = {}
@@ -206,14 +205,14 @@ class Connection:
             await self._socket.close()
 
     def _dispatch(self, raw: str | bytes) -> None:
+        if isinstance(raw, str) and raw.startswith("error:"):
+            raise BadAnswerError(f"{self._url} could not read a request: {raw}")
         message = json.loads(raw)
         if not isinstance(message, dict):
             raise TypeError("not a JSON object")
         channel = self._channels.get(str(message.get("id")))
         if channel is not None:
             channel.deliver(message)
-        elif message.get("type") == "error" and "id" not in message:
-            raise BadAnswerError(f"{self._url} could not read a request: {message.get('message')}")
         else:
             logger.debug("message about a request that has ended: %s", message.get("type"))
 

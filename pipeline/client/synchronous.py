@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Generator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
+from pipeline.client.errors import ClientClosedError
 from pipeline.client.extraction import Animals
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import Identification, OnProgress, PhotoResult, Query, SavedPhoto
@@ -27,6 +29,7 @@ class Client:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="whale-vision-client", daemon=True)
         self._thread.start()
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -37,15 +40,23 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection and end the thread; the client cannot be used again."""
-        if self._loop.is_closed():
+        """Close the connection and end the thread; calls that still run, and later ones, raise `ClientClosedError`."""
+        if self._closed:
             return
-        self._run(self._client.close())
-        self._run(self._loop.shutdown_asyncgens())
-        self._run(self._loop.shutdown_default_executor())
+        self._closed = True
+        asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _wind_up(self) -> None:
+        await self._client.close()
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
     def extract_stream(
         self,
@@ -72,7 +83,9 @@ class Client:
             while (result := self._run(step())) is not None:
                 yield result
         finally:
-            self._run(close())
+            # A closed client has closed its streams.
+            if not self._closed:
+                self._run(close())
 
     def extract(
         self,
@@ -109,9 +122,14 @@ class Client:
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run on the client's loop and wait; an interrupt (Ctrl-C) while waiting cancels the call on the server too."""
+        if self._closed:
+            coroutine.close()
+            raise ClientClosedError("the client is closed; make another")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
+        except CancelledError as error:
+            raise ClientClosedError("the client was closed during the call") from error
         except BaseException:
             future.cancel()
             raise

@@ -197,7 +197,8 @@ class _Peer:
 
     async def save(self, message: dict[str, Any], names: list[str]) -> None:
         data = [
-            self.outcome(name) or {"file": name, "newFile": f"export/{item['selectedIdentity']}/{name}", "index": index}
+            self.outcome(name)
+            or {"file": name, "new_file": f"export/{item['selectedIdentity']}/{name}", "index": index}
             for index, (name, item) in enumerate(zip(names, message["whaleIdentities"], strict=True))
         ]
         await self.send("save", message["id"], data=data)

@@ -246,7 +246,7 @@ async def test_a_refused_request_says_the_servers_code() -> None:
         assert len(await client.extract(["a"])) == 1
 
 
-@pytest.mark.parametrize("garbage", ["starting on cpu with models", "[]", '{"type":"error","code":"malformed"}'])
+@pytest.mark.parametrize("garbage", ["starting on cpu with models", "[]", "error: no"])
 async def test_a_server_of_another_kind_is_named_as_such(garbage: str) -> None:
     async with ScriptedServer(garbage=garbage) as server, AsyncClient(server.url, options=QUICK) as client:
         with pytest.raises(BadAnswerError):
