@@ -182,6 +182,9 @@ async def _carry_out(
                 await collect(client, order, sightings, on_progress)
             except ClientError as problem:
                 error = problem
+    if error is not None:
+        left = len(order.photos) - len({sighting.photo.index for sighting in sightings})
+        err.print(f"{left} of {len(order.photos)} photos were not answered.")
     sightings.sort(key=lambda sighting: (sighting.photo.index, sighting.photo.animal))
     for index, (path, failure) in enumerate(failures, len(order.photos)):
         sightings.append(Sighting(PhotoResult(path, index, error=failure), None))

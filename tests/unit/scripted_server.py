@@ -3,7 +3,10 @@
 import asyncio
 import hashlib
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
 
@@ -95,6 +98,22 @@ class ScriptedServer:
             for task in peer.tasks:
                 task.cancel()
             await asyncio.gather(*peer.tasks, return_exceptions=True)
+
+
+@contextmanager
+def served_in_a_thread(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    """Run a scripted server beside blocking code."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result()
+        yield server
+        asyncio.run_coroutine_threadsafe(server.__aexit__(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class _Peer:

@@ -1,6 +1,5 @@
 """The blocking client: from threads, inside event loops, interrupted."""
 
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import pytest
 
 from pipeline.client import Client, ClientOptions, Progress, ServerUnreachableError
 from pipeline.client.errors import ClientClosedError
-from tests.unit.scripted_server import ScriptedServer
+from tests.unit.scripted_server import ScriptedServer, served_in_a_thread
 
 QUICK = ClientOptions(connect_s=0.3, reconnect_s=2.0, first_delay_s=0.005, longest_delay_s=0.02)
 
@@ -18,15 +17,8 @@ QUICK = ClientOptions(connect_s=0.3, reconnect_s=2.0, first_delay_s=0.005, longe
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
     """A scripted server on an event loop in another thread."""
-    scripted, loop = ScriptedServer(), asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(scripted.__aenter__(), loop).result()
-    yield scripted
-    asyncio.run_coroutine_threadsafe(scripted.__aexit__(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with served_in_a_thread(ScriptedServer()) as scripted:
+        yield scripted
 
 
 def test_every_call_answers(server: ScriptedServer) -> None:
