@@ -3,7 +3,7 @@
 from ray import serve
 
 from deployments.meters import StageMeter
-from deployments.model_worker import ModelWorker, size_batches, yield_to_interactive_work
+from deployments.model_worker import ModelWorker, settle_memory, size_batches, yield_to_interactive_work
 from deployments.networks import Networks
 from pipeline.records import Embedding, Failure, UInt8Array
 from pipeline.settings import Batching
@@ -28,6 +28,7 @@ class Embedder:
         self._network = networks.embedder(body_part, device, threads)
         self._worker = ModelWorker(self._network.embed, StageMeter(f"embed_{body_part}"))
         size_batches(self._batch, batching, device)
+        settle_memory()
 
     async def embed(self, crop: UInt8Array) -> Embedding | Failure:
         """Embed one crop.

@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.meters import StageMeter
-from deployments.model_worker import yield_to_interactive_work
+from deployments.model_worker import settle_memory, yield_to_interactive_work
 from deployments.ports import RemoteEmbedder, RemoteSegmenter
 from pipeline.composition import ExtractionRules, PhotoExtraction
 from pipeline.model_files import ModelFolder
@@ -49,6 +49,7 @@ class Extractor:
             executor=ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode"),
         )
         self._meter = StageMeter("extract")
+        settle_memory()
 
     async def extract_path(self, source: PathSource, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
         """Extract a photo on this machine's disk; see `PhotoExtraction.extract`."""

@@ -14,6 +14,7 @@ from deployments.connection import Desks
 from deployments.facts import ServiceFacts
 from deployments.health import HealthDesk
 from deployments.meters import IngressMeters
+from deployments.model_worker import settle_memory
 from deployments.photo_desk import PhotoDesk
 from deployments.ports import RemoteExtractor, RemoteMatcher, describe
 from deployments.site import Site
@@ -73,6 +74,7 @@ class Ingress:
             describers={name: partial(describe, handle) for name, handle in told.items()},
         )
         self._site = Site(settings, facts, desks, health, meters)
+        settle_memory()
 
     def __serve_build_asgi_app__(self) -> Starlette:
         """Called by Serve after `__init__`: the routes close over this replica's handles."""

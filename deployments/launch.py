@@ -17,7 +17,7 @@ import yaml
 
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
 from pipeline.catalogue_start import fill_catalogue
-from pipeline.errors import SettingsError, StartupError
+from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
 from pipeline.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         check(options.config)
-    except StartupError as error:
+    except (StartupError, CatalogueUnavailableError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     if not options.check:
@@ -64,7 +64,7 @@ def check(config: Path) -> None:
         check_gpu(settings)
         folder = check_folders(settings)
         check_weights(folder)
-        fill_catalogue(settings.catalogue_url, folder)
+        fill_catalogue(settings.with_absolute_paths().catalogue_url, folder)
 
 
 def _read(config: Path) -> Mapping[str, Any]:
@@ -79,10 +79,10 @@ def _read(config: Path) -> Mapping[str, Any]:
 
 def _make_random_models(settings: Settings) -> None:
     if settings.models_dir == RANDOM_MODELS and not RANDOM_MODELS.exists():
-        from pipeline.random_models import write_random_models
+        from pipeline.random_models import make_random_models
 
         logger.info("%s is missing: making random-weight models there; their answers are meaningless", RANDOM_MODELS)
-        write_random_models(RANDOM_MODELS)
+        make_random_models(RANDOM_MODELS)
 
 
 def _become_serve(config: Path) -> NoReturn:

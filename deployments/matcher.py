@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from ray import serve
 
 from deployments.meters import StageMeter
+from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
 from pipeline.records import Query, Ranking
 from pipeline.settings import Settings
@@ -37,6 +38,7 @@ class Matcher:
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="matcher")
         self._meters = {"confirm": StageMeter("confirm"), "rank": StageMeter("rank")}
+        settle_memory()
 
     async def confirm(self, queries: Sequence[Query]) -> None:
         """Store confirmed photos in one transaction: on disk when this returns; repeating it changes nothing.

@@ -3,7 +3,7 @@
 from ray import serve
 
 from deployments.meters import StageMeter
-from deployments.model_worker import ModelWorker, size_batches, yield_to_interactive_work
+from deployments.model_worker import ModelWorker, settle_memory, size_batches, yield_to_interactive_work
 from deployments.networks import Networks
 from pipeline.records import Detections, Failure, UInt8Array
 from pipeline.settings import Batching
@@ -27,6 +27,7 @@ class Segmenter:
         self._network = networks.detector(device, threads)
         self._worker = ModelWorker(self._network.detect, StageMeter("segment"))
         size_batches(self._batch, batching, device)
+        settle_memory()
 
     async def segment(self, pixels: UInt8Array) -> Detections | Failure:
         """Detect in one photo.

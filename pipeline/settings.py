@@ -102,7 +102,7 @@ class Timeouts(_Block):
     ack_timeout_s: PositiveFloat = 60.0
     photo_timeout_s: PositiveFloat = 120.0
     identify_timeout_s: PositiveFloat = 60.0
-    drain_timeout_s: PositiveFloat = 600.0
+    drain_timeout_s: PositiveFloat = 3600.0
 
 
 class Settings(_Block):
@@ -147,6 +147,7 @@ class Settings(_Block):
                 "models_dir": self.models_dir.absolute(),
                 "export_dir": self.export_dir.absolute(),
                 "photo_roots": tuple(root.absolute() for root in self.photo_roots),
+                "catalogue_url": _with_absolute_file(self.catalogue_url),
             }
         )
 
@@ -187,6 +188,15 @@ def parse_settings(arguments: object, source: str) -> Settings:
     except ValidationError as error:
         problems = "; ".join(_describe(problem["loc"], problem["msg"]) for problem in error.errors())
         raise SettingsError(f"{source}: {problems}") from error
+
+
+def _with_absolute_file(url: str) -> str:
+    """Make the file of a `sqlite:///relative` URL absolute; other URLs stay as they are."""
+    prefix = "sqlite:///"
+    file = url.removeprefix(prefix)
+    if not url.startswith(prefix) or file.startswith(("/", "file:", ":memory:")) or not file:
+        return url
+    return f"{prefix}{Path(file).absolute()}"
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:

@@ -1,4 +1,4 @@
-"""Real Ray Serve applications for the end-to-end tests: one Ray cluster for the whole run, one application at a time."""
+"""Real Ray Serve applications for the end-to-end tests: one Ray cluster for the whole run."""
 
 import os
 import socket
@@ -19,10 +19,10 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def light_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small random-weight models in the project's own narrow architectures."""
-    from pipeline.random_models import write_random_models
+    from pipeline.random_models import make_random_models
 
     folder = tmp_path_factory.mktemp("models") / "light"
-    write_random_models(folder)
+    make_random_models(folder)
     return folder
 
 

@@ -1,0 +1,308 @@
+"""The edge over real sockets, with fakes behind it: no Serve, so it starts in a second."""
+
+import asyncio
+import hashlib
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import uvicorn
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from deployments.connection import Desks
+from deployments.facts import ServiceFacts
+from deployments.health import MISSING, RUNNING, Health
+from deployments.photo_desk import PhotoDesk
+from deployments.site import Site
+from pipeline.actions import SaveOutcome
+from pipeline.errors import CatalogueUnavailableError
+from pipeline.records import (
+    UNKNOWN,
+    Annotation,
+    BoundingBox,
+    Candidate,
+    Embedding,
+    Extracted,
+    ExtractedAnimal,
+    Failure,
+    Ranking,
+    Segmented,
+)
+from pipeline.settings import Settings
+from pipeline.turns import Turns
+
+FACTS = ServiceFacts("cpu", "./models/demo", "humpback", "", ("fluke", "flank"))
+ANIMAL = ExtractedAnimal(
+    Annotation(BoundingBox(1.0, 2.0, 3.0, 4.0), "fluke", 0.9, 1),
+    Embedding(np.array([1.0, 0.0], dtype="float32"), "abc"),
+)
+
+
+class FakeMeters:
+    def __init__(self):
+        self.outcomes = []
+
+    def photo_answered(self, outcome):
+        self.outcomes.append(outcome)
+
+    def received(self, size_bytes):
+        pass
+
+    def in_flight(self, photos):
+        pass
+
+    def connections(self, sockets):
+        pass
+
+
+class FakeExtractor:
+    """Answers "bad" paths with a failure, "slow" ones never, all others with one animal."""
+
+    def __init__(self):
+        self.cancelled = threading.Event()
+
+    async def hand_over(self, source):
+        return source
+
+    async def extract(self, photo, animals):
+        name = getattr(photo, "path", None) or photo.name
+        try:
+            if "slow" in name:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        yield Segmented()
+        if "bad" in name:
+            yield Extracted((), Failure("unreadable", f"{name}: damaged"), None)
+        else:
+            yield Extracted((ANIMAL,), None, "ff")
+
+
+@dataclass
+class FakeMatcher:
+    confirmed: list = field(default_factory=list)
+    broken: Exception | None = None
+
+    async def confirm(self, queries):
+        if self.broken:
+            raise self.broken
+        self.confirmed += [query.identity for query in queries]
+
+    async def rank(self, queries, top_k):
+        if self.broken:
+            raise self.broken
+        return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]
+
+
+class FakeExport:
+    async def save(self, file, identity, local_peer):
+        return SaveOutcome(f"/export/{identity}/{file.rpartition('/')[2]}")
+
+
+class Edge:
+    """A site on a free port of the loopback interface, in a thread of its own."""
+
+    def __init__(self, health=None, **arguments):
+        self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
+        self.extractor, self.matcher, self.meters = FakeExtractor(), FakeMatcher(), FakeMeters()
+        turns = Turns(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
+        desks = Desks(PhotoDesk(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
+        self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
+        site = Site(self.settings, FACTS, desks, self._health, self.meters)
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(uvicorn.Config(site.application(), log_level="error", ws="websockets-sansio"))
+
+    async def _health(self):
+        return self.health
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *error):
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(10)
+
+    def connect(self, query="", **options):
+        return connect(f"ws://127.0.0.1:{self.port}/{query}", open_timeout=10, **options)
+
+    def get(self, path, **headers):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def edge():
+    with Edge() as running:
+        yield running
+
+
+def until_complete(websocket):
+    messages = []
+    while True:
+        messages.append(json.loads(websocket.recv(timeout=10)))
+        if messages[-1]["type"] in ("complete", "error"):
+            return messages
+
+
+def ask(websocket, **request):
+    websocket.send(json.dumps(request))
+    return until_complete(websocket)
+
+
+def test_extract_answers_each_photo_and_counts_the_outcomes(edge):
+    with edge.connect() as websocket:
+        messages = ask(websocket, type="extract", id="1", fileNames=["/a.jpg", "/bad.jpg"])
+    result = next(message for message in messages if "data" in message)
+    assert [entry.get("error", {}).get("code") for entry in result["data"]] == [None, "unreadable"]
+    assert sorted(edge.meters.outcomes) == ["ok", "unreadable"]
+
+
+def test_identify_confirms_first_and_ranks(edge):
+    item = {"path": "/a.jpg", "type": "fluke", "embedding": [1.0] * 128}
+    with edge.connect() as websocket:
+        messages = ask(websocket, type="identify", id="1", data=[{**item, "identity": "DANTE"}, item])
+    result = next(message for message in messages if "data" in message)
+    assert edge.matcher.confirmed == ["DANTE"]
+    assert result["data"][1]["identities"] == [["DANTE", 0.5], ["Unknown", 1.0]]
+
+
+def test_broken_catalogue_fails_the_request_and_leaves_the_connection(edge):
+    item = {"path": "/a.jpg", "type": "fluke", "embedding": [1.0] * 128, "identity": "DANTE"}
+    edge.matcher.broken = CatalogueUnavailableError("the disk is full")
+    with edge.connect() as websocket:
+        failed = ask(websocket, type="identify", id="1", data=[item])[-1]
+        assert (failed["code"], failed["message"]) == ("catalogue_unavailable", "the disk is full")
+        edge.matcher.broken = None
+        assert ask(websocket, type="identify", id="2", data=[item])[-1]["type"] == "complete"
+
+
+def test_defect_behind_the_edge_is_an_error_without_its_text(edge):
+    edge.matcher.broken = ValueError("secret detail")
+    with edge.connect() as websocket:
+        item = {"path": "/a.jpg", "type": "fluke", "embedding": [1.0] * 128}
+        failed = ask(websocket, type="identify", id="1", data=[item])[-1]
+    assert failed["code"] == "internal"
+    assert "secret" not in failed["message"]
+
+
+def test_save_answers_where_the_copy_is(edge):
+    with edge.connect() as websocket:
+        websocket.send(json.dumps({"type": "save", "whaleIdentities": [{"file": "/p/a.jpg", "selectedIdentity": "D"}]}))
+        lines = [websocket.recv(timeout=10) for _ in range(3)]
+    assert "saving /p/a.jpg to /export/D/a.jpg..." in lines
+
+
+def test_client_that_leaves_has_its_work_stopped(edge):
+    with edge.connect() as websocket:
+        websocket.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg"]}))
+        time.sleep(0.2)
+    assert edge.extractor.cancelled.wait(10)
+
+
+def test_cancelled_request_has_its_work_stopped(edge):
+    with edge.connect() as websocket:
+        websocket.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg"]}))
+        websocket.send(json.dumps({"type": "cancel", "id": "1"}))
+        messages = until_complete(websocket)
+    result = next(message for message in messages if "data" in message)
+    assert result["data"][0]["error"]["code"] == "cancelled"
+    assert edge.extractor.cancelled.wait(10)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null"])
+def test_foreign_origin_gets_403(edge, origin):
+    with pytest.raises(InvalidStatus) as refused, edge.connect(origin=origin):
+        pass
+    assert refused.value.response.status_code == 403
+
+
+def test_desktop_app_gets_bare_lists(edge):
+    with edge.connect(origin="file://") as websocket:
+        websocket.send(json.dumps({"type": "extract", "fileNames": ["/a.jpg", "/bad.jpg"]}))
+        while not (text := websocket.recv(timeout=10)).startswith("["):
+            pass
+    assert [entry["path"] for entry in json.loads(text)] == ["/a.jpg"]
+
+
+def test_dialect_can_be_asked_for_in_the_address(edge):
+    with edge.connect("?dialect=array") as websocket:
+        websocket.send(json.dumps({"type": "extract", "fileNames": ["/a.jpg"]}))
+        while not (text := websocket.recv(timeout=10)).startswith("["):
+            pass
+    assert json.loads(text)[0]["type"] == "fluke"
+
+
+def test_wrong_token_gets_401_and_the_right_one_is_let_in():
+    with Edge(tokens=[hashlib.sha256(b"secret").hexdigest()]) as edge:
+        with pytest.raises(InvalidStatus) as refused, edge.connect():
+            pass
+        assert refused.value.response.status_code == 401
+        with edge.connect(additional_headers={"Authorization": "Bearer secret"}) as websocket:
+            assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+
+
+def test_one_socket_too_many_gets_1013_and_a_later_one_is_let_in():
+    with Edge(limits={"max_connections": 1}) as edge:
+        with edge.connect():
+            with edge.connect() as refused, pytest.raises(ConnectionClosed) as closed:
+                refused.recv(timeout=10)
+            assert closed.value.rcvd.code == 1013
+        time.sleep(0.2)
+        with edge.connect() as websocket:
+            assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+
+
+def test_idle_socket_is_closed_with_1000():
+    with Edge(timeouts={"idle_timeout_s": 0.3}) as edge, edge.connect() as websocket:
+        with pytest.raises(ConnectionClosed) as closed:
+            websocket.recv(timeout=10)
+        assert closed.value.rcvd.code == 1000
+
+
+def test_page_tells_what_this_is(edge):
+    status, page = edge.get("/")
+    assert status == 200
+    assert "3 individuals in 7 photos" in page
+    assert "humpback" in page
+
+
+def test_page_is_not_for_strangers(edge):
+    assert edge.get("/", **{"X-Forwarded-For": "8.8.8.8"})[0] == 403
+
+
+def test_health_is_200_with_details(edge):
+    status, body = edge.get("/healthz")
+    assert status == 200
+    assert json.loads(body)["catalogue"] == {"individuals": 3, "photos": 7}
+
+
+def test_health_is_503_while_a_deployment_is_missing():
+    with Edge(Health({"Ingress": RUNNING, "Matcher": MISSING})) as edge:
+        status, body = edge.get("/healthz")
+        assert status == 503
+        assert json.loads(body)["deployments"]["Matcher"] == "missing"
+        assert "does not answer" in edge.get("/")[1]
+
+
+def test_probe_without_a_token_sees_the_state_only(edge):
+    status, body = edge.get("/healthz", **{"X-Forwarded-For": "8.8.8.8"})
+    assert (status, json.loads(body)) == (200, {"status": "ok"})
