@@ -32,9 +32,9 @@ class ClassicVoice:
         self._device = device
         self._models_dir = models_dir
 
-    def starting(self) -> tuple[str, ...]:
-        """Name device and models."""
-        return (sendable(f"starting on {self._device} with {self._models_dir}"),)
+    def starting(self, kind: Kind) -> tuple[str, ...]:
+        """Name device and models; a save uses neither."""
+        return () if kind == "save" else (sendable(f"starting on {self._device} with {self._models_dir}"),)
 
     def progress(self, stage: str, done: int, total: int) -> tuple[str, ...]:
         """Say how far a stage has come."""

@@ -60,7 +60,7 @@ class Job(ABC):
         """Begin."""
         self._started_s = self._clock.monotonic()
         self._lifecycle.fire(self._starting_event())
-        return [*say(self._voice.starting()), *self._begin(), *self.proceed()]
+        return [*say(self._voice.starting(self.kind)), *self._begin(), *self.proceed()]
 
     def proceed(self) -> list[Action]:
         """Ask for as much as may be asked for; pause, resume or complete as it comes out."""

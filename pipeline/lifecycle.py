@@ -27,7 +27,7 @@ class RequestState(Enum):
     """Where a request stands."""
 
     QUEUED = auto()
-    """Classic: an earlier request of the connection runs."""
+    """Classic: an earlier request of the connection runs. It vanishes with the connection."""
     RECEIVING = auto()
     """Photos are being uploaded, and those that are complete are worked on."""
     RECEIVING_PAUSED = auto()
@@ -68,7 +68,6 @@ REQUEST_TRANSITIONS: Mapping[RequestState, Mapping[RequestEvent, RequestState]] 
     RequestState.QUEUED: {
         RequestEvent.START: RequestState.RUNNING,
         RequestEvent.START_UPLOAD: RequestState.RECEIVING,
-        RequestEvent.DISCARD: RequestState.ENDED,
     },
     RequestState.RECEIVING: {
         RequestEvent.BYTES_COMPLETE: RequestState.RUNNING,

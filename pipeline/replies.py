@@ -39,7 +39,7 @@ class Photo:
 class Voice(Protocol):
     """One way of speaking to a client about one request."""
 
-    def starting(self) -> tuple[str, ...]:
+    def starting(self, kind: Kind) -> tuple[str, ...]:
         """Say that work begins."""
 
     def progress(self, stage: str, done: int, total: int) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class WithId:
     def __init__(self, request_id: str) -> None:
         self._id = request_id
 
-    def starting(self) -> tuple[str, ...]:
+    def starting(self, kind: Kind) -> tuple[str, ...]:
         """Say nothing: progress tells."""
         return ()
 

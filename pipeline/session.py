@@ -225,9 +225,7 @@ class Session:
         if self._roster.with_id >= limit:
             raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
         job = self._factory.make(message)
-        former = self._roster.ended(request_id)
-        if former is not None:
-            self._uploads.forgive(former)
+        self._uploads.forgive(self._roster.ended(request_id))
         self._roster.add(job, request_id)
         if isinstance(job, UploadsJob) and job.awaited:
             self._uploads.add(job.number, job.awaited)
@@ -238,8 +236,8 @@ class Session:
         job = self._roster.running(request_id)
         if job is not None and about_running:
             return self._settle(job, job.fail(error))
-        if job is not None:
-            error = DuplicateIdError(f"id: a request of this id is still running; this message was: {error.message}")
+        if job is not None and not isinstance(error, DuplicateIdError):
+            error = DuplicateIdError(f"id: a request of this id is still running; beside that, {error.message}")
         return [SendText(WithId(request_id).error(error))]
 
     # --- classic requests, one after the other ---
@@ -267,10 +265,8 @@ class Session:
         self._touch()
         if job.state is not RequestState.ENDED:
             return actions
-        forgotten = self._roster.end(job)
         self._uploads.end(job.number, by_client=by_client)
-        if forgotten is not None:
-            self._uploads.forgive(forgotten)
+        self._uploads.forgive(self._roster.end(job))
         actions = [*actions, *self._acknowledge_bytes()]
         if job is self._classic:
             self._classic = None

@@ -55,13 +55,14 @@ class UploadQueue:
     def __init__(self) -> None:
         self._uploads: deque[_Upload] = deque()
         self._held: Counter[tuple[int, int]] = Counter()
+        self._held_bytes = 0
         self._unacknowledged: Counter[int] = Counter()
         self._forgiven_bytes = 0
 
     @property
     def held_bytes(self) -> int:
         """Bytes of photos that are incomplete or have not left for their extraction."""
-        return self._held.total()
+        return self._held_bytes
 
     def add(self, request: int, photos: Iterable[tuple[int, int]]) -> None:
         """Expect the bytes of a request's photos.
@@ -95,7 +96,7 @@ class UploadQueue:
 
     def acknowledgements(self) -> list[tuple[int, int]]:
         """Return (request, bytes) that are to be acknowledged now; each byte once."""
-        if len(self._held) > 1 and self.held_bytes > FREELY_HELD_BYTES:
+        if len(self._held) > 1 and self._held_bytes > FREELY_HELD_BYTES:
             return []
         within_photo = bool(self._uploads) and self._uploads[0].received.tell() > 0
         if within_photo and self._unacknowledged.total() < ACKNOWLEDGED_STEP_BYTES:
@@ -106,12 +107,12 @@ class UploadQueue:
 
     def release(self, request: int, index: int) -> None:
         """Note that a photo's bytes have left."""
-        self._held.pop((request, index), None)
+        self._held_bytes -= self._held.pop((request, index), 0)
 
     def end(self, request: int, *, by_client: bool) -> None:
         """Forget a request: drop its bytes, and swallow those still on their way."""
-        for key in [key for key in self._held if key[0] == request]:
-            del self._held[key]
+        for _, index in [key for key in self._held if key[0] == request]:
+            self.release(request, index)
         self._unacknowledged.pop(request, None)
         for upload in self._uploads:
             if upload.request == request:
@@ -121,8 +122,12 @@ class UploadQueue:
         if by_client:
             self.forgive(request)
 
-    def forgive(self, request: int) -> None:
-        """Stop waiting for an ended request's bytes: the client has said that it sends no more of them."""
+    def forgive(self, request: int | None) -> None:
+        """Stop waiting for an ended request's bytes: the client has said that it sends no more of them.
+
+        Args:
+            request: its serial number; None, or one that lacks no bytes, changes nothing.
+        """
         for upload in [upload for upload in self._uploads if upload.request == request and upload.ended]:
             self._uploads.remove(upload)
             self._forgiven_bytes += upload.lacking_bytes
@@ -147,6 +152,7 @@ class UploadQueue:
             raise PolicyViolationError(f"more than {MAX_UNACKNOWLEDGED_BYTES} bytes sent without acknowledgement")
         upload.received.write(memoryview(data)[start : start + taken])
         self._held[key] += taken
+        self._held_bytes += taken
         self._unacknowledged[upload.request] += taken
         if self._held[key] == size:
             photos.append(ReceivedPhoto(upload.request, index, upload.received.getvalue()))
