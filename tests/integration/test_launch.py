@@ -1,0 +1,135 @@
+"""The start command's checks, each as an operator would meet it."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from deployments.launch import main
+from pipeline.architectures import build_detector, build_embedder
+from pipeline.model_files import load_model_folder
+
+ROW = 'WHALE_A,photo.jpg,"[' + ", ".join(["0.1"] * 128) + ']"\n'
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with untrained weights of the narrow networks."""
+    folder = tmp_path_factory.mktemp("weights")
+    document = {
+        "segmenter": {"architecture": "fasterrcnn_narrow_resnet_fpn"},
+        "body_parts": [{"name": name, "architecture": "narrow_resnet"} for name in ("fluke", "flank")],
+    }
+    (folder / "models.yaml").write_text(yaml.safe_dump(document))
+    for name in ("segmentation.pth", "pm_fluke.pth", "pm_flank.pth"):
+        (folder / name).touch()
+    spec = load_model_folder(folder)
+    torch.save(build_detector(spec.segmenter).state_dict(), spec.segmenter_file)
+    for part in spec.body_parts:
+        torch.save(build_embedder(part).state_dict(), spec.embedder_file(part.name))
+    return folder
+
+
+@pytest.fixture
+def models(weights: Path, tmp_path: Path) -> Path:
+    """The same folder, to be broken."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for file in weights.iterdir():
+        os.link(file, folder / file.name)
+    return folder
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def config(folder: Path, models_dir: Path, port: int, **arguments: object) -> str:
+    arguments = {"models_dir": str(models_dir), "catalogue_url": f"sqlite:///{folder / 'c.sqlite'}", **arguments}
+    document = {
+        "http_options": {"host": "127.0.0.1", "port": port},
+        "applications": [{"name": "whales", "import_path": "deployments.application:build", "args": arguments}],
+    }
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return str(file)
+
+
+def refusal(capsys: pytest.CaptureFixture[str], file: str) -> str:
+    assert main([file, "--check"]) == 1
+    return capsys.readouterr().err
+
+
+def test_everything_in_order(tmp_path, models, port, capsys):
+    assert main([config(tmp_path, models, port), "--check"]) == 0
+    assert "everything in order" in capsys.readouterr().out
+
+
+def test_wrong_argument(tmp_path, models, port, capsys):
+    assert "args.devise" in refusal(capsys, config(tmp_path, models, port, devise="cpu"))
+
+
+def test_missing_config(tmp_path, capsys):
+    assert "no such config file" in refusal(capsys, str(tmp_path / "absent.yaml"))
+
+
+def test_config_that_is_not_yaml(tmp_path, capsys):
+    (tmp_path / "config.yaml").write_text("{ broken")
+    assert "cannot be read as YAML" in refusal(capsys, str(tmp_path / "config.yaml"))
+
+
+def test_missing_weight_file(tmp_path, models, port, capsys):
+    (models / "pm_flank.pth").unlink()
+    assert "missing weight file: pm_flank.pth" in refusal(capsys, config(tmp_path, models, port))
+
+
+def test_weight_file_of_another_network(tmp_path, models, port, capsys):
+    (models / "pm_flank.pth").unlink()
+    os.link(models / "segmentation.pth", models / "pm_flank.pth")
+    error = refusal(capsys, config(tmp_path, models, port))
+    assert "pm_flank.pth: does not fit its architecture" in error
+    assert "expected shape" in error
+
+
+def test_missing_models_folder(tmp_path, port, capsys):
+    assert "no such models folder" in refusal(capsys, config(tmp_path, tmp_path / "absent", port))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu(tmp_path, models, port, capsys):
+    assert "torch finds no GPU" in refusal(capsys, config(tmp_path, models, port, device="cuda"))
+
+
+def test_taken_port_names_its_holder(tmp_path, models, capsys):
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        error = refusal(capsys, config(tmp_path, models, holder.getsockname()[1]))
+    assert f"held by process {os.getpid()}" in error
+    assert "desktop app" in error
+
+
+def test_bad_catalogue_row_is_named_and_nothing_is_taken_in(tmp_path, models, port, capsys):
+    from pipeline.catalogue.sql_store import open_catalogue
+
+    (models / "pm_identification_fluke_ind.csv").write_text(ROW)
+    (models / "pm_identification_flank_ind.csv").write_text(ROW + "WHALE_B,photo.jpg,[1]\n")
+    error = refusal(capsys, config(tmp_path, models, port))
+    assert "pm_identification_flank_ind.csv" in error
+    assert "line 2" in error
+    assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 0
+
+
+def test_missing_photo_root(tmp_path, models, port, capsys):
+    assert "args.photo_roots" in refusal(capsys, config(tmp_path, models, port, photo_roots=["/no/such/folder"]))
+
+
+def test_export_dir_that_is_a_file(tmp_path, models, port, capsys):
+    (tmp_path / "taken").touch()
+    assert "is not a folder" in refusal(capsys, config(tmp_path, models, port, export_dir=str(tmp_path / "taken")))
