@@ -4,6 +4,7 @@ from pipeline.client.asynchronous import AsyncClient, as_query, confirmed
 from pipeline.client.errors import (
     AccessDeniedError,
     BadAnswerError,
+    ClientClosedError,
     ClientError,
     ConnectionRejectedError,
     RequestFailedError,
@@ -28,6 +29,7 @@ __all__ = [
     "BadAnswerError",
     "Candidate",
     "Client",
+    "ClientClosedError",
     "ClientError",
     "ClientOptions",
     "ConnectionRejectedError",

@@ -49,7 +49,7 @@ class UsageError(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     out, err = consoles()
     try:
         code: int = asyncio.run(parsed.run(parsed, out, err))
@@ -65,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the arguments; `--help` and the documentation's test read it."""
+    top = argparse.ArgumentParser(
         prog="python -m pipeline.client",
         description="Identify whales in photos with a running Whale Vision service.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = top.add_subparsers(dest="command", required=True)
     identify = _command(commands, "identify", "rank the known individuals for the animals in photos", _identify)
     identify.add_argument("photos", nargs="+", metavar="PHOTO|FOLDER", help="folders are searched recursively")
     identify.add_argument("--top", type=_at_least_one, default=5, metavar="N", help="candidates an animal (default: 5)")
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     confirm = _command(commands, "confirm", "add one photo of a known or new individual to the catalogue", _confirm)
     confirm.add_argument("photo", metavar="PHOTO")
     confirm.add_argument("name", metavar="NAME", help="of the individual; a new name makes a new one")
-    return parser
+    return top
 
 
 def _command(

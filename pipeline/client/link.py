@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 _CANCEL_TIMEOUT_S = 1.0
 
+_LONGEST_HANDSHAKE_S = 10.0
+"""A full proxy leaves handshakes hanging: better to hang up and knock again."""
+
 
 def encode(message: JsonObject) -> str:
     """Return the message's text: ASCII only, so that its length is its bytes and any file name survives."""
@@ -249,7 +252,7 @@ class Link:
             if self._closed:
                 raise ClientClosedError("the client is closed; make another")
             if self._connection is None or not self._connection.alive:
-                timeout_s = max(self.options.connect_s, 1.0)
+                timeout_s = min(max(self.options.connect_s, 1.0), _LONGEST_HANDSHAKE_S)
                 socket = await open_socket(self.url, self._token, timeout_s, was_connected=self.was_connected)
                 self._connection = Connection(socket, self.url, self.options.window_bytes)
                 self.was_connected = True

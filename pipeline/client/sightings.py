@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.client.asynchronous import AsyncClient, as_query, confirmed
 from pipeline.client.extraction import Animals
@@ -47,7 +46,7 @@ class Order:
     photos: Sequence[str]
     identities: Mapping[str, str]
     uploads: bool
-    animals: Literal["best", "all"] = "best"
+    animals: Animals = "best"
     top_k: int | None = 5
 
 
@@ -63,8 +62,7 @@ async def collect(client: AsyncClient, order: Order, sightings: list[Sighting], 
     Raises:
         ClientError: the service was lost or refused; `sightings` holds what was answered before.
     """
-    animals: Animals = order.animals
-    stream = client.extract_stream(order.photos, uploads=order.uploads, animals=animals, on_progress=on_progress)
+    stream = client.extract_stream(order.photos, uploads=order.uploads, animals=order.animals, on_progress=on_progress)
     identified = ProgressReport(on_progress, len(order.photos))
     group: list[PhotoResult] = []
     async with aclosing(stream) as results:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.client import exports
+from pipeline.client import command_line, exports
 from pipeline.client.command_line import main
 from tests.unit.scripted_server import ScriptedServer, served_in_a_thread
 
@@ -286,3 +286,15 @@ def test_help_documents_the_exit_codes(capsys: Captured) -> None:
     out = capsys.readouterr().out
     assert left.value.code == 0
     assert [f"  {code} " in out for code in (0, 1, 2, 3, 4, 130)] == [True] * 6
+
+
+def test_the_documentation_names_every_option_exit_code_and_column() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "client.md").read_text(encoding="utf-8")
+    commands = next(action for action in command_line.parser()._actions if action.dest == "command")
+    assert commands.choices is not None
+    options = {
+        name for command in commands.choices.values() for action in command._actions for name in action.option_strings
+    }  # type: ignore[attr-defined, call-overload]
+    assert [name for name in sorted(options - {"-h", "--help"}) if f"`{name}" not in text] == []
+    assert [code for code in (0, 1, 2, 3, 4, 130) if f"| {code} |" not in text] == []
+    assert ", ".join(exports.CSV_COLUMNS) in " ".join(text.split())
