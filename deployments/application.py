@@ -1,5 +1,6 @@
 """Binds the graph: the only module that names every deployment."""
 
+import logging
 from typing import Any
 
 import ray
@@ -18,6 +19,9 @@ from deployments.resources import ClusterResources, Plan, Role, plan_resources
 from deployments.segmenter import Segmenter
 from pipeline.model_files import ModelFolder
 from pipeline.settings import Settings
+
+logger = logging.getLogger("ray.serve")
+"""Serve's own logger: a module's logger is not shown by the process that builds the application."""
 
 
 def build(args: Settings) -> Application:
@@ -51,17 +55,18 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     Raises:
         StartupError: as `build`.
     """
-    facts_dir = str(settings.models_dir)
+    shown_dir = str(settings.models_dir)
     settings = settings.with_absolute_paths()
     folder = check_folders(settings)
     plan = plan_resources(settings, cluster)
+    logger.info("running on %s with models from %s", plan.device, shown_dir)
     models = _bind_models(settings, folder, networks, plan)
     embedders = {part: models[embedder_name(part)] for part in folder.body_part_names}
     extractor = _sized(Extractor, "Extractor", "extractor", plan).bind(settings, folder, models["Segmenter"], embedders)
     matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, plan.device)
     facts = ServiceFacts(
         device=plan.device,
-        models_dir=facts_dir,
+        models_dir=shown_dir,
         species=folder.species,
         provenance=folder.provenance,
         body_parts=folder.body_part_names,
