@@ -1,5 +1,7 @@
 """How unanswered items are put into requests, and when they are given up."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,20 +25,19 @@ def test_batches_keep_the_order_and_the_limits_and_are_as_long_as_can_be(
         batches.append(list(batch.values()))
         assert all(left.settle(index) for index in batch)
     assert [size for batch in batches for size in batch] == sizes
-    for batch, following in zip(batches, [*batches[1:], None], strict=True):
-        assert len(batch) == 1 or (len(batch) <= max_items and sum(batch) <= max_bytes)
-        assert following is None or len(batch) == max_items or sum(batch) + following[0] > max_bytes
+    assert all(len(batch) == 1 or (len(batch) <= max_items and sum(batch) <= max_bytes) for batch in batches)
+    for batch, following in pairwise(batches):
+        assert len(batch) == max_items or sum(batch) + following[0] > max_bytes
 
 
 @given(st.lists(st.sampled_from([None, REFUSED, AWAY]), min_size=1), st.integers(1, 5))
 def test_an_item_is_asked_for_until_it_is_answered_or_too_often_unavailable(
     answers: list[ItemFailure | None], attempts: int
 ) -> None:
-    left, asked = pending([1], attempts=attempts), 0
-    for answer in answers:
+    left = pending([1], attempts=attempts)
+    for asked, answer in enumerate(answers, 1):
         if not left.next_batch(lambda size: size, 10):
             break
-        asked += 1
         final = left.settle(0, answer)
         assert final == (answer is not AWAY or asked == attempts)
         assert (0 in left) is not final
