@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import Service, launch_environment, start_service, stop_ray
+from tests.e2e.stub_networks import make_stub_folder
 
 
 def free_port() -> int:
@@ -27,12 +28,18 @@ def light_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder that only stub networks can serve."""
+    return make_stub_folder(tmp_path_factory.mktemp("models") / "stub")
+
+
+@pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
-    """One Ray cluster with more pretended CPUs than the machine has, as the start command sets it up otherwise."""
+    """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise."""
     import ray
 
     os.environ.update(launch_environment())
-    ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(num_cpus=8, num_gpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     yield
     stop_ray()
 

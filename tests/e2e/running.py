@@ -27,10 +27,16 @@ class Service:
 
     port: int
     folder: Path
+    name: str = APPLICATION
+    prefix: str = "/"
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/"
+        return f"ws://127.0.0.1:{self.port}{self.prefix}"
+
+    @property
+    def catalogue(self) -> Path:
+        return self.folder / "catalogue.sqlite"
 
     def http(self, path: str, timeout_s: float = 10.0) -> tuple[int, str]:
         try:
@@ -49,15 +55,26 @@ class Service:
     def stop(self) -> None:
         from ray import serve
 
-        serve.delete(APPLICATION, _blocking=True)
+        serve.delete(self.name, _blocking=True)
         serve.shutdown()
 
 
-def start_service(models_dir: Path, folder: Path, port: int, **arguments: Any) -> Service:
-    """Start the application in this process's Ray cluster and wait until it answers."""
+def start_service(
+    models_dir: Path,
+    folder: Path,
+    port: int,
+    networks: Any = None,
+    name: str = APPLICATION,
+    prefix: str = "/",
+    **arguments: Any,
+) -> Service:
+    """Start the application in this process's Ray cluster and wait until it answers.
+
+    `networks` stand in for the loaded ones; a second application beside a running one has its own name and prefix.
+    """
     from ray import serve
 
-    from deployments.application import build
+    from deployments.application import bind_graph, build, cluster_resources
     from pipeline.settings import Settings
 
     settings = Settings.model_validate(
@@ -69,14 +86,19 @@ def start_service(models_dir: Path, folder: Path, port: int, **arguments: Any) -
             **arguments,
         }
     )
+    application = build(settings) if networks is None else bind_graph(settings, networks, cluster_resources())
     serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"enable_access_log": False})
-    serve.run(build(settings), name=APPLICATION, route_prefix="/")
-    return Service(port, folder)
+    serve.run(application, name=name, route_prefix=prefix)
+    return Service(port, folder, name, prefix)
 
 
-def replica_processes(deployment: str) -> list[psutil.Process]:
+def replica_processes(deployment: str, application: str = APPLICATION) -> list[psutil.Process]:
     """The replicas of a deployment, found by the title that Ray gives its workers."""
-    title = f"ServeReplica:{APPLICATION}:{deployment}"
+    return titled_processes(f"ServeReplica:{application}:{deployment}")
+
+
+def titled_processes(title: str) -> list[psutil.Process]:
+    """The processes of this user that have this in their title."""
     return [process for process in psutil.process_iter(["cmdline"]) if title in " ".join(process.info["cmdline"] or [])]
 
 

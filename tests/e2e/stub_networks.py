@@ -1,7 +1,9 @@
 """Networks without torch: deterministic answers from the pixels, after a set time. For tests of the machinery."""
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,16 +16,45 @@ DIMENSION = 8
 
 
 @dataclass(frozen=True)
+class Journal:
+    """Notes in a folder when each process begins and ends a call of a network, so that a test can kill one between."""
+
+    folder: Path | None = None
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        self._note("(")
+        yield
+        self._note(")")
+
+    def calls(self, process: int) -> str:
+        """The calls of one process, such as "()()(": the last one still runs, or never ended."""
+        file = self._file(process)
+        return file.read_text() if file.exists() else ""
+
+    def _note(self, what: str) -> None:
+        if self.folder is not None:
+            with self._file(os.getpid()).open("a") as file:
+                file.write(what)
+
+    def _file(self, process: int) -> Path:
+        assert self.folder is not None
+        return self.folder / str(process)
+
+
+@dataclass(frozen=True)
 class StubDetector:
     """A box in the middle of every photo that is not all of one colour; bright photos are the second body part."""
 
     body_parts: tuple[str, ...]
     seconds: float
+    journal: Journal = Journal()
     model: str = "stub-detector"
     engine: str = "stub"
 
     def detect(self, photos: Sequence[UInt8Array]) -> Sequence[Detections | Failure]:
-        time.sleep(self.seconds * len(photos))
+        with self.journal.call():
+            time.sleep(self.seconds * len(photos))
         return [self._detect(photo) for photo in photos]
 
     def _detect(self, photo: UInt8Array) -> Detections:
@@ -40,10 +71,12 @@ class StubEmbedder:
 
     model: str
     seconds: float
+    journal: Journal = Journal()
     engine: str = "stub"
 
     def embed(self, crops: Sequence[UInt8Array]) -> Sequence[Embedding | Failure]:
-        time.sleep(self.seconds * len(crops))
+        with self.journal.call():
+            time.sleep(self.seconds * len(crops))
         return [self._embed(crop) for crop in crops]
 
     def _embed(self, crop: UInt8Array) -> Embedding:
@@ -59,15 +92,16 @@ class StubNetworks:
     body_parts: tuple[str, ...] = ("fluke", "flank")
     detector_seconds: float = 0.0
     embedder_seconds: float = 0.0
+    journal: Journal = Journal()
 
     def detector(self, device: str, threads: int) -> StubDetector:
-        return StubDetector(self.body_parts, self.detector_seconds)
+        return StubDetector(self.body_parts, self.detector_seconds, self.journal)
 
     def embedder(self, body_part: str, device: str, threads: int) -> StubEmbedder:
         from pipeline.model_files import load_model_folder, short_hash
 
         model = short_hash(load_model_folder(self.models_dir).embedder_file(body_part))
-        return StubEmbedder(model, self.embedder_seconds)
+        return StubEmbedder(model, self.embedder_seconds, self.journal)
 
 
 def make_stub_folder(folder: Path, body_parts: Sequence[str] = ("fluke", "flank")) -> Path:

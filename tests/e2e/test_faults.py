@@ -1,0 +1,214 @@
+"""Processes are killed in the middle of their work: clients notice nothing but time, or a lost connection."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from pipeline.client import Client, ClientOptions, PhotoResult, Query
+from pipeline.model_files import load_model_folder, short_hash
+from tests.e2e.conftest import free_port
+from tests.e2e.running import Service, replica_processes, start_service, titled_processes, wait_until
+from tests.e2e.stub_networks import DIMENSION, Journal, StubNetworks
+from tests.e2e.stub_photos import write_photos
+
+pytestmark = pytest.mark.serve
+
+PHOTOS = 20
+ANSWERED_BEFORE = 4
+STAGE_SECONDS = 0.15
+BATCHES, BATCH_ITEMS = 60, 20
+ONE_ATTEMPT = ClientOptions(attempts=1)
+"""A client that takes `unavailable` for an answer, so that the service cannot leave the repetition to it."""
+
+RECONNECTING = "trying again"
+"""What the client logs when it has lost its connection."""
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
+    return Journal(tmp_path_factory.mktemp("journal"))
+
+
+@pytest.fixture(scope="module")
+def service(
+    ray_cluster: None, stub_models: Path, journal: Journal, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """Stub networks that take their time, one replica of everything."""
+    networks = StubNetworks(
+        stub_models, detector_seconds=STAGE_SECONDS, embedder_seconds=STAGE_SECONDS, journal=journal
+    )
+    one = {"min": 1, "max": 1}
+    running = start_service(
+        stub_models,
+        tmp_path_factory.mktemp("faults"),
+        free_port(),
+        networks,
+        replicas={"ingress": one, "extractor": one},
+        timeouts={"drain_timeout_s": 5},
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture(autouse=True)
+def _whole_again(service: Service) -> None:
+    """Each test begins with every deployment running, whatever the one before has killed."""
+    wait_until(lambda: _answers(service), timeout_s=120)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write_photos(tmp_path_factory.mktemp("photos"), PHOTOS)
+
+
+@pytest.fixture(scope="module")
+def large_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """More bytes than may be unacknowledged, so that an upload of them is still being sent when it is disturbed."""
+    return write_photos(tmp_path_factory.mktemp("large"), PHOTOS, padding_bytes=2 * 2**20)
+
+
+def _answers(service: Service) -> bool:
+    try:
+        return service.http("/healthz")[0] == 200
+    except OSError:
+        return False
+
+
+def kill_replica(deployment: str) -> psutil.Process:
+    """Kill the only replica of a deployment and return what is left of it."""
+    (process,) = replica_processes(deployment)
+    os.kill(process.pid, signal.SIGKILL)
+    return process
+
+
+def extract_with(
+    service: Service, photos: list[Path], hurt: Callable[[], object], *, uploads: bool = False
+) -> list[PhotoResult]:
+    """Extract, and do harm once the first photos have been answered; returns all answers in the order they came."""
+    results: list[PhotoResult] = []
+    with Client(service.url, options=ONE_ATTEMPT) as client:
+        for result in client.extract_stream(photos, uploads=uploads):
+            results.append(result)
+            if len(results) == ANSWERED_BEFORE:
+                hurt()
+    return results
+
+
+def assert_each_answered_once(results: list[PhotoResult], photos: list[Path]) -> None:
+    assert [result.error for result in results if result.error] == []
+    assert sorted(result.index for result in results) == list(range(len(photos)))
+    assert {result.path for result in results} == {str(path) for path in photos}
+
+
+@pytest.mark.parametrize("deployment", ["Segmenter", "FlukeEmbedder"])
+def test_killed_network_replica_costs_a_running_extract_only_time(service, photos, journal, caplog, deployment):
+    caplog.set_level("INFO")
+    killed = []
+
+    def kill_between_begin_and_end() -> None:
+        (process,) = replica_processes(deployment)
+        wait_until(lambda: journal.calls(process.pid).endswith("("), pause_s=0.01)
+        killed.append(kill_replica(deployment).pid)
+
+    results = extract_with(service, photos, kill_between_begin_and_end)
+
+    assert journal.calls(killed[0]).endswith("("), "the kill was to land in the middle of a call"
+    assert_each_answered_once(results, photos)
+    assert RECONNECTING not in caplog.text
+
+
+def test_killed_extractor_costs_a_running_extract_only_time(service, photos, caplog):
+    caplog.set_level("INFO")
+    results = extract_with(service, photos, lambda: kill_replica("Extractor"))
+    assert_each_answered_once(results, photos)
+    assert RECONNECTING not in caplog.text
+
+
+def test_killed_extractor_costs_a_running_upload_only_time(service, large_photos, caplog):
+    caplog.set_level("INFO")
+    results = extract_with(service, large_photos, lambda: kill_replica("Extractor"), uploads=True)
+    assert_each_answered_once(results, large_photos)
+    assert RECONNECTING not in caplog.text
+
+
+def test_killed_ingress_is_a_reconnect_that_the_client_survives(service, photos, caplog):
+    caplog.set_level("INFO")
+    results = extract_with(service, photos, lambda: kill_replica("Ingress"))
+    assert_each_answered_once(results, photos)
+    assert RECONNECTING in caplog.text
+
+
+def test_killed_ingress_is_a_reconnect_that_a_running_upload_survives(service, large_photos, caplog):
+    caplog.set_level("INFO")
+    results = extract_with(service, large_photos, lambda: kill_replica("Ingress"), uploads=True)
+    assert_each_answered_once(results, large_photos)
+    assert RECONNECTING in caplog.text
+
+
+def test_killed_proxy_is_a_reconnect_that_the_client_survives(service, photos, caplog):
+    caplog.set_level("INFO")
+
+    def kill_proxy() -> None:
+        (process,) = titled_processes("ray::ProxyActor")
+        os.kill(process.pid, signal.SIGKILL)
+
+    results = extract_with(service, photos, kill_proxy)
+    assert_each_answered_once(results, photos)
+    assert RECONNECTING in caplog.text
+
+
+def test_killed_matcher_loses_nothing_that_was_confirmed(service, stub_models, caplog):
+    caplog.set_level("INFO")
+    batches = [confirmations(stub_models, batch) for batch in range(BATCHES)]
+    acknowledged: list[str] = []
+
+    def confirm(client: Client, batch: list[Query]) -> None:
+        answers = client.identify(batch, top_k=1)
+        assert [answer.error for answer in answers if answer.error] == []
+        acknowledged.extend(query.path for query in batch)
+
+    with Client(service.url, options=ONE_ATTEMPT) as client, ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(confirm, client, batch) for batch in batches]
+        wait_until(lambda: len(acknowledged) >= ANSWERED_BEFORE * BATCH_ITEMS, pause_s=0.002)
+        kill_replica("Matcher")
+        before = set(acknowledged)
+        stored = {path for path, _ in stored_photos(service)}
+        for future in running:
+            future.result(timeout=120)
+        everything = [query for batch in batches for query in batch]
+        again = client.identify([replace(query, identity=None) for query in everything[:: BATCH_ITEMS // 2]], top_k=1)
+
+    assert ANSWERED_BEFORE * BATCH_ITEMS <= len(before) < len(everything), "the kill was to land between confirmations"
+    assert before <= stored, "acknowledged means on disk"
+    assert sorted(stored_photos(service)) == sorted((query.path, query.identity) for query in everything)
+    assert [answer.candidates[0].individual for answer in again] == [
+        query.identity for query in everything[:: BATCH_ITEMS // 2]
+    ]
+    assert RECONNECTING not in caplog.text
+
+
+def confirmations(models: Path, batch: int) -> list[Query]:
+    """Photos of one individual with embeddings of their own."""
+    model = short_hash(load_model_folder(models).embedder_file("fluke"))
+    vectors = np.random.default_rng(batch).normal(batch, 0.01, size=(BATCH_ITEMS, DIMENSION))
+    return [
+        Query(f"photo-{batch}-{number}.jpg", "fluke", tuple(map(float, vector)), f"individual-{batch}", model)
+        for number, vector in enumerate(vectors)
+    ]
+
+
+def stored_photos(service: Service) -> list[tuple[str, str]]:
+    """Every row of the catalogue file with its individual, replaced rows too: read without the service."""
+    with closing(sqlite3.connect(service.catalogue)) as connection:
+        return connection.execute(
+            "SELECT path, name FROM annotations JOIN individuals ON individuals.id = individual_id"
+        ).fetchall()
