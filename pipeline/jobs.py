@@ -65,7 +65,7 @@ class Job(ABC):
     def proceed(self) -> list[Action]:
         """Ask for as much as may be asked for; pause, resume or complete as it comes out."""
         actions = [] if self._answers.full else self._advance()
-        if self._answers.settled and self.state not in _NOT_COMPLETE:
+        if self._answers.settled:
             return [*actions, *self._close(RequestEvent.COMPLETE)]
         self._pause_or_resume()
         return actions
@@ -143,9 +143,6 @@ class Job(ABC):
         seconds = self._clock.monotonic() - self._started_s
         clock_time = f"{self._clock.now():%H:%M}"
         return [*say(self._answers.closing()), *say(self._voice.complete(clock_time, seconds))]
-
-
-_NOT_COMPLETE = frozenset({RequestState.RECEIVING, RequestState.RECEIVING_PAUSED, RequestState.ENDED})
 
 
 def say(texts: Iterable[str]) -> list[Action]:

@@ -108,7 +108,6 @@ CONNECTION_TRANSITIONS: Mapping[ConnectionState, Mapping[ConnectionEvent, Connec
 }
 
 PAUSED_STATES = frozenset({RequestState.PAUSED, RequestState.RECEIVING_PAUSED})
-RECEIVING_STATES = frozenset({RequestState.RECEIVING, RequestState.RECEIVING_PAUSED})
 
 _State = TypeVar("_State", bound=Enum)
 _Event = TypeVar("_Event", bound=Enum)

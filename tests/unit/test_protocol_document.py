@@ -1,0 +1,262 @@
+"""docs/protocol.md is replayed through the real session, and nothing that the code can say is missing there."""
+
+import ast
+import inspect
+import json
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import pipeline.classic
+import pipeline.items
+import pipeline.replies
+import pipeline.streams
+from pipeline.actions import (
+    Action,
+    CloseConnection,
+    ExtractPhoto,
+    IdentifyItems,
+    SaveOutcome,
+    SavePhotos,
+    SendText,
+    StoreConfirmations,
+)
+from pipeline.errors import ItemError, RequestError, WhaleVisionError
+from pipeline.protocol import MESSAGE_FIELDS, CloseCode
+from pipeline.records import (
+    Annotation,
+    BoundingBox,
+    Candidate,
+    Embedding,
+    Extracted,
+    ExtractedAnimal,
+    Failure,
+    PathSource,
+    Ranking,
+)
+from pipeline.session import Session
+from tests.unit.session_made import FakeClock, SmallLimits, make_session
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
+TEXT = DOCUMENT.read_text(encoding="utf-8")
+NO_SUCH_FILE = Failure("not_found", "missing.jpg: there is no such file")
+SECONDS = 25.58
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of an example: sent (`>`), heard (`<`) or happening (`*`)."""
+
+    sign: str
+    text: str
+
+
+def read_examples() -> list[list[Step]]:
+    examples = []
+    for block in re.findall(r"^```exchange\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
+        steps: list[Step] = []
+        for line in block.splitlines():
+            if line.startswith("    "):
+                steps[-1] = Step(steps[-1].sign, steps[-1].text + line.strip())
+            else:
+                steps.append(Step(line[0], line[2:]))
+        examples.append(steps)
+    return examples
+
+
+EXAMPLES = read_examples()
+
+
+def extracted(name: str) -> Extracted:
+    """Answer a photo by its name, as the document has it."""
+    if name == "missing.jpg":
+        return Extracted((), NO_SUCH_FILE, None)
+    if name == "sea.jpg":
+        return Extracted((), Failure("no_animal", "no fluke or flank was found"), None)
+    annotation = Annotation(BoundingBox(812.4, 603.9, 2210.0, 1377.5), "fluke", 0.998, 1)
+    embedding = Embedding(np.array([0.5, -0.25], dtype=np.float32), "5e1f00d")
+    sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    return Extracted((ExtractedAnimal(annotation, embedding),), None, sha256)
+
+
+def saved(file: str, identity: str) -> SaveOutcome:
+    if file == "missing.jpg":
+        return SaveOutcome(None, failure=NO_SUCH_FILE)
+    return SaveOutcome(f"export/{identity}/{file}", skipped=file == "copied.jpg")
+
+
+@dataclass
+class Replay:
+    """Plays the client of an example, with a shell that answers at once (but for slow.jpg)."""
+
+    session: Session
+    clock: FakeClock
+    heard: list[str] = field(default_factory=list)
+    closed: list[int] = field(default_factory=list)
+
+    def play(self, step: Step) -> None:
+        """Do what the line says."""
+        binary = re.fullmatch(r"\(binary\) (\d+) bytes", step.text)
+        pause = re.fullmatch(r"(\d+) s pass", step.text)
+        if step.sign == ">" and binary:
+            self._perform(self.session.receive_bytes(bytes(int(binary[1]))))
+        elif step.sign == ">":
+            self._perform(self.session.receive_text(step.text))
+        elif step.sign == "<":
+            assert self.heard, f"the server says nothing more, where the document has {step.text}"
+            assert self.heard.pop(0) == step.text
+        elif pause:
+            self.clock.time_s += int(pause[1])
+            self._perform(self.session.tick())
+        elif step.text.startswith("closed with"):
+            assert self.closed == [int(step.text.removeprefix("closed with "))]
+        else:
+            assert step.text in ("the desktop app connects", "the photo slow.jpg takes long")
+
+    def _perform(self, actions: list[Action]) -> None:
+        """Perform everything before anything is reported back, as a shell does that works in the background."""
+        queue = list(actions)
+        while queue:
+            queue += self._answer(queue.pop(0))
+
+    def _answer(self, action: Action) -> list[Action]:
+        request = getattr(action, "request", 0)
+        match action:
+            case SendText():
+                self.heard.append(with_the_documents_time(action.text))
+            case CloseConnection():
+                self.closed.append(action.code)
+            case ExtractPhoto():
+                return self._extract(action)
+            case StoreConfirmations():
+                return self.session.confirmations_stored(request)
+            case IdentifyItems():
+                candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: action.top_k]
+                reports = (self.session.item_identified(request, i.index, Ranking(candidates)) for i in action.queries)
+                return [further for report in reports for further in report]
+            case SavePhotos():
+                saves = (self.session.photo_saved(request, i.index, saved(i.file, i.identity)) for i in action.items)
+                return [further for save in saves for further in save]
+        return []
+
+    def _extract(self, action: ExtractPhoto) -> list[Action]:
+        name = action.source.path if isinstance(action.source, PathSource) else action.source.name
+        if name == "slow.jpg":
+            return []
+        return [
+            *self.session.photo_started(action.request, action.index),
+            *self.session.photo_segmented(action.request, action.index),
+            *self.session.photo_extracted(action.request, action.index, extracted(name)),
+        ]
+
+
+def with_the_documents_time(text: str) -> str:
+    """Put the seconds that the document shows in place of those taken here, where nothing takes time."""
+    return re.sub(r'(^18:02 |"seconds":)[\d.]+', rf"\g<1>{SECONDS}", text)
+
+
+@pytest.mark.parametrize("steps", EXAMPLES, ids=lambda steps: steps[0].text[:50])
+def test_the_example_is_what_happens(steps: list[Step]) -> None:
+    clock = FakeClock()
+    array = any("desktop app" in step.text for step in steps)
+    limits = SmallLimits(max_photo_bytes=64 * 2**20, max_photos_per_request=10_000, max_requests_per_connection=32)
+    replay = Replay(make_session(clock, limits, array_dialect=array), clock)
+    for step in steps:
+        if step.sign != "<":
+            assert not replay.heard, f"the document does not say {replay.heard}"
+        replay.play(step)
+    assert not replay.heard, f"the document does not say {replay.heard}"
+
+
+# --- completeness ---
+
+
+def documented_codes(heading: str) -> set[str]:
+    """Return the first column of the table under a heading."""
+    section = TEXT.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return set(re.findall(r"^\| `?(\w+)`? \|", section, re.MULTILINE)) - {"Code"}
+
+
+def codes_under(root: type[WhaleVisionError]) -> set[str]:
+    return {root.code}.union(*(codes_under(child) for child in root.__subclasses__()))
+
+
+def test_every_outcome_code_is_documented_and_no_other() -> None:
+    assert documented_codes("Outcomes") == codes_under(ItemError) | {WhaleVisionError.code}
+
+
+def test_every_error_code_is_documented_and_no_other() -> None:
+    assert documented_codes("Errors of a request") == codes_under(RequestError) | {WhaleVisionError.code}
+
+
+def test_every_close_code_is_documented_and_no_other() -> None:
+    section = TEXT.split("\n## Limits and closing\n")[1]
+    assert set(re.findall(r"^\| (\d{4}) \|", section, re.MULTILINE)) == {str(code.value) for code in CloseCode}
+
+
+def in_backticks(word: str) -> bool:
+    return f"`{word}`" in TEXT
+
+
+@cache
+def words_of(module: ModuleType) -> frozenset[str]:
+    """Return the names of JSON fields that a module writes or reads: keys of dict displays, `.get(name)` and such."""
+    words: set[str] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.Dict):
+            words |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.endswith("_message"):
+                words |= {keyword.arg for keyword in node.keywords if keyword.arg}
+            if name.endswith(".get") or name in ("_required", "_optional_string"):
+                words |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
+    return frozenset(words)
+
+
+@pytest.mark.parametrize(
+    "word",
+    sorted(
+        set(MESSAGE_FIELDS).union(*MESSAGE_FIELDS.values())
+        | words_of(pipeline.replies)
+        | words_of(pipeline.classic)
+        | words_of(pipeline.streams)
+        | words_of(pipeline.items)
+    ),
+)
+def test_every_message_type_and_field_is_documented(word: str) -> None:
+    assert in_backticks(word)
+
+
+def test_the_search_for_fields_finds_what_is_known_to_be_there() -> None:
+    assert words_of(pipeline.replies) >= {"box_xyxy_px", "new_file", "stage", "seconds", "code", "skip", "identities"}
+    assert words_of(pipeline.items) >= {"sha256", "selectedIdentity", "size", "embedding"}
+    assert words_of(pipeline.streams) >= {"items", "failed", "cancelled"}
+
+
+def messages(sign: str) -> list[dict[str, Any]]:
+    texts = [step.text for steps in EXAMPLES for step in steps if step.sign == sign]
+    return [json.loads(text) for text in texts if text.startswith("{")]
+
+
+def test_every_request_and_each_of_its_fields_has_an_example() -> None:
+    shown: dict[str, set[str]] = {}
+    for message in messages(">"):
+        shown.setdefault(message["type"], set()).update(message)
+    for kind, fields in MESSAGE_FIELDS.items():
+        assert shown[kind] >= fields - ({"stream"} if kind == "identify" else set())
+
+
+def test_every_message_of_the_server_has_an_example() -> None:
+    kinds = {message["type"] for message in messages("<") if "id" in message}
+    table = TEXT.split("| Message of the server |")[1].split("\n\n")[0]
+    first_column = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert {kind for cell in first_column for kind in re.findall(r"`(\w+)`", cell)} == kinds
+    written = set(re.findall(r'self\._message\(\s*"(\w+)"', inspect.getsource(pipeline.replies)))
+    assert written | {"extract", "identify", "save"} == kinds
