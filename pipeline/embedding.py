@@ -1,5 +1,6 @@
 """The embedder of one body part: square crops in, embeddings out."""
 
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ Embed = Callable[[Tensor], Tensor]
 
 
 class EmbeddingNetwork:
-    """The embedder of one body part, ready to answer batches; not for use by several threads at once.
+    """The embedder of one body part, ready to answer batches; calls from several threads wait for each other.
 
     Attributes:
         model: short hash of the weights.
@@ -56,6 +57,7 @@ class EmbeddingNetwork:
         network.eval().requires_grad_(False).to(device)
         self.dimension = spec.dimension
         self._side_px = spec.input_size_px
+        self._one_at_a_time = threading.Lock()  # an OpenVINO request is not shared
         self._device = device
         self._mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
@@ -75,11 +77,12 @@ class EmbeddingNetwork:
         Returns:
             For each crop, in order, its embedding or why it has none.
         """
-        return answer_each(crops, self._side_px, _CHUNK, self._forward)
+        with self._one_at_a_time:
+            return answer_each(crops, self._side_px, _CHUNK, self._forward)
 
     def warm_up(self) -> None:
         """Run one crop, so that the first photo does not pay for lazy initialisation."""
-        self._forward([np.full((self._side_px, self._side_px, 3), 127, dtype=np.uint8)])
+        self.embed([np.full((self._side_px, self._side_px, 3), 127, dtype=np.uint8)])
 
     def _forward(self, crops: list[UInt8Array]) -> list[Embedding]:
         stacked = torch.from_numpy(np.stack(crops)).to(self._device)  # (n, s, s, 3) uint8

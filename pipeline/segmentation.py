@@ -1,5 +1,6 @@
 """The detector: squashed photos in, boxes of body parts out."""
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ _CPU_CHUNK_PX = 800 * 800
 
 
 class SegmentationNetwork:
-    """The detector of a models folder, ready to answer batches; not for use by several threads at once.
+    """The detector of a models folder, ready to answer batches; calls from several threads wait for each other.
 
     Attributes:
         model: short hash of the weights.
@@ -50,6 +51,7 @@ class SegmentationNetwork:
         network.eval().requires_grad_(False).to(device)
         self._labels = spec.labels
         self._side_px = spec.input_size_px
+        self._one_at_a_time = threading.Lock()  # an OpenVINO request is not shared
         self._device = device
         self._chunk = _chunk(network, device, spec.input_size_px)
         self._detect, self.engine = choose_runtime(
@@ -70,11 +72,12 @@ class SegmentationNetwork:
             For each picture, in order, all its boxes in pixels of the picture, best score first (ties in torchvision's
             order), or why there is no answer. Empty detections mean that nothing was found.
         """
-        return answer_each(pictures, self._side_px, self._chunk, self._forward)
+        with self._one_at_a_time:
+            return answer_each(pictures, self._side_px, self._chunk, self._forward)
 
     def warm_up(self) -> None:
         """Run one picture, so that the first photo does not pay for lazy initialisation."""
-        self._forward([np.zeros((self._side_px, self._side_px, 3), dtype=np.uint8)])
+        self.detect([np.zeros((self._side_px, self._side_px, 3), dtype=np.uint8)])
 
     def _forward(self, pictures: list[UInt8Array]) -> list[Detections]:
         stacked = torch.from_numpy(np.stack(pictures)).to(self._device)  # (n, s, s, 3) uint8
