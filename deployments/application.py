@@ -18,7 +18,10 @@ from deployments.preflight import check_folders
 from deployments.resources import ClusterResources, Plan, Role, plan_resources
 from deployments.segmenter import Segmenter
 from pipeline.model_files import ModelFolder
-from pipeline.settings import Settings
+from pipeline.settings import Replicas, Settings
+
+SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.5, 30.0
+REPORTS_IN_WINDOW = 3
 
 logger = logging.getLogger("ray.serve")
 """Serve's own logger: a module's logger is not shown by the process that builds the application."""
@@ -102,11 +105,7 @@ def _sized(deployment: Any, name: str, role: Role, plan: Plan) -> Any:
         ray_actor_options=plan.actor_options(role),
         max_ongoing_requests=ongoing,
         graceful_shutdown_timeout_s=plan.settings.timeouts.drain_timeout_s,
-        autoscaling_config=AutoscalingConfig(
-            min_replicas=bounds.min,
-            max_replicas=bounds.max,
-            target_ongoing_requests=max(1.0, ongoing / 2),
-        ),
+        autoscaling_config=_between(bounds, target_ongoing_requests=max(1.0, ongoing / 2)),
     )
 
 
@@ -120,5 +119,19 @@ def _ingress(settings: Settings, plan: Plan) -> Any:
         ray_actor_options=plan.actor_options("ingress"),
         max_ongoing_requests=plan.max_ongoing("ingress"),
         graceful_shutdown_timeout_s=settings.timeouts.drain_timeout_s,
-        autoscaling_config=AutoscalingConfig(min_replicas=bounds.min, max_replicas=bounds.max, policy=policy),
+        autoscaling_config=_between(bounds, policy=policy),
+    )
+
+
+def _between(bounds: Replicas, **how: Any) -> AutoscalingConfig:
+    """Scale between bounds; the load is averaged over no longer than more of it must last."""
+    window_s = min(LONGEST_WINDOW_S, max(SHORTEST_WINDOW_S, bounds.upscale_delay_s))
+    return AutoscalingConfig(
+        min_replicas=bounds.min,
+        max_replicas=bounds.max,
+        upscale_delay_s=bounds.upscale_delay_s,
+        downscale_delay_s=bounds.downscale_delay_s,
+        look_back_period_s=window_s,
+        metrics_interval_s=window_s / REPORTS_IN_WINDOW,
+        **how,
     )

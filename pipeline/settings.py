@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 import platformdirs
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from pipeline.errors import SettingsError
 
@@ -36,10 +36,12 @@ class GpuShare(_Block):
 
 
 class Replicas(_Block):
-    """Bounds between which one deployment autoscales."""
+    """Bounds between which one deployment autoscales, and how long more or fewer must be wanted before it does."""
 
     min: PositiveInt = 1
     max: PositiveInt = 1
+    upscale_delay_s: NonNegativeFloat = 30.0
+    downscale_delay_s: NonNegativeFloat = 600.0
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
