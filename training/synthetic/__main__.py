@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import cv2
 from rich.progress import track
@@ -22,6 +22,7 @@ from training.synthetic.writers import Photo, Written, write_coco, write_metadat
 MOST_PIXELS = 24_000_000
 MOST_ASPECT = 1.5
 CATALOGUE_SIZE = 60
+SHEET_QUALITY = 82
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -218,7 +219,8 @@ def _sheet(options: argparse.Namespace) -> None:
     """Write a contact sheet."""
     sheet = draw_sheet(sheet_plans(options.seed, options.rows), options.tile, options.boxes)
     options.target.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(PurePath(options.target)), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82]):
+    settings = [] if options.target.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY]
+    if not cv2.imwrite(str(options.target), sheet[..., ::-1], settings):
         raise SystemExit(f"cannot write {options.target}: give a name that ends in .jpg or .png")
 
 

@@ -184,7 +184,7 @@ def draw_flank(individual: Individual) -> FlankShape:
     thick = bell(rng, 0.0, 0.03)
     back = tuple(
         level + thick + bell(rng, 0.0, reach)
-        for level, reach in ((0.02, 0.02), (0.12, 0.02), (0.175, 0.02), (0.165, 0.02), (0.10, 0.02), (0.0, 0.02))
+        for level, reach in ((-0.15, 0.02), (0.10, 0.02), (0.17, 0.02), (0.165, 0.02), (0.09, 0.02), (-0.15, 0.02))
     )
     kind = float(rng.random())
     hump = kind < 0.4

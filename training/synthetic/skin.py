@@ -107,10 +107,10 @@ def _pattern(individual: Individual, use: Draw, canvas: _Canvas) -> Float32:
     u = np.abs(np.linspace(-WIDTH / 2, WIDTH / 2, canvas.width, dtype=np.float32))[None, :]
     v = (canvas.top - np.arange(canvas.height, dtype=np.float32) / np.float32(canvas.per_unit))[:, None]
     field = fractal((individual, use, 11), canvas, 5.0, 6, 0.6)
-    lean = rng.normal(0.0, 1.2) * (u - 0.5) + rng.normal(0.0, 1.5) * (v - 0.2)
+    lean = np.float32(rng.normal(0.0, 1.2)) * (u - 0.5) + np.float32(rng.normal(0.0, 1.5)) * (v - 0.2)
     shift = rng.uniform(1.6, 2.6) if kind < 0.5 else rng.uniform(0.2, 1.5) if kind < 0.85 else rng.uniform(-1.2, 0.0)
     pale = _smoothstep(np.asarray(field + lean - shift, np.float32), 0.0, rng.uniform(0.25, 0.9))
-    pale *= _smoothstep(v + 0.25 * u + np.zeros_like(u), -0.12, 0.1)
+    pale *= _smoothstep(np.asarray(v + 0.25 * u, np.float32), -0.12, 0.1)
     speck = fractal((individual, use, 12), canvas, 40.0, 4, 0.8)
     mottled: Float32 = pale * np.clip(0.85 + 0.12 * speck, 0.3, 1.1) * np.float32(rng.uniform(0.55, 1.0))
     return mottled
@@ -203,7 +203,7 @@ def _fixed(spot: npt.NDArray[np.float64]) -> tuple[int, int]:
 def _colour(individual: Individual, use: Draw, bright: Float32, scars: Float32) -> Float32:
     """Mix dark skin, pale skin and scars into linear RGB."""
     rng = individual.stream(use, 40)
-    dark = np.asarray([0.032, 0.034, 0.040]) * np.exp(rng.normal(0.0, 0.3)) * np.exp(rng.normal(0.0, 0.07, 3))
+    dark = np.asarray([0.042, 0.044, 0.050]) * np.exp(rng.normal(0.0, 0.3)) * np.exp(rng.normal(0.0, 0.07, 3))
     if use is Draw.FLANK_SKIN:
         dark = dark * rng.uniform(1.0, 2.6)
     pale = np.asarray([0.46, 0.47, 0.47]) * np.exp(rng.normal(0.0, 0.06, 3))

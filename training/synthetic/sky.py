@@ -41,19 +41,19 @@ def _sun_glow(light: Light, angle: Float32, lean: Float32) -> Float32:
 
 
 def _clouds(angle: Float32, lean: Float32, rng: np.random.Generator) -> Float32:
-    """Return cloud brightness about zero: noise in perspective, three octaves."""
+    """Return cloud brightness about zero: noise in perspective, drawn out along the horizon, bright parts fuller."""
     total = np.zeros_like(angle)
     span = float(angle.max()) + 1e-4
-    for octave, (across, upward) in enumerate(((4.0, 3.0), (9.0, 6.0), (22.0, 14.0))):
-        grid = rng.standard_normal((24 * 2**octave, 32 * 2**octave), np.float32)
+    depth = np.log1p(angle * np.float32(30.0)) / np.float32(np.log1p(30.0 * span))
+    side = lean / np.float32(2 * max(float(lean.max()), 1e-4)) + np.float32(0.5)
+    across, upward = rng.uniform(1.5, 4.0), rng.uniform(1.5, 3.5)
+    for octave in range(5):
+        cells = 2.0**octave
+        grid = rng.standard_normal((int(upward * cells) + 4, int(across * cells) + 4), np.float32)
         grid = enlarge(grid, grid.shape[1] * 4, grid.shape[0] * 4)
-        depth = np.log1p(angle * np.float32(30.0)) / np.log1p(30.0 * span)
-        map_y = depth * np.float32(upward * 4)
-        map_x = np.broadcast_to((lean / (2 * max(float(lean.max()), 1e-4)) + 0.5) * np.float32(across * 4), angle.shape)
-        place = rng.random(2) * 20
-        moved = sample(grid, map_x + place[0], map_y + place[1])
-        total += moved * np.float32(0.6**octave)
-    return total * np.float32(0.45)
+        map_x = np.broadcast_to(side * np.float32(across * cells * 4), angle.shape)
+        total += sample(grid, map_x + 6.0, depth * np.float32(upward * cells * 4) + 6.0) * np.float32(0.58**octave)
+    return np.asarray(np.maximum(total, -0.6) * np.float32(0.5), np.float32)
 
 
 def paint_hills(sky: Float32, optics: Optics, light: Light, rng: np.random.Generator) -> None:

@@ -70,7 +70,7 @@ def foam_line(
     spread = np.where(below < 0, np.exp(-((below * 1.7) ** 2)), np.exp(-((below / 2.2) ** 2)))
     lumps = _lumps(rng, (len(rows), width + 2 * pad), unit_px * 0.05)
     fine = _lumps(rng, (len(rows), width + 2 * pad), max(unit_px * 0.012, 1.2))
-    cover = spread * wet * np.clip(0.1 + 0.9 * churn + 0.5 * lumps + 0.45 * fine, 0.0, 1.0)
+    cover = spread * wet * np.clip(0.2 + 0.8 * churn + 0.42 * lumps + 0.3 * fine, 0.0, 1.0)
     blend(picture, top, patch.left - pad, (cover * 0.92).astype(np.float32), white(light))
 
 
@@ -89,8 +89,9 @@ def _wet_columns(patch: Patch, pad: int) -> Float32:
 
 
 def _lumps(rng: np.random.Generator, shape: tuple[int, int], size_px: float) -> Float32:
-    """Return smooth noise of a lump size, about zero."""
-    grid = rng.standard_normal((int(shape[0] / size_px) + 3, int(shape[1] / size_px) + 3), np.float32)
+    """Return smooth noise of a lump size, about zero; flat lumps, for they float on water seen from low down."""
+    flat = max(size_px / 3.0, 1.0)
+    grid = rng.standard_normal((int(shape[0] / flat) + 3, int(shape[1] / size_px) + 3), np.float32)
     return enlarge(grid, shape[1], shape[0])
 
 
@@ -99,34 +100,34 @@ def spray(
 ) -> None:
     """Throw drops and mist up from the waterline, in place."""
     height, width = patch.alpha.shape
-    reach = int(unit_px * (0.12 + 0.4 * amount))
-    pad = reach
-    shape = (height + reach + pad, width + 2 * pad)
-    layer = np.zeros(shape, np.uint8)
-    wet = _wet_columns(patch, pad)
-    columns = np.flatnonzero(wet > 0.3)
-    if len(columns) == 0:
+    reach = int(unit_px * (0.12 + 0.4 * amount)) + 2
+    wet = np.flatnonzero(_wet_columns(patch, reach) > 0.3)
+    if len(wet) == 0:
         return
-    line = np.interp(columns - pad + patch.left, patch.waterline[:, 0], patch.waterline[:, 1]) - patch.top + pad
-    source = int(rng.integers(len(columns)))
-    for _ in range(int(60 + 500 * amount)):
-        index = int(np.clip(source + rng.normal(0.0, 0.22) * len(columns), 0, len(columns) - 1))
-        up = rng.exponential(0.35) * reach
-        spot = (columns[index] + rng.normal(0.0, 0.15) * reach, line[index] - up)
-        radius = unit_px * 0.0032 * np.exp(rng.normal(0.0, 0.5))
-        cv2.circle(
-            layer,
-            (round(spot[0] * 16), round(spot[1] * 16)),
-            max(6, round(radius * 16)),
-            int(rng.integers(90, 255)),
-            -1,
-            cv2.LINE_AA,
-            4,
-        )
+    line = np.interp(wet - reach + patch.left, patch.waterline[:, 0], patch.waterline[:, 1]) - patch.top + reach
+    layer = np.zeros((height + 2 * reach, width + 2 * reach), np.uint8)
+    source = int(rng.integers(len(wet)))
+    finer = min(max(unit_px / 150.0, 1.0), 8.0)
+    for _ in range(int((60 + 500 * amount) * finer)):
+        index = int(np.clip(source + rng.normal(0.0, 0.22) * len(wet), 0, len(wet) - 1))
+        spot = (wet[index] + rng.normal(0.0, 0.15) * reach, line[index] - rng.exponential(0.35) * reach)
+        _drop(layer, spot, unit_px * 0.0032 * float(np.exp(rng.normal(0.0, 0.5))) / finer**0.6, rng)
     drops = layer.astype(np.float32) * np.float32(1 / 255)
     mist = cv2.GaussianBlur(drops, (0, 0), max(unit_px * 0.03, 1.0)) * np.float32(1.0 + 0.6 * amount)
-    cover = np.clip(drops * 0.85 + mist, 0.0, 0.93)
-    blend(picture, patch.top - pad, patch.left - pad, cover, white(light))
+    cover = np.asarray(np.clip(drops * 0.85 + mist, 0.0, 0.93), np.float32)
+    blend(picture, patch.top - reach, patch.left - reach, cover, white(light))
+
+
+def _drop(layer: UInt8, spot: tuple[float, float], radius_px: float, rng: np.random.Generator) -> None:
+    """Draw one drop: a dot while it is small, a short streak of its flight where it would show as a disc."""
+    shade = int(rng.integers(90, 255))
+    place = (round(spot[0] * 16), round(spot[1] * 16))
+    if radius_px < 1.2:
+        cv2.circle(layer, place, max(6, round(radius_px * 16)), shade, -1, cv2.LINE_AA, 4)
+        return
+    flight = rng.normal(0.0, 1.0, 2) * radius_px * (16, 30)
+    end = (place[0] + round(flight[0]), place[1] + round(flight[1]))
+    cv2.line(layer, place, end, shade, max(1, round(radius_px * 1.3)), cv2.LINE_AA, 4)
 
 
 def drips(picture: Float32, patch: Patch, unit_px: float, light: Light, rng: np.random.Generator) -> None:

@@ -13,6 +13,8 @@ from training.synthetic.pose import Pose, mask_box
 
 ASPECT = 427 / 640
 REFERENCE_PX = 640
+NEAREST_M = 13.0
+"""Distance of the water at the picture's lower edge, at least."""
 MIN_BOX_PX = (24, 8)
 MIN_INSIDE = 0.6
 MIN_UNHIDDEN = 0.55
@@ -67,10 +69,10 @@ def _draw_camera(rng: np.random.Generator, encounter: Encounter, number: int, as
     """Draw the camera, with no animal yet."""
     taken = encounter.start + timedelta(minutes=number * 2 + int(rng.integers(2)), seconds=int(rng.integers(60)))
     eye = 2.0 + 7.0 * float(rng.random()) * float(rng.random())
-    near = float(rng.random())
-    distance = 20.0 + 150.0 * near * near
+    far = float(rng.random())
     per_m = 0.024 / (0.17 + 0.33 * float(rng.random()))
     water_y = aspect * uniform(rng, 0.36, 0.9)
+    distance = (NEAREST_M + 130.0 * far * far) * (1.0 + (aspect - water_y) / (per_m * eye))
     return PhotoPlan(
         encounter=encounter,
         number=number,

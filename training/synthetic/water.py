@@ -22,8 +22,8 @@ Float32 = npt.NDArray[np.float32]
 STRIP_PX = 320
 STEP_PX = 1.0
 COLUMN_STEP = 4
-MOST_MIRRORED = 0.74
-NEAREST_M = 3.0
+MOST_MIRRORED = 0.66
+HIGHEST_CREST = 0.5
 FINE_M = 0.009
 
 
@@ -89,16 +89,28 @@ class Sea:
         """Lay out the depth samples and average the waves over them."""
         self.optics = optics
         self.state = state
-        lowest = min(optics.horizon_at(0.0), optics.horizon_at(float(optics.width_px)))
-        bottom = max(optics.height_px - lowest, 4.0)
-        nearest = min(bottom * 1.35 + 6.0, optics.focal_px * optics.eye_m / NEAREST_M)
-        self.below = np.arange(max(nearest, bottom + 2.0), 0.4, -STEP_PX)
+        crest_m = wave_tile(0, state.wind_class, state.direction).crest_m
+        self.steepness = min(state.steepness, HIGHEST_CREST * optics.eye_m / crest_m)
+        self.below = self._depth_samples(self.steepness * crest_m / optics.eye_m)
         self.depth = optics.eye_m * optics.focal_px / self.below
-        scales = range(2 if optics.eye_m / bottom > FINE_M else 3)
+        scales = range(2 if self.depth[0] / optics.focal_px > FINE_M else 3)
         self.bands = [self._band(scale, rng) for scale in scales]
         capillary = 0.0006 * WIND_CLASSES_MPS[state.wind_class] + 0.0006
         lost = np.sum([band.lost for band in self.bands], axis=0)
-        self.rough = (lost * state.steepness**2 + capillary).astype(np.float32)
+        self.rough = (lost * self.steepness**2 + capillary).astype(np.float32)
+
+    def _depth_samples(self, crest: float) -> npt.NDArray[np.float64]:
+        """Return where to sample the surface, as rows below the horizon if it were flat, near to far.
+
+        Args:
+            crest: height of the highest crest over the lens's height. Water that far above the mean appears at
+                (1 - crest) of its flat row, so samples begin nearer than the picture's lower edge and end past its top.
+        """
+        optics = self.optics
+        horizons = (optics.horizon_at(0.0), optics.horizon_at(float(optics.width_px)))
+        bottom = max(optics.height_px - min(horizons), 4.0)
+        top = max(-max(horizons), 0.0)
+        return np.arange(bottom / (1.0 - crest) + 4.0, max(top / (1.0 + crest) - 4.0, 0.4), -STEP_PX)
 
     def _band(self, scale: int, rng: np.random.Generator) -> _Band:
         """Average one scale's tile over the footprint of every depth sample."""
@@ -107,9 +119,9 @@ class Sea:
         start = (self.depth + float(rng.random()) * tile.size_m - half) / tile.texel_m
         length = 2.0 * half / tile.texel_m
         lateral = self.optics.eye_m / self.below
-        scale_rows = np.clip(2.0 - lateral / (2.0 * tile.texel_m), 0.0, 1.0) / length * self.state.steepness
+        scale_rows = np.clip(2.0 - lateral / (2.0 * tile.texel_m), 0.0, 1.0) / length * self.steepness
         slopes = _averages(tile.slopes, start, length, scale_rows)
-        kept = np.einsum("nuc,nuc->n", slopes, slopes) / (TILE_TEXELS * self.state.steepness**2)
+        kept = np.einsum("nuc,nuc->n", slopes, slopes) / (TILE_TEXELS * self.steepness**2)
         heights = _averages(
             tile.heights[:, :, None] if scale == 0 else tile.heights[:, :1, None], start, length, scale_rows
         )[..., 0]
@@ -149,10 +161,9 @@ class Sea:
         rise = _look_up(self.bands[0], self.bands[0].heights, depth * (few / np.float32(optics.focal_px)), index)
         line -= rise * (np.float32(optics.focal_px) / depth)
         line = np.minimum.accumulate(line, axis=0)
+        line = np.asarray(cv2.resize(line, (len(columns), len(line)), interpolation=cv2.INTER_LINEAR), np.float32)
         seen = np.minimum(_first_below(line, optics.height_px - first_row), np.float32(len(depth) - 1))
-        wide = cv2.resize(seen, (len(columns), len(seen)), interpolation=cv2.INTER_LINEAR)
-        edge = cv2.resize(line[-1:], (len(columns), 1), interpolation=cv2.INTER_LINEAR)[0] + np.float32(first_row)
-        return np.asarray(wide, np.float32), np.asarray(edge, np.float32)
+        return seen, line[-1] + np.float32(first_row)
 
 
 def _look_up(band: _Band, rows: Float32, place: Float32, index: Float32) -> Float32:
@@ -229,7 +240,7 @@ def shade(surface: Surface, light: Light, focal_px: float, columns_px: Float32) 
     norm += surface.slope_y * surface.slope_y
     norm = 1.0 / np.sqrt(norm + 1.0)
     facing = (surface.slope_y + surface.grazing + surface.slope_x * lean) * norm
-    facing = 0.5 * (facing + np.sqrt(facing * facing + np.float32(1.1) * surface.rough))
+    facing = 0.5 * (facing + np.sqrt(facing * facing + np.float32(1.5) * surface.rough))
     spread = np.sqrt(surface.rough)
     mirror = 1.0 - np.minimum(facing, 1.0)
     square = mirror * mirror

@@ -28,12 +28,14 @@ class WaveTile:
         heights: (n + 1, n) float32: running sum along depth of the height in metres, for box filters of any length.
         slopes: (n + 1, n, 2) float32: the same of the slopes to the right and away from the camera.
         slope_variance: mean square of both slopes.
+        crest_m: greatest height.
     """
 
     size_m: float
     heights: Float32
     slopes: Float32
     slope_variance: float
+    crest_m: float
 
     @property
     def texel_m(self) -> float:
@@ -59,7 +61,7 @@ def wave_tile(scale: int, wind_class: int, direction: int) -> WaveTile:
     running = np.concatenate([np.zeros((1, *fields.shape[1:])), np.cumsum(fields, axis=0)]).astype(np.float32)
     variance = float(np.mean(fields[..., 1] ** 2 + fields[..., 2] ** 2))
     heights, slopes = np.ascontiguousarray(running[..., 0]), np.ascontiguousarray(running[..., 1:])
-    return WaveTile(size_m, heights, slopes, variance)
+    return WaveTile(size_m, heights, slopes, variance, float(fields[..., 0].max()))
 
 
 def _wave_numbers(size_m: float) -> tuple[Floats, Floats]:
@@ -78,6 +80,8 @@ def _amplitudes(scale: int, wind_mps: float, heading: float, wave_x: Floats, wav
     shape = 0.0042 * k_safe**-4.0 * np.exp(-1.25 * (peak / k_safe) ** 2)
     along = (wave_x * np.sin(heading) + wave_y * np.cos(heading)) / k_safe
     spread = 0.12 + np.abs(along) ** 2 * np.where(k_safe < 4 * peak, along**2, 0.7)
+    # Waves that run exactly sideways never average out with distance and would draw a fan of lines to the horizon.
+    spread = spread * (wave_y != 0.0)
     step = 2.0 * np.pi / TILE_SIZES_M[scale]
     amplitude: Floats = np.sqrt(2.0 * shape * spread * _band(scale, k)) * step * 0.5
     return amplitude
