@@ -16,8 +16,15 @@ FRACTION_BITS = 4
 
 
 def stream(*keys: int) -> np.random.Generator:
-    """Return the random stream that belongs to these non-negative keys."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(keys)))
+    """Return the random stream that belongs to these keys.
+
+    Raises:
+        ValueError: a key is negative or needs more than 32 bits, so that other keys could share its stream.
+    """
+    if any(not 0 <= key < 2**32 for key in keys):
+        raise ValueError(f"keys of a random stream are numbers from 0 to 4294967295, not {keys}")
+    # SeedSequence takes (1,) and (1, 0) for the same, hence the length in front.
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((len(keys), *keys))))
 
 
 def uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -18,23 +18,36 @@ Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
+SPRAY = 0.2
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What an encounter's photos share."""
+    """What an encounter's photos share.
+
+    Attributes:
+        light: sun, sky, haze.
+        sea: the waves.
+        hills: whether there is a coast.
+        birds: how many a photo has on average.
+        boats: how likely a photo has one.
+        spray: how likely an animal throws up water.
+    """
 
     light: Light
     sea: SeaState
     hills: bool
     birds: float
     boats: float
+    spray: float
 
 
 def scene_of(encounter: Encounter) -> Scene:
     """Return the light and sea of an encounter."""
     rng = encounter.individual.stream(Draw.SCENE, encounter.number)
-    light = draw_light(rng)
-    sea = draw_sea_state(rng)
-    return Scene(light, sea, bool(rng.random() < 0.35), float(rng.random()) ** 3, float(rng.random()) ** 3 * 0.5)
+    light, sea = draw_light(rng), draw_sea_state(rng)
+    birds, boats = float(rng.random()) ** 3, 0.5 * float(rng.random()) ** 3
+    return Scene(light, sea, bool(rng.random() < 0.35), birds, boats, SPRAY)
 
 
 def render_pixels(plan: PhotoPlan, width_px: int, height_px: int) -> UInt8:
@@ -115,5 +128,5 @@ def _set_in(
     if fluke and rng.random() < 0.5:
         splash.drips(picture, patch, unit_px, scene.light, rng)
     splash.foam_line(picture, patch, unit_px, churn, scene.light, rng)
-    if rng.random() < 0.22:
+    if rng.random() < scene.spray:
         splash.spray(picture, patch, unit_px, float(rng.random()) ** 2, scene.light, rng)
