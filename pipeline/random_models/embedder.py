@@ -39,24 +39,27 @@ class Row:
     values: Float32Array
 
 
-def random_embedder(spec: BodyPartSpec, crops: Sequence[UInt8Array]) -> tuple[nn.Module, Float32Array]:
+def random_embedder(
+    spec: BodyPartSpec, crops: Sequence[UInt8Array], others: Sequence[UInt8Array]
+) -> tuple[nn.Module, Float32Array]:
     """Build an embedder of random weights and calibrate it on crops.
 
     Args:
         spec: names the architecture.
-        crops: each (s, s, 3) uint8 RGB, two or more.
+        crops: each (s, s, 3) uint8 RGB.
+        others: more pictures of that shape, so that few crops do not leave most directions unread.
 
     Returns:
         The embedder in evaluation mode and the crops' (n, d) embeddings.
     """
     network = build_embedder(spec)
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).contiguous().float().div(255.0)
+    pixels = torch.from_numpy(np.stack([*crops, *others])).permute(0, 3, 1, 2).contiguous().float().div(255.0)
     images = (pixels - mean) / std  # (n, 3, s, s)
     with torch.no_grad():
         set_batch_norms(network, images)
         _spread_embeddings(network, images)
-        embeddings: Float32Array = network(images).numpy()
+        embeddings: Float32Array = network(images[: len(crops)]).numpy()
     return network, embeddings
 
 

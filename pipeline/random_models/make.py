@@ -12,7 +12,7 @@ from torch import nn
 
 from pipeline.architectures import NARROW_DETECTOR, NARROW_EMBEDDER
 from pipeline.errors import ModelFilesError
-from pipeline.images import Photo, crop
+from pipeline.images import Photo, crop, detector_input
 from pipeline.model_files import MODELS_FILE, ModelFolder, ModelsSpec, load_model_folder
 from pipeline.random_models.calibration import seeded
 from pipeline.random_models.detector import random_detector
@@ -24,6 +24,7 @@ Architecture = Literal["narrow", "seed"]
 PROVENANCE = "random weights: every answer is meaningless"
 
 _PICTURES = 8
+_OTHERS = 24
 _README = """These models have RANDOM WEIGHTS. They find boxes and rank individuals, and every answer is MEANINGLESS.
 
 They exist so that the service can be started and tested before trained models are there. The individuals RANDOM_01 to
@@ -94,10 +95,11 @@ def _fill(path: Path, document: dict[str, Any], photos: Sequence[Photo], seed: i
     detector, best = random_detector(folder, photos)
     _save(detector, folder.segmenter_file, module_prefix)
     for part in folder.body_parts:
+        others = [detector_input(photo, part.input_size_px) for photo in draw_pictures(_OTHERS, seed + 1)]
         crops = [
             crop(photo, box.box_px, part.margin, part.input_size_px) for photo, box in zip(photos, best, strict=True)
         ]
-        network, embeddings = random_embedder(part, crops)
+        network, embeddings = random_embedder(part, crops, others)
         _save(network, folder.embedder_file(part.name), module_prefix)
         _write_catalogue(path / part.catalogue, random_catalogue(part.name, embeddings, seed))
 
