@@ -45,7 +45,7 @@ def draw_exposure(rng: np.random.Generator) -> Exposure:
     blur = float(rng.exponential(0.0011)) if rng.random() < 0.35 else 0.0
     length = float(rng.exponential(0.0035)) if rng.random() < 0.25 else 0.0
     angle = rng.uniform(0.0, np.pi)
-    balance = np.exp(rng.normal(0.0, 0.04, 3))
+    balance = np.exp(rng.normal(0.0, 0.03, 3))
     return Exposure(
         gain=float(np.exp(rng.normal(0.0, 0.22))),
         white_balance=(float(balance[0]), float(balance[1]), float(balance[2])),

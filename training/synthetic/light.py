@@ -9,7 +9,7 @@ Float32 = npt.NDArray[np.float32]
 Colour = tuple[float, float, float]
 
 WEATHERS = ("clear", "fair", "overcast", "dull", "golden", "fog")
-_WEIGHTS = (0.2, 0.25, 0.25, 0.14, 0.09, 0.07)
+_WEIGHTS = (0.26, 0.26, 0.21, 0.12, 0.09, 0.06)
 _HORIZON = {
     "clear": (0.50, 0.63, 0.76),
     "fair": (0.62, 0.70, 0.77),
@@ -82,7 +82,7 @@ def draw_light(rng: np.random.Generator) -> Light:
     weather = str(rng.choice(WEATHERS, p=_WEIGHTS))
     height = rng.uniform(0.12, 0.3) if weather == "golden" else rng.uniform(0.3, 1.15)
     azimuth = rng.uniform(-np.pi, np.pi)
-    tint = rng.normal(1.0, 0.04, 3)
+    tint = rng.normal(1.0, 0.025, 3)
     level = float(np.exp(rng.normal(0.0, 0.12)))
     warm = np.asarray((1.0, 0.93, 0.82)) if weather != "golden" else np.asarray((1.0, 0.72, 0.42))
     water = np.asarray(_WATERS[rng.integers(len(_WATERS))]) * np.exp(rng.normal(0.0, 0.25, 3))

@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 UInt8 = npt.NDArray[np.uint8]
 
 
-SPRAY = 0.2
+SPRAY = 0.17
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,4 +129,4 @@ def _set_in(
         splash.drips(picture, patch, unit_px, scene.light, rng)
     splash.foam_line(picture, patch, unit_px, churn, scene.light, rng)
     if rng.random() < scene.spray:
-        splash.spray(picture, patch, unit_px, float(rng.random()) ** 2, scene.light, rng)
+        splash.spray(picture, patch, unit_px, float(rng.random()) ** 3, scene.light, rng)

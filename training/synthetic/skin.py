@@ -203,9 +203,9 @@ def _fixed(spot: npt.NDArray[np.float64]) -> tuple[int, int]:
 def _colour(individual: Individual, use: Draw, bright: Float32, scars: Float32) -> Float32:
     """Mix dark skin, pale skin and scars into linear RGB."""
     rng = individual.stream(use, 40)
-    dark = np.asarray([0.042, 0.044, 0.050]) * np.exp(rng.normal(0.0, 0.3)) * np.exp(rng.normal(0.0, 0.07, 3))
+    dark = np.asarray([0.042, 0.044, 0.050]) * np.exp(rng.normal(0.0, 0.3)) * np.exp(rng.normal(0.0, 0.035, 3))
     if use is Draw.FLANK_SKIN:
-        dark = dark * rng.uniform(1.0, 2.6)
+        dark = dark * rng.uniform(1.0, 2.0)
     pale = np.asarray([0.46, 0.47, 0.47]) * np.exp(rng.normal(0.0, 0.06, 3))
     mixed = np.clip(bright + 0.42 * scars, -0.6, 1.0)
     matrix = np.concatenate([(pale - dark)[:, None], dark[:, None]], axis=1).astype(np.float32)

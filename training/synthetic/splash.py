@@ -70,8 +70,9 @@ def foam_line(
     spread = np.where(below < 0, np.exp(-((below * 1.7) ** 2)), np.exp(-((below / 2.2) ** 2)))
     lumps = _lumps(rng, (len(rows), width + 2 * pad), unit_px * 0.05)
     fine = _lumps(rng, (len(rows), width + 2 * pad), max(unit_px * 0.012, 1.2))
-    cover = spread * wet * np.clip(0.2 + 0.8 * churn + 0.42 * lumps + 0.3 * fine, 0.0, 1.0)
-    blend(picture, top, patch.left - pad, (cover * 0.92).astype(np.float32), white(light))
+    cover = spread * wet * np.clip(0.3 + 0.8 * churn + 0.36 * lumps + 0.3 * fine, 0.0, 1.0)
+    shaded = np.clip(0.72 + 0.16 * lumps + 0.14 * fine, 0.4, 1.0)[..., None] * white(light)
+    blend(picture, top, patch.left - pad, (cover * 0.92).astype(np.float32), shaded.astype(np.float32))
 
 
 def _wet_columns(patch: Patch, pad: int) -> Float32:

@@ -18,7 +18,7 @@ NEAREST_M = 13.0
 MIN_BOX_PX = (24, 8)
 MIN_INSIDE = 0.6
 MIN_UNHIDDEN = 0.55
-SIZE_M = {"fluke": 4.6, "flank": 8.0}
+SIZE_M = {"fluke": 4.6, "flank": 9.5}
 ATTEMPTS = 500
 
 
