@@ -66,7 +66,8 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     models = _bind_models(settings, folder, networks, plan)
     embedders = {part: models[embedder_name(part)] for part in folder.body_part_names}
     extractor = _sized(Extractor, "Extractor", "extractor", plan).bind(settings, folder, models["Segmenter"], embedders)
-    matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, plan.device)
+    ranking_device = networks.ranking_device(plan.device)
+    matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, ranking_device)
     facts = ServiceFacts(
         device=plan.device,
         models_dir=shown_dir,

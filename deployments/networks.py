@@ -56,6 +56,10 @@ class EmbeddingNetwork(Protocol):
 class Networks(Protocol):
     """Makes the networks inside the replicas; must pickle."""
 
+    def ranking_device(self, device: str) -> str:
+        """Return where the matcher computes distances, given the device that is planned for it."""
+        ...
+
     def detector(self, device: str, threads: int) -> DetectorNetwork:
         """Load and warm up the detector."""
         ...
@@ -76,6 +80,10 @@ class LoadedNetworks:
 
     models_dir: Path
     backend: Backend
+
+    def ranking_device(self, device: str) -> str:
+        """See `Networks`: as planned."""
+        return device
 
     def detector(self, device: str, threads: int) -> DetectorNetwork:
         """See `Networks`; torch is imported here, inside the replica that needs it."""

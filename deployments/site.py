@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from deployments.connection import Connection, Desks
@@ -64,7 +66,8 @@ class Site:
                 Route("/", self._index),
                 Route("/healthz", self._healthz),
                 WebSocketRoute("/", self._websocket),
-            ]
+            ],
+            middleware=[Middleware(PrefixWithoutSlash)],
         )
 
     async def _websocket(self, websocket: WebSocket) -> None:
@@ -117,6 +120,21 @@ class Site:
         admitted = self._rules.check(_handshake(request)) is None
         body = health.as_json() if admitted else {"status": health.status}
         return JSONResponse(body, 200 if health.is_complete else 503)
+
+
+class PrefixWithoutSlash:
+    """Lets an application with the prefix `/dolphins` be addressed so; Starlette itself knows `/dolphins/` only."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap the application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve `/` where the path is the prefix and nothing more."""
+        prefix = scope.get("root_path")
+        if prefix and scope.get("path") == prefix:
+            scope = {**scope, "path": f"{prefix}/"}
+        await self._app(scope, receive, send)
 
 
 def _handshake(connection: HTTPConnection) -> Handshake:

@@ -46,7 +46,7 @@ class Service:
             return error.code, error.read().decode()
 
     def health(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(self.http("/healthz")[1])
+        body: dict[str, Any] = json.loads(self.http(f"{self.prefix.rstrip('/')}/healthz")[1])
         return body
 
     def connect(self, **options: Any) -> sync_websockets.ClientConnection:
@@ -55,7 +55,8 @@ class Service:
     def stop(self) -> None:
         from ray import serve
 
-        serve.delete(self.name, _blocking=True)
+        for name in list(serve.status().applications):
+            serve.delete(name, _blocking=True)
         serve.shutdown()
 
 

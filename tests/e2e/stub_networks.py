@@ -94,6 +94,10 @@ class StubNetworks:
     embedder_seconds: float = 0.0
     journal: Journal = Journal()
 
+    def ranking_device(self, device: str) -> str:
+        """The CPU, also where GPUs are pretended."""
+        return "cpu"
+
     def detector(self, device: str, threads: int) -> StubDetector:
         return StubDetector(self.body_parts, self.detector_seconds, self.journal)
 
