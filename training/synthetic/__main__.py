@@ -20,7 +20,8 @@ from training.synthetic.sheet import draw_sheet, sheet_plans
 from training.synthetic.writers import Photo, Written, write_coco, write_metadata, write_photos
 
 MOST_PIXELS = 24_000_000
-MOST_ASPECT = 1.5
+LEAST_SIDE_PX = 64
+ASPECTS = (0.45, 1.5)
 CATALOGUE_SIZE = 60
 SHEET_QUALITY = 82
 
@@ -122,14 +123,10 @@ def _size(text: str) -> tuple[int, int]:
     """Parse WIDTHxHEIGHT."""
     width, _, height = text.lower().partition("x")
     size = (int(width), int(height))
-    if (
-        min(size) < 64
-        or size[0] * size[1] > MOST_PIXELS
-        or not 1 / MOST_ASPECT / 1.5 <= size[1] / size[0] <= MOST_ASPECT
-    ):
-        raise argparse.ArgumentTypeError(
-            f"{text}: 64 pixels or more a side, at most 24 megapixels, sides within 2.25:1"
-        )
+    if min(size) < LEAST_SIDE_PX or size[0] * size[1] > MOST_PIXELS:
+        raise argparse.ArgumentTypeError(f"{text}: at least {LEAST_SIDE_PX} pixels a side, at most 24 megapixels")
+    if not ASPECTS[0] <= size[1] / size[0] <= ASPECTS[1]:
+        raise argparse.ArgumentTypeError(f"{text}: height must be {ASPECTS[0]} to {ASPECTS[1]} times the width")
     return size
 
 
