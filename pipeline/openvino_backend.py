@@ -6,7 +6,14 @@ from typing import Any
 
 import openvino
 import torch
-from openvino.frontend import GeneralFailure, NotImplementedFailure, OpConversionFailure, OpValidationFailure
+from openvino.frontend import (
+    FrontEndManager,
+    GeneralFailure,
+    NotImplementedFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 from torch.jit._trace import TracingCheckError
 from torchvision.models.detection import FasterRCNN
@@ -77,9 +84,7 @@ def _compile(network: nn.Module, example: tuple[int, ...], shape: tuple[int, ...
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's notice that tracing, which OpenVINO does, is deprecated
-            model = openvino.convert_model(network, example_input=torch.rand(example))
+        model = _convert(network, torch.rand(example))
         model.reshape([-1, *shape])
         compiled = openvino.Core().compile_model(model, "CPU", config)
     except _CANNOT_CONVERT as error:
@@ -94,6 +99,15 @@ def _compile(network: nn.Module, example: tuple[int, ...], shape: tuple[int, ...
         return tuple(torch.from_numpy(answer) for answer in answers.values())
 
     return run
+
+
+def _convert(network: nn.Module, example: Tensor) -> openvino.Model:
+    """Convert through the frontend itself: `openvino.convert_model` reports each use to its maker over the internet."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's notice that tracing is deprecated
+        traced = TorchScriptPythonDecoder(network, example_input=example, trace_kwargs={"check_trace": False})
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    return frontend.convert(frontend.load(traced))  # reads from `traced`, which must outlive the call
 
 
 def _unless_empty(compiled: Engine, network: BoxHead) -> Engine:
