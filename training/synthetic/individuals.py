@@ -181,14 +181,14 @@ def draw_fluke(individual: Individual) -> FlukeShape:
 def draw_flank(individual: Individual) -> FlankShape:
     """Return the shape of an individual's back: a falcate fin, a low triangle or a hump with knuckles behind it."""
     rng = individual.stream(Draw.FLANK)
-    thick = bell(rng, 0.0, 0.03)
+    thick = bell(rng, 0.01, 0.045)
     back = tuple(
         level + thick + bell(rng, 0.0, reach)
         for level, reach in ((-0.15, 0.02), (0.10, 0.02), (0.17, 0.02), (0.165, 0.02), (0.09, 0.02), (-0.15, 0.02))
     )
     kind = float(rng.random())
     hump = kind < 0.4
-    fin_x = bell(rng, 0.12, 0.22)
+    fin_x = bell(rng, 0.10, 0.30)
     base = uniform(rng, 0.30, 0.48) if hump else uniform(rng, 0.22, 0.38)
     height = uniform(rng, 0.045, 0.10) if hump else uniform(rng, 0.10, 0.24)
     lean = uniform(rng, 0.45, 0.75) if hump else uniform(rng, 0.6, 1.0)
@@ -200,11 +200,9 @@ def draw_flank(individual: Individual) -> FlankShape:
     knuckles = tuple(
         (
             start + spacing * (i + 0.5) + bell(rng, 0.0, spacing * 0.4),
-            uniform(rng, 0.008, 0.026) * (1.0 - i * 0.1),
+            uniform(rng, 0.010, 0.032) * (1.0 - i * 0.1),
             spacing * uniform(rng, 0.35, 0.6),
         )
         for i in range(count)
     )
-    return FlankShape(
-        back, fin_x, base, height, lean, hollow, rounding, knuckles, _nicks(rng, float(rng.random()) * 0.8)
-    )
+    return FlankShape(back, fin_x, base, height, lean, hollow, rounding, knuckles, _nicks(rng, float(rng.random())))

@@ -90,7 +90,7 @@ def _fin(individual: Individual, shape: FlankShape, year: float) -> Points:
     t = np.arange(len(back)) / (len(back) - 1.0)
     rough = wobble(rng, t, 12) * 0.003 + wobble(rng, t, 34) * 0.002
     ends = np.minimum(1.0, np.minimum(t, 1.0 - t) * 12.0)
-    dent = (missing(shape.nicks, t, year) * (0.3 + height * 2.0) - rough) * ends
+    dent = (missing(shape.nicks, t, year) * (0.45 + height * 3.0) - rough) * ends
     back = back + np.stack([dent * -1.0, dent * -0.1], axis=1)
     fin = np.concatenate([front, back])
     along = fin[:, 0] / base

@@ -122,7 +122,8 @@ def _set_in(
     picture: Float32, patch: Patch, unit_px: float, fluke: bool, scene: Scene, rng: np.random.Generator
 ) -> None:
     """Set one animal into the sea: its mirror image, itself, the water it moves."""
-    churn = float(rng.random()) ** 2.5
+    # A back is low: the foam that a fluke's stalk stands in would hide it.
+    churn = float(rng.random()) ** 2.5 * (1.0 if fluke else 0.6)
     splash.reflect(picture, patch, rng.uniform(0.25, 0.6), rng.uniform(0.15, 0.5))
     splash.blend(picture, patch.top, patch.left, patch.alpha, patch.colour)
     if fluke and rng.random() < 0.5:

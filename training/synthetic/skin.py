@@ -18,6 +18,7 @@ UInt8 = npt.NDArray[np.uint8]
 WIDTH = 2.2
 TOP = {"fluke": 0.85, "flank": 0.55}
 BOTTOM = {"fluke": -0.75, "flank": -0.35}
+BOLD = {"fluke": 1.0, "flank": 1.8}
 ROUNDNESS = {"fluke": 0.07, "flank": 0.26}
 
 
@@ -40,12 +41,13 @@ class Skin:
 
 @dataclass(frozen=True, slots=True)
 class _Canvas:
-    """Where outline coordinates fall on the texture."""
+    """Where outline coordinates fall on the texture, and how large marks are on this body part."""
 
     width: int
     height: int
     per_unit: float
     top: float
+    bold: float
 
     def place(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return outline points in texels."""
@@ -57,7 +59,7 @@ def skin_of(individual: Individual, body_part: BodyPart, side: Side | None, year
     """Return the skin at a resolution of `width` texels; left and right flanks bear different marks."""
     per_unit = width / WIDTH
     height = round((TOP[body_part] - BOTTOM[body_part]) * per_unit)
-    canvas = _Canvas(width, height, per_unit, TOP[body_part])
+    canvas = _Canvas(width, height, per_unit, TOP[body_part], BOLD[body_part])
     key = 0 if side is None else 1 + ("left", "right").index(side)
     make = Draw.FLUKE_SKIN if body_part == "fluke" else Draw.FLANK_SKIN
     bright = _pattern(individual, make, canvas) if body_part == "fluke" else _mottle(individual, make, key, canvas)
@@ -119,9 +121,9 @@ def _pattern(individual: Individual, use: Draw, canvas: _Canvas) -> Float32:
 def _mottle(individual: Individual, use: Draw, key: int, canvas: _Canvas) -> Float32:
     """Return a flank's paler blotches in [0, 1], different on each side."""
     rng = individual.stream(use, 10)
-    field = fractal((individual, use, 20 + key), canvas, rng.uniform(7.0, 16.0), 6, rng.uniform(0.45, 0.75))
-    pale = _smoothstep(field - np.float32(rng.uniform(0.1, 1.5)), 0.0, rng.uniform(0.4, 1.4))
-    return pale * np.float32(rng.uniform(0.05, 0.4))
+    field = fractal((individual, use, 20 + key), canvas, rng.uniform(6.0, 13.0), 6, rng.uniform(0.45, 0.7))
+    pale = _smoothstep(field - np.float32(rng.uniform(0.0, 1.4)), 0.0, rng.uniform(0.3, 1.0))
+    return pale * np.float32(rng.uniform(0.2, 0.75))
 
 
 def _scars(individual: Individual, use: Draw, key: int, year: float, canvas: _Canvas) -> tuple[Float32, UInt8]:
@@ -151,7 +153,7 @@ def _scars(individual: Individual, use: Draw, key: int, year: float, canvas: _Ca
 def _line(layer: UInt8, canvas: _Canvas, points: npt.NDArray[np.float64], shade: int, thick: float) -> None:
     """Draw a smooth line; `thick` in outline units."""
     texels = np.rint(canvas.place(points) * 16).astype(np.int32)[:, None, :]
-    cv2.polylines(layer, [texels], False, shade, max(1, round(thick * canvas.per_unit)), cv2.LINE_AA, 4)
+    cv2.polylines(layer, [texels], False, shade, max(1, round(thick * canvas.bold * canvas.per_unit)), cv2.LINE_AA, 4)
 
 
 def _curve(rng: np.random.Generator, place: npt.NDArray[np.float64], length: float) -> npt.NDArray[np.float64]:
@@ -173,7 +175,7 @@ def _rake(rng: np.random.Generator, layer: UInt8, canvas: _Canvas, place: npt.ND
     """Draw the parallel lines that teeth leave."""
     line = _curve(rng, place, rng.uniform(0.08, 0.25))
     across = np.asarray([-(line[-1] - line[0])[1], (line[-1] - line[0])[0]])
-    across *= 0.022 / max(float(np.hypot(*across)), 1e-6)
+    across *= 0.022 * canvas.bold / max(float(np.hypot(*across)), 1e-6)
     for index in range(int(rng.integers(3, 6))):
         _line(layer, canvas, line + across * index, shade, 0.005)
 
@@ -182,14 +184,15 @@ def _pocks(rng: np.random.Generator, layer: UInt8, canvas: _Canvas, place: npt.N
     """Draw a loose group of small round marks."""
     for _ in range(int(rng.integers(2, 9))):
         spot = canvas.place((place + rng.normal(0.0, 0.09, 2))[None, :])[0]
-        radius = rng.uniform(0.005, 0.017) * canvas.per_unit
+        radius = rng.uniform(0.005, 0.017) * canvas.bold * canvas.per_unit
         cv2.circle(layer, _fixed(spot), max(8, round(radius * 16)), shade, -1, cv2.LINE_AA, 4)
 
 
 def _oval(rng: np.random.Generator, layer: UInt8, canvas: _Canvas, place: npt.NDArray[np.float64], shade: int) -> None:
     """Draw one healed oval bite: a soft patch, sometimes a ring."""
-    axes = (rng.uniform(0.015, 0.05) * canvas.per_unit * 16, rng.uniform(0.012, 0.03) * canvas.per_unit * 16)
-    thick = -1 if rng.random() < 0.6 else max(1, round(0.008 * canvas.per_unit))
+    unit = canvas.bold * canvas.per_unit * 16
+    axes = (rng.uniform(0.015, 0.05) * unit, rng.uniform(0.012, 0.03) * unit)
+    thick = -1 if rng.random() < 0.6 else max(1, round(0.008 * canvas.bold * canvas.per_unit))
     centre = _fixed(canvas.place(place[None, :])[0])
     sizes = (max(16, round(axes[0])), max(16, round(axes[1])))
     cv2.ellipse(layer, centre, sizes, rng.uniform(0, 180), 0, 360, shade * 3 // 4, thick, cv2.LINE_AA, 4)

@@ -139,17 +139,17 @@ def _fluke_pose(rng: np.random.Generator) -> Pose:
 
 def _flank_pose(rng: np.random.Generator) -> Pose:
     """Draw how a back stands: yaw shortens head or tail end, the animal arches, the water hides its lower part."""
-    yaw, arch, width = bell(rng, 0.0, 0.2), uniform(rng, -0.13, 0.02), uniform(rng, 0.7, 1.0)
+    yaw, arch, width = bell(rng, 0.0, 0.14), uniform(rng, -0.11, 0.02), uniform(rng, 0.75, 1.0)
     return Pose(
         x=0.0,
         water_y=0.0,
         scale=1.0,
-        level=bell(rng, 0.035, 0.06),
+        level=bell(rng, 0.02, 0.055),
         flip=1.0,
         stretch=(width - max(yaw, 0.0), width + min(yaw, 0.0)),
         lift=uniform(rng, 0.8, 1.1),
         bend=(arch + bell(rng, 0.0, 0.04), arch + bell(rng, 0.0, 0.04)),
-        shear=bell(rng, 0.0, 0.2),
+        shear=bell(rng, 0.0, 0.14),
         turn=bell(rng, 0.0, 0.05),
         swell=int(rng.integers(2**31)),
     )
