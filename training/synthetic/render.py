@@ -129,5 +129,5 @@ def _set_in(
     if fluke and rng.random() < 0.5:
         splash.drips(picture, patch, unit_px, scene.light, rng)
     splash.foam_line(picture, patch, unit_px, churn, scene.light, rng)
-    if rng.random() < scene.spray:
+    if rng.random() < scene.spray * (1.0 if fluke else 0.6):
         splash.spray(picture, patch, unit_px, float(rng.random()) ** 3, scene.light, rng)

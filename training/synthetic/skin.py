@@ -123,7 +123,7 @@ def _mottle(individual: Individual, use: Draw, key: int, canvas: _Canvas) -> Flo
     rng = individual.stream(use, 10)
     field = fractal((individual, use, 20 + key), canvas, rng.uniform(6.0, 13.0), 6, rng.uniform(0.45, 0.7))
     pale = _smoothstep(field - np.float32(rng.uniform(0.0, 1.4)), 0.0, rng.uniform(0.3, 1.0))
-    return pale * np.float32(rng.uniform(0.2, 0.75))
+    return pale * np.float32(rng.uniform(0.3, 0.8))
 
 
 def _scars(individual: Individual, use: Draw, key: int, year: float, canvas: _Canvas) -> tuple[Float32, UInt8]:

@@ -144,7 +144,7 @@ def _flank_pose(rng: np.random.Generator) -> Pose:
         x=0.0,
         water_y=0.0,
         scale=1.0,
-        level=bell(rng, 0.02, 0.055),
+        level=bell(rng, 0.012, 0.045),
         flip=1.0,
         stretch=(width - max(yaw, 0.0), width + min(yaw, 0.0)),
         lift=uniform(rng, 0.8, 1.1),
