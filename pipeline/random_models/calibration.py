@@ -11,9 +11,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-_MIN_SPREAD = 0.03
-"""Directions with a smaller share of the largest spread are left out: rounding errors would be blown up."""
-
 
 def set_batch_norms(network: nn.Module, images: Tensor) -> None:
     """Give every batch norm the mean and variance that it sees for these images.
@@ -34,12 +31,14 @@ def set_batch_norms(network: nn.Module, images: Tensor) -> None:
         norm.momentum = 0.1
 
 
-def varied_directions(features: Tensor, most: int) -> tuple[Tensor, Tensor]:
+def varied_directions(features: Tensor, most: int, min_spread: float) -> tuple[Tensor, Tensor]:
     """Find the directions in which features differ (their principal components).
 
     Args:
         features: (n, f) float32.
         most: how many directions at most.
+        min_spread: directions with a smaller share of the largest spread are left out, since scaling them up would
+            blow up rounding errors.
 
     Returns:
         (f,) mean and (k, f) directions, scaled so that features projected on each have unit spread.
@@ -47,7 +46,7 @@ def varied_directions(features: Tensor, most: int) -> tuple[Tensor, Tensor]:
     exact = features.double()
     mean = exact.mean(dim=0)
     _, spreads, directions = torch.linalg.svd(exact - mean, full_matrices=False)
-    kept = (spreads > _MIN_SPREAD * spreads[0])[:most]
+    kept = (spreads > min_spread * spreads[0])[:most]
     spreads = spreads[: len(kept)][kept] / len(exact) ** 0.5
     return mean, directions[: len(kept)][kept] / spreads[:, None]
 

@@ -17,11 +17,12 @@ _INDIVIDUALS = 12
 _NOISE = (0.25, 0.9)
 """Least and most length of the random vector that is added to a crop's embedding to make a catalogue row."""
 
-_MIN_GAP = 1e-4
+_MIN_GAP = 5e-4
 """No two distances of a ranking are nearer to each other, so that rounding does not change its order."""
 
-_ATTEMPTS = 200
+_ATTEMPTS = 2000
 _DIRECTIONS = 32
+_MIN_SPREAD = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def _spread_embeddings(network: nn.Module, images: Tensor) -> None:
     hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network(images)
     hook.remove()
-    mean, directions = varied_directions(seen[0], _DIRECTIONS)
+    mean, directions = varied_directions(seen[0], _DIRECTIONS, _MIN_SPREAD)
     common = nn.functional.normalize(mean, dim=0)
     mix = torch.randn(last.out_features, len(directions), dtype=torch.float64)
     weight = mix @ directions

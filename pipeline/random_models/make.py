@@ -43,7 +43,7 @@ def make_random_models(
     """Make a models folder of random weights, calibrated so that boxes and embeddings come out and differ.
 
     In every photo that it is calibrated on, the best box leads by 0.002 or more, no crop edge is nearer than 0.02 px to
-    a rounding boundary, and distances differ by 1e-4 or more: what comes out does not depend on the machine.
+    a rounding boundary, and distances differ by 5e-4 or more: what comes out does not depend on the machine.
 
     Args:
         folder: made; must not exist, or be empty.
