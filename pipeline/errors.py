@@ -163,7 +163,7 @@ class AckTimeoutError(RequestError):
 
 
 class CatalogueUnavailableError(RequestError):
-    """The catalogue cannot be read or written (database locked, disk full); nothing of the request was stored."""
+    """The catalogue cannot be read or written (locked, server down, disk full); nothing of the request was stored."""
 
     code = "catalogue_unavailable"
 

@@ -11,12 +11,13 @@ import torch
 
 from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.rows import Confirmation
-from pipeline.catalogue.vectors import embedding_problem, storable_text
-from pipeline.errors import BadEmbeddingError, ItemError, OtherModelError, UnknownBodyPartError
+from pipeline.catalogue.vectors import embedding_problem, storable_key, storable_text
+from pipeline.errors import BadEmbeddingError, BadItemError, ItemError, OtherModelError, UnknownBodyPartError
 from pipeline.gallery import Gallery
 from pipeline.identities import normalise_identity
 from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Candidate, Failure, Query, Ranking
 
+_MAX_ANIMAL = 2**31 - 1  # what a database's integer holds
 _MAX_DISTANCES = 4_000_000  # computed at once: 32 MB, and as much again for their order
 
 
@@ -177,8 +178,10 @@ class CatalogueMatcher:
         problem = embedding_problem(query.values, loaded.dimension)
         if problem is not None:
             raise BadEmbeddingError(f"the embedding {problem}: extract the photo again")
+        if query.key.animal > _MAX_ANIMAL:
+            raise BadItemError(f"animal: must be at most {_MAX_ANIMAL}")
         identity = None if query.identity is None else normalise_identity(query.identity)
-        key = replace(query.key, photo=storable_text(query.key.photo))
+        key = replace(query.key, photo=storable_key(query.key.photo))
         return _Checked(index, replace(query, key=key, identity=identity), loaded.model)
 
 

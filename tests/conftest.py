@@ -1,9 +1,12 @@
 """Fixtures that every part of the tests may use."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgresql_server import PostgresServer, fresh_database, running_server
 
 PHOTOS_VARIABLE = "WHALE_VISION_PHOTOS"
 
@@ -16,3 +19,17 @@ def photos_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real photos at {folder}; set {PHOTOS_VARIABLE}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; skips where there is none and none can be started."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """URL of an empty PostgreSQL database."""
+    with fresh_database(postgres_server) as url:
+        yield url

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.catalogue.csv_rows import CsvRow, parse_csv
 from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.rows import Confirmation, ImportBatch, ImportFile, ImportOutcome, classify_import
+from pipeline.catalogue.vectors import storable_text
 from pipeline.errors import CatalogueFileError
 from pipeline.records import PhotoKey
 
@@ -61,7 +62,7 @@ def _read_batch(source: CsvSource, imported: Sequence[ImportFile]) -> ImportBatc
     except OSError as error:
         raise CatalogueFileError(f"{source.path}: cannot be read: {error.strerror}") from error
     digest = hashlib.sha256(content).hexdigest()
-    file = ImportFile(source.path.name, source.body_part, digest, source.model)
+    file = ImportFile(storable_text(source.path.name), source.body_part, digest, source.model)
     if classify_import(file, imported) != "new":
         return ImportBatch(file, rows=())
     parsed = parse_csv(content, str(source.path), source.dimension)

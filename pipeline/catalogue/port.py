@@ -13,7 +13,7 @@ class Catalogue(Protocol):
     as history. Implementations may be called from several threads, and several processes may share one catalogue.
 
     Every method raises CatalogueUnavailableError where the storage cannot be read or written; nothing of that call is
-    stored then.
+    stored then, except that a database server which is lost just as it commits may have stored all of it.
     """
 
     def head(self) -> int:

@@ -1,15 +1,12 @@
-"""The catalogue in an SQL database: SQLite by default, anything that SQLAlchemy speaks to in principle."""
+"""The catalogue in an SQL database: a SQLite file, or a PostgreSQL server where several machines share it."""
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, create_engine, make_url, select, update
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import Connection, select, update
 
-from pipeline.catalogue import sqlite
+from pipeline.catalogue.database import Database, open_database
 from pipeline.catalogue.rows import (
     CatalogueCounts,
     Changes,
@@ -30,9 +27,6 @@ from pipeline.catalogue.sql_rows import (
     subject_of,
 )
 from pipeline.catalogue.vectors import pack_vector
-from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
-
-_log = logging.getLogger(__name__)
 
 DEFAULT_CATALOGUE = "default"
 IDENTIFY_ORIGIN = "identify"
@@ -47,49 +41,43 @@ def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE) -> "SqlCatalogue":
     """Open a catalogue, made where there is none.
 
     Args:
-        url: SQLAlchemy URL, for example sqlite:////home/me/.local/share/whale-vision/catalogue.sqlite.
+        url: SQLAlchemy URL, for example sqlite:////home/me/.local/share/whale-vision/catalogue.sqlite or
+            postgresql+psycopg://whales@database.example.org/whales.
         name: which catalogue of that database.
 
     Raises:
-        CatalogueOpenError: the URL is wrong, the file is damaged, not a catalogue or not writable, or a newer release
-            has written it.
+        CatalogueOpenError: the URL is wrong, the file is damaged, not a catalogue or not writable, the server is
+            down or refuses the user, or a newer release has written it.
     """
-    engine = _make_engine(url)
-    try:
-        with sqlite.writing(engine).begin() as connection:
-            prepare_schema(connection)
-            catalogue_id = prepare_catalogue(connection, name)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        raise CatalogueOpenError(f"the catalogue at {engine.url!r} cannot be opened: {_explain(error)}") from error
-    except CatalogueOpenError:
-        engine.dispose()
-        raise
-    return SqlCatalogue(engine, catalogue_id)
+    database = open_database(url)
+    with database.preparing() as connection:
+        prepare_schema(connection)
+        catalogue_id = prepare_catalogue(connection, name)
+    return SqlCatalogue(database, catalogue_id)
 
 
 class SqlCatalogue:
     """One catalogue of a database; implements `pipeline.catalogue.port.Catalogue`. Made by `open_catalogue`.
 
     Args:
-        engine: with prepared tables.
+        database: with prepared tables.
         catalogue_id: which catalogue.
         clock: gives the time that new rows carry.
     """
 
-    def __init__(self, engine: Engine, catalogue_id: int, clock: Callable[[], datetime] = utc_now) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, catalogue_id: int, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
         self._catalogue_id = catalogue_id
         self._clock = clock
 
     def head(self) -> int:
         """See the port."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return self._read_head(connection)
 
     def changes_since(self, version: int) -> Changes:
         """See the port."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_changes(connection, self._catalogue_id, version, self._read_head(connection))
 
     def confirm(self, confirmations: Sequence[Confirmation]) -> int:
@@ -106,7 +94,7 @@ class SqlCatalogue:
 
     def imports(self) -> tuple[ImportFile, ...]:
         """See the port."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_imports(connection, self._catalogue_id)
 
     def import_rows(self, batches: Sequence[ImportBatch]) -> tuple[ImportOutcome, ...]:
@@ -119,12 +107,12 @@ class SqlCatalogue:
 
     def counts(self) -> CatalogueCounts:
         """See the port."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return read_counts(connection, self._catalogue_id)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        self._engine.dispose()
+        self._database.close()
 
     def _import_batch(self, writer: RowWriter, batch: ImportBatch) -> ImportOutcome:
         status = classify_import(batch.file, read_imports(writer.connection, self._catalogue_id))
@@ -144,44 +132,11 @@ class SqlCatalogue:
         return writer.version
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with _translated("read"), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
     def _writing(self) -> Iterator[RowWriter]:
-        """Hold the catalogue's write lock: SQLite's from BEGIN on, elsewhere that of the catalogue's own row."""
-        with _translated("written"), sqlite.writing(self._engine).begin() as connection:
+        """Hold the catalogue's write lock: that of its own row where the database does not lock as a whole."""
+        with self._database.writing() as connection:
             version = self._read_head(connection, lock=True) + 1
             yield RowWriter(connection, self._catalogue_id, version, self._clock())
-
-
-def _make_engine(url: str) -> Engine:
-    try:
-        parsed = make_url(url)
-        is_sqlite = parsed.get_backend_name() == "sqlite"
-        if is_sqlite:
-            sqlite.prepare_folder(parsed)
-        engine = create_engine(parsed, pool_pre_ping=not is_sqlite)
-    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
-        raise CatalogueOpenError(f"catalogue_url: {error}") from error
-    if is_sqlite:
-        sqlite.configure(engine)
-    return engine
-
-
-@contextmanager
-def _translated(action: str) -> Iterator[None]:
-    try:
-        yield
-    except (DBAPIError, PoolTimeoutError) as error:
-        _log.error("the catalogue could not be %s: %s", action, error)
-        raise CatalogueUnavailableError(f"the catalogue could not be {action}: {_explain(error)}") from error
-
-
-def _explain(error: SQLAlchemyError) -> str:
-    cause = getattr(error, "orig", None)
-    return sqlite.advice(cause) or f"{cause or error}"
 
 
 def _is_said(word: Confirmation, standing: Sequence[StandingRow]) -> bool:

@@ -6,11 +6,13 @@ into a writer can fail halfway where a waiting one cannot.
 """
 
 import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pipeline.errors import CatalogueOpenError
@@ -33,8 +35,8 @@ _ADVICE = {
 }
 
 
-def prepare_folder(url: URL) -> None:
-    """Make the folder of the database file.
+def make_engine(url: URL) -> Engine:
+    """Make the engine, and the folder of the database file.
 
     Raises:
         CatalogueOpenError: the URL names no file, or its folder cannot be made.
@@ -46,22 +48,29 @@ def prepare_folder(url: URL) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CatalogueOpenError(f"catalogue_url: the folder {folder} cannot be made: {error.strerror}") from error
-
-
-def configure(engine: Engine) -> None:
-    """Set the pragmas of every new connection and begin transactions as the module describes."""
+    engine = create_engine(url)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)
+    return engine
 
 
-def writing(engine: Engine) -> Engine:
-    """Return the engine whose transactions lock from their start; other databases ignore the option."""
-    return engine.execution_options(**_WRITES)
+def reading(engine: Engine) -> AbstractContextManager[Connection]:
+    """Hold a transaction that sees one state of the file."""
+    return engine.begin()
 
 
-def advice(error: BaseException | None) -> str | None:
+def writing(engine: Engine) -> AbstractContextManager[Connection]:
+    """Hold a transaction that has the file's lock from its start."""
+    return engine.execution_options(**_WRITES).begin()
+
+
+def before_schema(connection: Connection) -> None:
+    """Do nothing: a writing transaction keeps all others out already."""
+
+
+def advice(error: SQLAlchemyError) -> str | None:
     """Return what to do about an SQLite error, None for anything that is not known."""
-    code = getattr(error, "sqlite_errorcode", None)
+    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
     return None if code is None else _ADVICE.get(code & 0xFF)  # the low byte of an extended code is the plain one
 
 

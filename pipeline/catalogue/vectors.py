@@ -1,10 +1,15 @@
-"""An embedding as the catalogue keeps it."""
+"""Embeddings and texts as the catalogue keeps them."""
+
+import hashlib
 
 import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 """(d,) float64, so that the digits of a CSV and the float32 of a network both survive."""
+
+MAX_KEY_BYTES = 1024
+"""Of a photo's key, in UTF-8; PostgreSQL indexes no more than 2704 bytes a row."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -40,3 +45,9 @@ def unpack_vector(content: bytes) -> Vector:
 def storable_text(text: str) -> str:
     """Return text that every database takes: lone surrogates and NUL, which a path may hold, are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")
+
+
+def storable_key(photo: str) -> str:
+    """Return the text that stands for a photo in every database: storable, and a hash where a path is very long."""
+    key = storable_text(photo).encode()
+    return key.decode() if len(key) <= MAX_KEY_BYTES else f"long:{hashlib.sha256(key).hexdigest()}"

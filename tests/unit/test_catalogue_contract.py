@@ -1,4 +1,4 @@
-"""What every catalogue promises, held against the SQL store and the fake that other tests use."""
+"""What every catalogue promises, held against the SQL store on each database and the fake that other tests use."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,12 +28,14 @@ def csv_file(digest: str = "d1", model: str = "m1", body_part: str = "fluke") ->
     return ImportFile("pm_identification_fluke_ind.csv", body_part, digest, model)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Catalogue]:
     if request.param == "memory":
         yield MemoryCatalogue()
         return
-    store = open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    in_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}" if in_file else request.getfixturevalue("postgres_url")
+    store = open_catalogue(url)
     yield store
     store.close()
 

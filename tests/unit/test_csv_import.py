@@ -123,8 +123,10 @@ print(import_csvs(catalogue, [CsvSource(Path(sys.argv[2]), "fluke", "m1", 2)])[0
 """
 
 
-def test_processes_that_start_at_once_import_once(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_processes_that_start_at_once_import_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    in_file = kind == "sqlite"
+    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}" if in_file else request.getfixturevalue("postgres_url")
     path = source(tmp_path, "fluke", FLUKES * 200).path
     command = [sys.executable, "-c", IMPORT, url, str(path)]
     pipe = subprocess.PIPE

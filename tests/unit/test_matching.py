@@ -1,3 +1,4 @@
+import random
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -253,9 +254,15 @@ def test_names_that_look_the_same_are_one_individual() -> None:
     assert rank_one(matcher, query()) == [("Jos\u00e9", 0.0), ("Unknown", 1.0)]
 
 
-@pytest.mark.parametrize("path", ["path:bad\udcff.jpg", "path:nul\0.jpg", "path:🐋 größe.jpg"])
-def test_any_path_can_be_confirmed(path: str, tmp_path: Path) -> None:
-    matcher = CatalogueMatcher(open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}"), [FLUKE])
+LONG_PATH = "path:/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz/é🐋", k=5000))
+
+
+@pytest.mark.parametrize("path", ["path:bad\udcff.jpg", "path:nul\0.jpg", "path:🐋 größe.jpg", LONG_PATH], ids=range(4))
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_any_path_can_be_confirmed(kind: str, path: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    in_file = kind == "sqlite"
+    url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}" if in_file else request.getfixturevalue("postgres_url")
+    matcher = CatalogueMatcher(open_catalogue(url), [FLUKE])
     item = query(path, identity="A")
     assert matcher.confirm([item]) == [None]
     assert matcher.confirm([item]) == [None]
@@ -286,6 +293,7 @@ BAD_ITEMS = [
     (query(values=(1.0, 2.0, 3.0), identity="A"), "bad_embedding"),
     (query(values=(float("nan"), 0.0), identity="A"), "bad_embedding"),
     (query(values=(float("inf"), 0.0), identity="A"), "bad_embedding"),
+    (query(animal=2**31, identity="A"), "bad_item"),
     (query(identity=""), "bad_identity"),
     (query(identity="Unknown"), "bad_identity"),
 ]

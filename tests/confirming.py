@@ -1,0 +1,47 @@
+"""Something to confirm, and other processes that confirm in the same catalogue."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.catalogue.rows import Confirmation
+from pipeline.records import PhotoKey
+
+REPOSITORY = Path(__file__).parents[1]
+
+_CONFIRM = """
+import itertools, sys
+import numpy as np
+from pipeline.catalogue.rows import Confirmation
+from pipeline.catalogue.sql_store import open_catalogue
+from pipeline.records import PhotoKey
+url, prefix, count = sys.argv[1:]
+catalogue = open_catalogue(url)
+for n in itertools.count() if count == "forever" else range(int(count)):
+    name = f"{prefix}{n}"
+    head = catalogue.confirm(
+        [Confirmation(PhotoKey(f"path:{name}{i}"), "fluke", name, np.ones(2), "m1", "p") for i in "ab"]
+    )
+    print(name, head, flush=True)
+"""
+
+
+def word(photo: str, individual: str = "DANTE", size: int = 2) -> Confirmation:
+    """Return the statement that a photo's fluke is an individual's."""
+    return Confirmation(PhotoKey(f"path:{photo}"), "fluke", individual, np.ones(size), "m1", photo)
+
+
+def confirming(url: str, prefix: str, count: str) -> "subprocess.Popen[str]":
+    """Start a process that confirms two photos at a time of one new individual after the other.
+
+    It writes a line with the individual and the head for each confirmation that was acknowledged.
+
+    Args:
+        url: of the catalogue.
+        prefix: the individuals are called <prefix>0, <prefix>1, ...
+        count: how many, or "forever".
+    """
+    command = [sys.executable, "-c", _CONFIRM, url, prefix, count]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
