@@ -28,6 +28,7 @@ _ATTEMPTS = 1000
 _SHIFTS = 60
 _SHIFT_DELTA = 0.2
 _DIRECTIONS = 12
+_SAMPLED_REGIONS = 500
 _MIN_SPREAD = 0.03
 _OBJECTNESS_SPREAD = 1.0
 _PROPOSAL_SPREAD = 0.3
@@ -110,7 +111,9 @@ def _regions(network: FasterRCNN, photo: Photo, image: Tensor) -> _Regions:
 
 
 def _draw_last_layers(network: FasterRCNN, regions: Sequence[_Regions], folder: ModelFolder) -> tuple[BestBox, ...]:
-    mean, directions = varied_directions(torch.cat([region.features for region in regions]), _DIRECTIONS, _MIN_SPREAD)
+    features = torch.cat([region.features for region in regions])
+    sample = features[:: max(1, len(features) // _SAMPLED_REGIONS)]
+    mean, directions = varied_directions(sample, _DIRECTIONS, _MIN_SPREAD)
     for _ in range(_ATTEMPTS):
         _draw_predictor(network.roi_heads.box_predictor, mean, directions)
         if _best_boxes(network, regions, folder, min_edge_px=0.0):

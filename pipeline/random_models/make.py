@@ -24,7 +24,7 @@ Architecture = Literal["narrow", "seed"]
 PROVENANCE = "random weights: every answer is meaningless"
 
 _PICTURES = 8
-_OTHERS = 24
+_OTHERS = 12
 _README = """These models have RANDOM WEIGHTS. They find boxes and rank individuals, and every answer is MEANINGLESS.
 
 They exist so that the service can be started and tested before trained models are there. The individuals RANDOM_01 to
