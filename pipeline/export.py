@@ -9,7 +9,7 @@ from typing import Self
 
 from pipeline.actions import SaveOutcome
 from pipeline.errors import BadIdentityError, ExportError, ItemError
-from pipeline.identities import normalise_identity
+from pipeline.identities import normalise_name
 from pipeline.photo_files import PhotoFiles
 from pipeline.photo_names import shown_name
 from pipeline.placement import place
@@ -94,7 +94,7 @@ class PhotoExport:
 
 
 def _folder_name(identity: str) -> str:
-    name = normalise_identity(identity)
+    name = normalise_name(identity)
     reason = why_unsafe(name)
     if reason is not None:
         raise BadIdentityError(f'the identity "{shown_name(name)}" {reason}, so no folder can have its name; change it')

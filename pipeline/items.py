@@ -1,15 +1,16 @@
 """The elements of a request's lists: a bad one carries its own failure and never sinks the request."""
 
 import re
-import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard, TypeVar
 
 import numpy as np
 
 from pipeline.errors import BadEmbeddingError, BadIdentityError, BadItemError, ItemError
+from pipeline.identities import normalise_identity, normalise_name
 from pipeline.json_text import sendable
-from pipeline.records import UNKNOWN, Failure, Float32Array, PhotoKey, Query
+from pipeline.records import Failure, Float32Array, PhotoKey, Query
 
 MAX_NAME_CHARACTERS = 1024
 """Longest name of an upload."""
@@ -105,25 +106,18 @@ def read_save_item(value: object) -> SavePhotoItem:
     try:
         if _required(_object(value), "file", str) == "":
             raise BadItemError("file: must not be empty")
-        return SavePhotoItem(file, normalise_name(fields.get("selectedIdentity"), "selectedIdentity"))
+        return SavePhotoItem(file, _read_name(fields.get("selectedIdentity"), "selectedIdentity", normalise_name))
     except ItemError as error:
         return SavePhotoItem(file, _string_or_none(fields.get("selectedIdentity")), failure_of(error))
 
 
-def normalise_name(value: object, field: str) -> str:
-    """Bring a name into the form it is stored and compared in: Unicode NFC, trimmed.
-
-    Raises:
-        BadIdentityError: not a string, empty, or with characters that cannot be stored or shown.
-    """
+def _read_name(value: object, field: str, normalise: Callable[[str], str]) -> str:
     if not isinstance(value, str):
         raise BadIdentityError(f"{field}: must be a string")
-    name = unicodedata.normalize("NFC", value).strip()
-    if not name:
-        raise BadIdentityError(f"{field}: must not be empty")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        raise BadIdentityError(f"{field}: must not contain control characters or broken Unicode")
-    return name
+    try:
+        return normalise(value)
+    except BadIdentityError as error:
+        raise BadIdentityError(f"{field}: {error.message}") from error
 
 
 def is_integer(value: object) -> TypeGuard[int]:
@@ -168,12 +162,7 @@ def _read_embedding(value: object) -> Float32Array:
 
 
 def _read_identity(value: object) -> str | None:
-    if value is None:
-        return None
-    name = normalise_name(value, "identity")
-    if name == UNKNOWN:
-        raise BadIdentityError(f'identity: "{UNKNOWN}" stands for none of the known individuals and cannot be a name')
-    return name
+    return None if value is None else _read_name(value, "identity", normalise_identity)
 
 
 def _object(value: object) -> dict[str, object]:

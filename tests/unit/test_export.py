@@ -113,7 +113,6 @@ def test_identity_has_one_folder_in_either_unicode_form(export: PhotoExport, fol
         "CON",
         "nul.x",
         "x.",
-        "Unknown",
         "x" * 300,
         "\ud800",
     ],
@@ -278,3 +277,10 @@ def test_savers_at_the_same_time_never_lose_or_double_a_photo(
         outcomes = list(threads.map(lambda source: export.save(source, "Dante", local_peer=True), sources))
     assert all(outcome.failure is None for outcome in outcomes)
     assert sorted(files_in(folder).values()) == contents
+
+
+def test_photos_of_no_known_individual_have_a_folder_like_any_other(tmp_path: Path) -> None:
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"bytes")
+    outcome = PhotoExport(tmp_path / "export", PhotoFiles()).save(str(photo), "Unknown", local_peer=True)
+    assert outcome.new_file == str(tmp_path / "export" / "Unknown" / "a.jpg")

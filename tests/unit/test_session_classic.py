@@ -83,7 +83,7 @@ def test_a_save_is_answered_as_the_original_answered() -> None:
     heard += lines(session.photo_saved(1, 1, SaveOutcome("export/Dante/b.jpg", skipped=True)))
     heard += lines(session.photo_saved(1, 2, SaveOutcome(None, failure=Failure("not_found", "there is no c.jpg"))))
     assert heard == [
-        "not saving d.jpg: selectedIdentity: must not be empty",
+        "not saving d.jpg: selectedIdentity: the identity is empty: give the individual a name",
         "saving a.jpg to export/Dante/a.jpg...",
         "saving b.jpg to export/Dante/b.jpg... already there",
         "not saving c.jpg: there is no c.jpg",
