@@ -1,5 +1,6 @@
 """Starting, asking and hurting a real service."""
 
+import contextlib
 import json
 import time
 import urllib.error
@@ -99,8 +100,13 @@ def replica_processes(deployment: str, application: str = APPLICATION) -> list[p
 
 
 def titled_processes(title: str) -> list[psutil.Process]:
-    """The processes of this user that have this in their title."""
-    return [process for process in psutil.process_iter(["cmdline"]) if title in " ".join(process.info["cmdline"] or [])]
+    """The processes of this test's own Ray cluster that have this in their title; others may run on the machine."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            if title in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def wait_until(condition: Any, timeout_s: float = 60.0, pause_s: float = 0.2) -> None:
