@@ -13,6 +13,8 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import concat_box_prediction_layers
 
+from pipeline.roi_pooling import ThreadedRoiPool
+
 Engine = Callable[[Tensor], tuple[Tensor, ...]]
 
 
@@ -49,7 +51,7 @@ class StagedDetector:
     """Answers as the network itself does, with its two heavy parts run by other engines.
 
     Args:
-        network: in evaluation mode; its box head is replaced by the engine.
+        network: in evaluation mode, on the CPU; taken apart: what the engines compute is taken out of it.
         trunk: what `Trunk(network)` computes.
         box_head: what `BoxHead(network)` computes.
     """
@@ -61,6 +63,7 @@ class StagedDetector:
             self._levels = tuple(network.backbone(torch.zeros(1, 3, 64, 64)))
         network.backbone = nn.Identity()  # the engines have what they need; a second copy of the weights is not kept
         network.rpn.head = nn.Identity()
+        network.roi_heads.box_roi_pool = ThreadedRoiPool(network.roi_heads.box_roi_pool, torch.get_num_threads())
         network.roi_heads.box_head = nn.Identity()
         network.roi_heads.box_predictor = _BoxHeadEngine(box_head)
 
