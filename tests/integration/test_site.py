@@ -66,6 +66,7 @@ class FakeExtractor:
     """Answers "bad" paths with a failure, "slow" ones never, all others with one animal."""
 
     def __init__(self):
+        self.started = threading.Event()
         self.cancelled = threading.Event()
 
     async def hand_over(self, source):
@@ -75,6 +76,7 @@ class FakeExtractor:
         name = getattr(photo, "path", None) or photo.name
         try:
             if "slow" in name:
+                self.started.set()
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled.set()
@@ -214,13 +216,14 @@ def test_save_answers_where_the_copy_is(edge):
 def test_client_that_leaves_has_its_work_stopped(edge):
     with edge.connect() as websocket:
         websocket.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg"]}))
-        time.sleep(0.2)
+        assert edge.extractor.started.wait(10)
     assert edge.extractor.cancelled.wait(10)
 
 
 def test_cancelled_request_has_its_work_stopped(edge):
     with edge.connect() as websocket:
         websocket.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg"]}))
+        assert edge.extractor.started.wait(10)
         websocket.send(json.dumps({"type": "cancel", "id": "1"}))
         messages = until_complete(websocket)
     result = next(message for message in messages if "data" in message)
