@@ -1,20 +1,25 @@
 """The extractor deployment: one photo in, its annotations out, in two steps."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+import ray
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
 from deployments.meters import StageMeter
 from deployments.model_worker import settle_memory, yield_to_interactive_work
 from deployments.ports import RemoteEmbedder, RemoteSegmenter
 from pipeline.composition import ExtractionRules, PhotoExtraction
+from pipeline.errors import UnavailableError
 from pipeline.model_files import ModelFolder
 from pipeline.photo_files import PhotoFiles
-from pipeline.records import Animals, Extracted, PathSource, PhotoSource, Segmented, UploadSource
+from pipeline.photo_names import shown_name
+from pipeline.records import Animals, Extracted, PathSource, ReadableSource, Segmented, StoredUpload
 from pipeline.settings import Settings
 
 DECODING_THREADS = 2
@@ -56,13 +61,35 @@ class Extractor:
         async for step in self._steps(source, animals):
             yield step
 
-    async def extract_upload(self, name: str, content: bytes, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
-        """Extract a photo that came over the wire; Serve has resolved `content` from the object store."""
-        async for step in self._steps(UploadSource(name, content), animals):
+    async def extract_upload(
+        self, name: str, stored: Sequence[ray.ObjectRef[bytes]], animals: Animals
+    ) -> AsyncIterator[Segmented | Extracted]:
+        """Extract a photo that came over the wire and lies in the object store.
+
+        Args:
+            name: the client's file name.
+            stored: the reference to the bytes, alone. In a list, because Serve resolves a bare one and would hold the
+                bytes for as long as the call lasts.
+            animals: "best" or "all".
+        """
+        async for step in self._steps(StoredUpload(name, partial(fetch_upload, name, stored[0])), animals):
             yield step
 
-    async def _steps(self, source: PhotoSource, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
+    async def _steps(self, source: ReadableSource, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
         start = time.perf_counter()
         async for step in self._extraction.extract(source, animals):
             yield step
         self._meter.observe(time.perf_counter() - start)
+
+
+def fetch_upload(name: str, stored: ray.ObjectRef[bytes]) -> bytes:
+    """Take an upload out of the object store; blocks, so call it from a thread.
+
+    Raises:
+        UnavailableError: it is lost, because the node or the ingress replica that put it there has died.
+    """
+    try:
+        content: bytes = stored.future().result()
+    except RayError as error:
+        raise UnavailableError(f"{shown_name(name)}: the upload was lost inside the service; send it again") from error
+    return content

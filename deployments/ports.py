@@ -57,7 +57,7 @@ class RemoteEmbedder:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredUpload:
+class PutUpload:
     """An upload whose bytes lie in Ray's object store, which spills to disk rather than grow a process."""
 
     name: str
@@ -76,13 +76,13 @@ class RemoteExtractor:
         self._by_reference = handle.options(stream=True, _by_reference=True)
         self._timeout_s = timeout_s
 
-    async def hand_over(self, source: PhotoSource) -> PathSource | StoredUpload:
+    async def hand_over(self, source: PhotoSource) -> PathSource | PutUpload:
         """Put an upload's bytes into the object store; a path stays as it is."""
         if isinstance(source, PathSource):
             return source
-        return StoredUpload(source.name, await asyncio.to_thread(ray.put, source.content))
+        return PutUpload(source.name, await asyncio.to_thread(ray.put, source.content))
 
-    async def extract(self, photo: PathSource | StoredUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
+    async def extract(self, photo: PathSource | PutUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
         """See `deployments.photo_desk.ExtractorPort`."""
         if isinstance(photo, PathSource):
             path = photo
@@ -90,7 +90,7 @@ class RemoteExtractor:
         else:
             upload = photo
             steps = stream(
-                lambda: self._by_reference.extract_upload.remote(upload.name, upload.content, animals),
+                lambda: self._by_reference.extract_upload.remote(upload.name, [upload.content], animals),
                 "extractor",
                 self._timeout_s,
             )

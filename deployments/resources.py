@@ -13,6 +13,17 @@ SPARE_SOCKETS = 200
 MATCHER_CALLS = 100
 """Calls that one matcher replica takes at once; they wait there, in the order they came."""
 
+PHOTO_ROLES: tuple[Role, ...] = ("ingress", "extractor")
+"""Roles that hold whole photos, megabytes each."""
+
+RETURN_FREED_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**18),
+    "MALLOC_TRIM_THRESHOLD_": str(2**20),
+    "MALLOC_ARENA_MAX": "2",
+}
+"""Has glibc give what a photo took back to the system. Left to itself it raises its threshold to the size of the first
+photo freed, and from then on keeps the holes that later ones leave."""
+
 GPU_ROLES: tuple[Role, ...] = ("segmenter", "embedder", "matcher")
 
 
@@ -50,9 +61,12 @@ class Plan:
         OMP_NUM_THREADS is set because Ray otherwise sets it from `num_cpus`, which is a scheduling fraction here.
         """
         threads = self.threads(role)
+        environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+        if role in PHOTO_ROLES:
+            environment |= RETURN_FREED_MEMORY
         options: dict[str, Any] = {
             "num_cpus": getattr(self.settings.cpu_share, role),
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}},
+            "runtime_env": {"env_vars": environment},
         }
         if self.on_gpu and role in GPU_ROLES:
             options["num_gpus"] = getattr(self.settings.gpu_share, role)

@@ -31,10 +31,10 @@ from pipeline.records import (
     Extracted,
     ExtractedAnimal,
     Failure,
-    PhotoSource,
+    PathSource,
+    ReadableSource,
     Segmented,
     UInt8Array,
-    UploadSource,
 )
 from pipeline.suppression import MAX_OVERLAP, suppress
 
@@ -142,7 +142,7 @@ class PhotoExtraction:
         self.rules = rules
         self._executor = executor
 
-    async def extract(self, source: PhotoSource, animals: Animals = "best") -> AsyncIterator[Segmented | Extracted]:
+    async def extract(self, source: ReadableSource, animals: Animals = "best") -> AsyncIterator[Segmented | Extracted]:
         """Extract one photo.
 
         Args:
@@ -178,12 +178,12 @@ class _Cut:
 class _PhotoWork:
     """What is known of one photo so far; lets go of the pixels as soon as the crops are made."""
 
-    def __init__(self, extraction: PhotoExtraction, source: PhotoSource, animals: Animals) -> None:
-        self.shown = shown_name(source.name if isinstance(source, UploadSource) else source.path)
+    def __init__(self, extraction: PhotoExtraction, source: ReadableSource, animals: Animals) -> None:
+        self.shown = shown_name(_name_of(source))
         self.sha256: str | None = None
         self.animals: tuple[ExtractedAnimal, ...] = ()
         self._extraction = extraction
-        self._source: PhotoSource | None = source
+        self._source: ReadableSource | None = source
         self._wanted = animals
         self._cuts: list[_Cut] = []
 
@@ -208,8 +208,7 @@ class _PhotoWork:
         assert source is not None
         content = self._extraction.files.read(source)
         self.sha256 = hashlib.sha256(content).hexdigest()
-        name = source.name if isinstance(source, UploadSource) else source.path
-        photo = decode_photo(content, name, self._extraction.rules.max_pixels)
+        photo = decode_photo(content, _name_of(source), self._extraction.rules.max_pixels)
         return photo, detector_input(photo, self._extraction.rules.detector_size_px)
 
     def _choose(self, detections: Detections) -> tuple[Detection, ...]:
@@ -248,6 +247,10 @@ class _PhotoWork:
         if embedder is None:
             raise UnknownBodyPartError(f'{self.shown}: the models folder has no embedder for "{body_part}"')
         return ExtractedAnimal(cut.annotation, await embedder.embed(cut.pixels))
+
+
+def _name_of(source: ReadableSource) -> str:
+    return source.path if isinstance(source, PathSource) else source.name
 
 
 async def _outcome(step: Awaitable[None], shown: str) -> Failure | None:

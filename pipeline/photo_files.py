@@ -17,7 +17,7 @@ from pipeline.errors import (
 )
 from pipeline.path_map import PathMap, is_windows_path
 from pipeline.photo_names import shown_name
-from pipeline.records import PathSource, PhotoSource, UploadSource
+from pipeline.records import PathSource, ReadableSource, UploadSource
 from pipeline.settings import Settings
 
 MAX_BYTES = 64 * 2**20
@@ -64,7 +64,7 @@ class PhotoFiles:
         """Take the rules from the service's settings."""
         return cls(settings.photo_roots, settings.path_map, settings.limits.max_photo_bytes, settings.uploads_only)
 
-    def read(self, source: PhotoSource) -> bytes:
+    def read(self, source: ReadableSource) -> bytes:
         """Return the whole file of a photo, uploaded or on disk.
 
         Args:
@@ -76,11 +76,13 @@ class PhotoFiles:
             UnsupportedPhotoError: a folder, device, pipe or socket.
             UnreadablePhotoError: no permission, or the disk fails.
             PhotoTooLargeError: above the limit; found before anything is read.
+            UnavailableError: an upload was lost on its way.
         """
-        if isinstance(source, UploadSource):
-            self._check_size(len(source.content), shown_name(source.name))
-            return source.content
-        return self._read_path(source)
+        if isinstance(source, PathSource):
+            return self._read_path(source)
+        content = source.content if isinstance(source, UploadSource) else source.fetch()
+        self._check_size(len(content), shown_name(source.name))
+        return content
 
     def server_path(self, path: str) -> str:
         """Return the path on the server of a path that a client sent; says nothing about whether it may be read."""

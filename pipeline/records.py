@@ -1,5 +1,6 @@
 """The records that travel between the stages: frozen, slotted, picklable."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -153,7 +154,24 @@ class UploadSource:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoredUpload:
+    """An upload that lies elsewhere until a thread is free to decode it: photos that wait hold no memory.
+
+    Attributes:
+        name: the client's file name, for messages; never used as a path.
+        fetch: returns the whole file; may block, and raises UnavailableError where it is lost.
+    """
+
+    name: str
+    fetch: Callable[[], bytes]
+
+
 PhotoSource = PathSource | UploadSource
+"""A photo as a client names or sends it."""
+
+ReadableSource = PhotoSource | StoredUpload
+"""A photo as it can be extracted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ class ClientOptions:
         max_message_bytes: a request whose text would be longer is split (the server takes 16 MiB).
         max_photos: a request of more photos or items is split (the server's `max_photos_per_request`).
         chunk_bytes: length of one binary message of an upload (the server takes 1 MiB).
-        window_bytes: how much may be sent that the server has not taken in yet (the server allows 16 MiB).
+        window_bytes: how much may be sent that the server has not taken in yet (the server allows 16 MiB; half of that
+            loses no speed and keeps its memory low).
     """
 
     connect_s: float = 10.0
@@ -29,4 +30,4 @@ class ClientOptions:
     max_message_bytes: int = 16 * 2**20
     max_photos: int = 10_000
     chunk_bytes: int = 2**20
-    window_bytes: int = 16 * 2**20
+    window_bytes: int = 8 * 2**20

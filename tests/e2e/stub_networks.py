@@ -92,6 +92,8 @@ class StubNetworks:
     body_parts: tuple[str, ...] = ("fluke", "flank")
     detector_seconds: float = 0.0
     embedder_seconds: float = 0.0
+    last_part_seconds: float = 0.0
+    """What the last body part's embedder, which bright photos go to, takes in addition."""
     journal: Journal = Journal()
 
     def ranking_device(self, device: str) -> str:
@@ -105,7 +107,8 @@ class StubNetworks:
         from pipeline.model_files import load_model_folder, short_hash
 
         model = short_hash(load_model_folder(self.models_dir).embedder_file(body_part))
-        return StubEmbedder(model, self.embedder_seconds, self.journal)
+        more_seconds = self.last_part_seconds if body_part == self.body_parts[-1] else 0.0
+        return StubEmbedder(model, self.embedder_seconds + more_seconds, self.journal)
 
 
 def make_stub_folder(folder: Path, body_parts: Sequence[str] = ("fluke", "flank")) -> Path:

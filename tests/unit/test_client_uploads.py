@@ -50,7 +50,7 @@ async def test_no_more_than_the_window_is_unacknowledged(make_photo: MakePhoto) 
     async with ScriptedServer(hold_bytes=True) as server, AsyncClient(server.url, options=quick()) as client:
         call = asyncio.create_task(client.extract(photos, uploads=True))
         await asyncio.sleep(1.0)
-        assert server.most_outstanding_bytes == 16 * MIB
+        assert server.most_outstanding_bytes == 8 * MIB
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
 

@@ -18,7 +18,7 @@ from pipeline.errors import (
     UnsupportedPhotoError,
 )
 from pipeline.photo_files import PhotoFiles
-from pipeline.records import PathSource, UploadSource
+from pipeline.records import PathSource, StoredUpload, UploadSource
 from pipeline.settings import Limits, Settings
 
 NOBODY = 65534
@@ -276,6 +276,7 @@ def test_uploads_only_refuses_every_path_and_takes_uploads(roots: Path) -> None:
     files = PhotoFiles([roots], uploads_only=True)
     refused(files, local(roots / "a.jpg"), OutsideRootsError, "upload the photo")
     assert files.read(UploadSource("../a.jpg", b"whale")) == b"whale"
+    assert files.read(StoredUpload("../a.jpg", lambda: b"whale")) == b"whale"
 
 
 # --- paths of other machines -----------------------------------------------------------------------------------------

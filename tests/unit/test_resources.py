@@ -72,3 +72,10 @@ def test_extractors_together_take_all_photos_in_flight():
     chosen = settings()
     wanted = chosen.limits.in_flight_per_replica * chosen.replicas.ingress.max
     assert plan.max_ongoing("extractor") * chosen.replicas.extractor.max >= wanted
+
+
+@pytest.mark.parametrize(("role", "returns"), [("ingress", True), ("extractor", True), ("segmenter", False)])
+def test_replicas_that_hold_photos_return_their_memory(role, returns):
+    environment = plan_resources(settings(), CPU_ONLY).actor_options(role)["runtime_env"]["env_vars"]
+    assert ("MALLOC_MMAP_THRESHOLD_" in environment) == returns
+    assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"]

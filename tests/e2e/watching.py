@@ -1,0 +1,59 @@
+"""Watching how much memory replicas hold."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.e2e.running import replica_processes
+
+MIB = 2**20
+PAUSE_S = 0.02
+OBJECT_STORE = ("/dev/shm/", "/tmp/plasma")
+
+
+def private_bytes(deployment: str) -> int:
+    """Memory that a deployment's only replica holds and nobody else does.
+
+    Resident size would count the interpreter's and Ray's libraries, which all replicas share. The object store is left
+    out, too: it is shared memory of Ray's with a bound of its own, that spills to disk, and its pages look private to
+    the kernel while only one process has touched them.
+    """
+    (process,) = replica_processes(deployment)
+    return sum(
+        area.private_clean + area.private_dirty
+        for area in process.memory_maps(grouped=True)
+        if not area.path.startswith(OBJECT_STORE)
+    )
+
+
+class Peaks:
+    """The most that each deployment's replica held."""
+
+    def __init__(self, deployments: tuple[str, ...]) -> None:
+        self.bytes = dict.fromkeys(deployments, 0)
+
+    def sample(self) -> None:
+        for deployment, highest in self.bytes.items():
+            self.bytes[deployment] = max(highest, private_bytes(deployment))
+
+
+@contextmanager
+def peaks_during(deployments: tuple[str, ...]) -> Iterator[Peaks]:
+    """Sample for as long as the block lasts, and once at its end."""
+    peaks, ended = Peaks(deployments), threading.Event()
+    watcher = threading.Thread(target=_until(ended, peaks.sample))
+    watcher.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        watcher.join()
+        peaks.sample()
+
+
+def _until(ended: threading.Event, sample: Callable[[], None]) -> Callable[[], None]:
+    def watch() -> None:
+        while not ended.wait(PAUSE_S):
+            sample()
+
+    return watch
