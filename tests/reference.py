@@ -46,6 +46,7 @@ class ReferenceAnswer:
         box_xyxy_px: in pixels of the photo, before the margin.
         body_part: "fluke" or "flank".
         score: the detector's.
+        lead: by how much it is above the second-best box's; 1 where there is none.
         embedding: (128,) float32.
         ranking: (name, distance) ascending.
     """
@@ -53,6 +54,7 @@ class ReferenceAnswer:
     box_xyxy_px: tuple[float, float, float, float]
     body_part: str
     score: float
+    lead: float
     embedding: np.ndarray
     ranking: list[tuple[str, float]]
 
@@ -87,13 +89,13 @@ def answer(models: ReferenceModels, photo: Path) -> ReferenceAnswer | None:
     found = segment(models, photo)
     if found is None:
         return None
-    box, part, score = found
+    box, part, score, lead = found
     embedding = embed(models, photo, box, part)
-    return ReferenceAnswer(box, part, score, embedding, rank(models.catalogues[part], embedding))
+    return ReferenceAnswer(box, part, score, lead, embedding, rank(models.catalogues[part], embedding))
 
 
-def segment(models: ReferenceModels, photo: Path) -> tuple[tuple[float, float, float, float], str, float] | None:
-    """Return the best box in pixels of the photo, its body part and its score."""
+def segment(models: ReferenceModels, photo: Path) -> tuple[tuple[float, float, float, float], str, float, float] | None:
+    """Return the best box in pixels of the photo, its body part, its score and its lead over the second-best."""
     image = Image.open(photo).convert("RGB")
     squashed = image.resize((_SIDE_PX, _SIDE_PX))
     prediction = models.detector([transforms.ToTensor()(squashed)])[0]
@@ -104,7 +106,8 @@ def segment(models: ReferenceModels, photo: Path) -> tuple[tuple[float, float, f
     x_scale, y_scale = image.width / _SIDE_PX, image.height / _SIDE_PX
     box = (x_min * x_scale, y_min * y_scale, x_max * x_scale, y_max * y_scale)
     part = "fluke" if int(prediction["labels"][best]) == 1 else "flank"
-    return box, part, float(prediction["scores"][best])
+    scores = sorted((float(score) for score in prediction["scores"].detach()), reverse=True)
+    return box, part, scores[0], scores[0] - scores[1] if len(scores) > 1 else 1.0
 
 
 def embed(models: ReferenceModels, photo: Path, box: tuple[float, float, float, float], part: str) -> np.ndarray:
