@@ -9,24 +9,23 @@ is taken within a round, and the table has the median of the rounds.
 
 import argparse
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks.material import CAMERA_SIZE_PX, SMALL_SIZE_PX, make_models, make_photos
 from benchmarks.serving import Application, Running, start_command
-from benchmarks.stages import STAGES, Stages, StageSeconds
+from benchmarks.stages import STAGES, StageSeconds, StageWorkers
 from benchmarks.tables import heading, markdown, milliseconds, percentile, spread
+from benchmarks.workers import worker
 from pipeline.client import AsyncClient
-from pipeline.random_models import Architecture
 from pipeline.settings import Backend
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         start_command(Path(folder), list(applications.values())) as service,
-        _worker() as loop,
-        _worker() as stages,
+        worker() as loop,
+        closing(StageWorkers()) as stages,
     ):
         for application in applications.values():
             service.wait_until_healthy(application)
@@ -82,14 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 class Bench:
-    """The parts of the run that share a service and two worker processes."""
+    """The parts of the run that share a service and worker processes."""
 
     def __init__(
         self,
         service: Running,
         applications: dict[str, Application],
         loop: ProcessPoolExecutor,
-        stages: ProcessPoolExecutor,
+        stages: StageWorkers,
     ) -> None:
         """Take what is running."""
         self._service = service
@@ -145,7 +144,7 @@ class Bench:
             for number in range(-5, photos):  # the first five warm up
                 photo = small[number % MOST_PHOTOS]
                 end_to_end_s = await _time_request(client, [photo])
-                taken = await self._time_stages("narrow", "auto", photo)
+                taken = await asyncio.to_thread(self._stages.time_photo, "narrow", "auto", photo)
                 if number >= 0:
                     whole.append(end_to_end_s)
                     alone.append(taken)
@@ -155,27 +154,21 @@ class Bench:
             (name, milliseconds(median(values)), milliseconds(percentile(values, 95)), target)
             for name, values, target in (
                 ("end to end, over the WebSocket", whole, ""),
-                ("its stages in one process", sums, ""),
+                ("its stages, without the graph", sums, ""),
                 ("difference: the graph", added, f"p50 {OVERHEAD_TARGET_S * 1000:g}"),
             )
         ]
         table = markdown(("light networks, one client, 640x427 pixels", "p50 ms", "p95 ms", "target ms"), rows)
         return f"## Overhead of the graph\n\n{photos} photos, each also run through the same stages.\n\n{table}"
 
-    async def _time_stages(self, architecture: Architecture, backend: Backend, photo: Path) -> StageSeconds:
-        job = self._stages.submit(_time_stages, architecture, backend, photo)
-        return await asyncio.wrap_future(job)
-
     def shares(self, rounds: int) -> str:
         """Return the table of where the time goes, with the seed's networks."""
         taken: dict[Backend, list[StageSeconds]] = {backend: [] for backend in BACKENDS}
         for number in range(-1, rounds):
             for backend in BACKENDS:
-                job = self._stages.submit(_time_stages, "seed", backend, self._photos[number % MOST_PHOTOS])
-                if number >= 0:
-                    taken[backend].append(job.result())
-                else:
-                    job.result()
+                seconds = self._stages.time_photo("seed", backend, self._photos[number % MOST_PHOTOS])
+                if number >= 0:  # the first one warms up
+                    taken[backend].append(seconds)
         rows = [
             (stage, *(milliseconds(median(photo[stage] for photo in taken[backend])) for backend in BACKENDS))
             for stage in STAGES
@@ -202,11 +195,6 @@ def _application(way: str) -> Application:
     return Application(way, {"models_dir": str(models_dir), "backend": backend, "cpu_share": CPU_SHARE})
 
 
-def _worker() -> ProcessPoolExecutor:
-    """Return a process that competes with the machine's other work as the service does: in a session of its own."""
-    return ProcessPoolExecutor(1, get_context("spawn"), initializer=os.setsid)
-
-
 def _time_loop(models_dir: Path, photos: list[Path]) -> float:
     from benchmarks.original_loop import extract
 
@@ -224,15 +212,6 @@ def _original_models(models_dir: Path) -> "OriginalModels":
     from benchmarks.original_loop import load_models
 
     return load_models(models_dir)
-
-
-def _time_stages(architecture: Architecture, backend: Backend, photo: Path) -> StageSeconds:
-    return _stages(architecture, backend).time_photo(photo)
-
-
-@cache
-def _stages(architecture: Architecture, backend: Backend) -> Stages:
-    return Stages(make_models(architecture), backend, os.cpu_count() or 1)
 
 
 if __name__ == "__main__":

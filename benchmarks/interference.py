@@ -9,17 +9,15 @@ camera photos is running. The phases take turns, so that whatever else the machi
 
 import argparse
 import asyncio
-import os
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.material import CAMERA_SIZE_PX, SMALL_SIZE_PX, make_models_with_catalogue, make_photos
 from benchmarks.serving import Application, start_command
 from benchmarks.tables import heading, markdown, milliseconds, percentile
+from benchmarks.workers import worker
 from pipeline.client import AsyncClient, Client, PhotoResult
 
 INDIVIDUALS = 500
@@ -59,7 +57,7 @@ async def measure(url: str, photos: int, rounds: int, alone_s: float) -> str:
     """
     waits: Waits = {}
     speeds: list[float] = []
-    with ProcessPoolExecutor(1, get_context("spawn"), initializer=os.setsid) as other:
+    with worker() as other:
         async with AsyncClient(url) as client:
             asks = await _asks(client)
             await asyncio.wrap_future(other.submit(extract_many, url, DISTINCT_PHOTOS))  # warm-up

@@ -1,66 +1,110 @@
-"""The stages of the service, one after the other in one process: what a photo costs without the graph around them."""
+"""The stages of the service, one after the other and without the graph: what a photo costs by itself.
 
+Two processes take part, as the number of torch's threads holds for a whole process: here too the detector has all cores
+and an embedder half of them. What passes between the processes is not timed.
+"""
+
+import itertools
+import os
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
-import torch
-
+from benchmarks.material import make_models
+from benchmarks.workers import worker
 from pipeline.embedding import EmbeddingNetwork
 from pipeline.images import box_in_photo, crop, decode_photo, detector_input
-from pipeline.model_files import ModelFolder, load_model_folder
-from pipeline.records import Detections, Embedding
+from pipeline.model_files import load_model_folder
+from pipeline.random_models import Architecture
+from pipeline.records import Detections, Embedding, UInt8Array
 from pipeline.segmentation import SegmentationNetwork
 from pipeline.settings import Backend
 
-Result = TypeVar("Result")
-StageSeconds = dict[str, float]
-
 STAGES = ("decode", "squash", "detect", "crop", "embed")
 
+StageSeconds = dict[str, float]
 
-class Stages:
-    """The networks of a models folder with the service's threads: the detector all cores, an embedder half of them."""
 
-    def __init__(self, models_dir: Path, backend: Backend, cores: int) -> None:
-        """Load and warm up."""
-        self._folder: ModelFolder = load_model_folder(models_dir)
-        self._threads = {"detect": cores, "embed": max(1, cores // 2)}
-        self._detector = SegmentationNetwork(self._folder, "cpu", backend, cores)
-        self._embedders = {
-            part: EmbeddingNetwork(self._folder, part, "cpu", backend, self._threads["embed"])
-            for part in self._folder.body_part_names
-        }
-        self._detector.warm_up()
-        for embedder in self._embedders.values():
-            embedder.warm_up()
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What the first process hands to the second: a crop, its body part, and the seconds of the stages so far."""
 
-    def time_photo(self, file: Path) -> StageSeconds:
-        """Extract one photo and return the seconds of each stage.
+    pixels: UInt8Array
+    body_part: str
+    seconds: StageSeconds
 
-        Raises:
-            RuntimeError: nothing was found in the photo.
-        """
-        seconds: StageSeconds = {}
 
-        def timed(stage: str, work: Callable[[], Result]) -> Result:
-            torch.set_num_threads(self._threads.get(stage, 1))  # one process here, one for each network in the service
-            start = time.perf_counter()
-            result = work()
-            seconds[stage] = time.perf_counter() - start
-            return result
+class StageWorkers:
+    """The two processes."""
 
-        photo = timed("decode", lambda: decode_photo(file.read_bytes(), str(file)))
-        pixels = timed("squash", lambda: detector_input(photo, self._folder.segmenter.input_size_px))
-        found = timed("detect", lambda: self._detector.detect([pixels]))[0]
-        if not isinstance(found, Detections) or not found.items:
-            raise RuntimeError(f"{file}: the random models find nothing in it")
-        best = found.items[0]
-        part = self._folder.part(best.body_part)
-        box_px = box_in_photo(best.box, photo.size_px, self._folder.segmenter.input_size_px)
-        cut = timed("crop", lambda: crop(photo, box_px, part.margin, part.input_size_px))
-        embedded = timed("embed", lambda: self._embedders[best.body_part].embed([cut]))[0]
-        if not isinstance(embedded, Embedding):
-            raise RuntimeError(f"{file}: {embedded.message}")
-        return seconds
+    def __init__(self) -> None:
+        """Start them; the networks are loaded at the first photo."""
+        self._finder = worker()
+        self._embedder = worker()
+        self._cores = os.cpu_count() or 1
+
+    def close(self) -> None:
+        """End them."""
+        self._finder.shutdown()
+        self._embedder.shutdown()
+
+    def time_photo(self, architecture: Architecture, backend: Backend, file: Path) -> StageSeconds:
+        """Run one photo through the stages; returns the seconds of each."""
+        cut = self._finder.submit(find, architecture, backend, self._cores, file).result()
+        return self._embedder.submit(embed, architecture, backend, max(1, self._cores // 2), cut).result()
+
+
+def find(architecture: Architecture, backend: Backend, threads: int, file: Path) -> Cut:
+    """Run a photo's stages as far as the crop.
+
+    Raises:
+        RuntimeError: nothing was found in the photo.
+    """
+    folder = load_model_folder(make_models(architecture))
+    detector = _detector(architecture, backend, threads)
+    side_px = folder.segmenter.input_size_px
+    times = [time.perf_counter()]
+    photo = decode_photo(file.read_bytes(), str(file))
+    times.append(time.perf_counter())
+    pixels = detector_input(photo, side_px)
+    times.append(time.perf_counter())
+    found = detector.detect([pixels])[0]
+    times.append(time.perf_counter())
+    if not isinstance(found, Detections) or not found.items:
+        raise RuntimeError(f"{file}: the random models find nothing in it")
+    part = folder.part(found.items[0].body_part)
+    box_px = box_in_photo(found.items[0].box, photo.size_px, side_px)
+    cut = crop(photo, box_px, part.margin, part.input_size_px)
+    times.append(time.perf_counter())
+    spans = [end - start for start, end in itertools.pairwise(times)]
+    return Cut(cut, part.name, dict(zip(STAGES, spans, strict=False)))
+
+
+def embed(architecture: Architecture, backend: Backend, threads: int, cut: Cut) -> StageSeconds:
+    """Run the last stage; returns the seconds of all.
+
+    Raises:
+        RuntimeError: the embedder failed.
+    """
+    embedder = _embedder(architecture, backend, threads, cut.body_part)
+    start = time.perf_counter()
+    embedded = embedder.embed([cut.pixels])[0]
+    seconds = time.perf_counter() - start
+    if not isinstance(embedded, Embedding):
+        raise RuntimeError(embedded.message)
+    return {**cut.seconds, "embed": seconds}
+
+
+@cache
+def _detector(architecture: Architecture, backend: Backend, threads: int) -> SegmentationNetwork:
+    detector = SegmentationNetwork(load_model_folder(make_models(architecture)), "cpu", backend, threads)
+    detector.warm_up()
+    return detector
+
+
+@cache
+def _embedder(architecture: Architecture, backend: Backend, threads: int, part: str) -> EmbeddingNetwork:
+    embedder = EmbeddingNetwork(load_model_folder(make_models(architecture)), part, "cpu", backend, threads)
+    embedder.warm_up()
+    return embedder
