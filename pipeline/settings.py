@@ -113,7 +113,7 @@ class Timeouts(_Block):
     ack_timeout_s: PositiveFloat = 60.0
     photo_timeout_s: PositiveFloat = 120.0
     identify_timeout_s: PositiveFloat = 60.0
-    drain_timeout_s: PositiveFloat = 3600.0
+    drain_timeout_s: PositiveFloat = 86400.0
 
 
 class Settings(_Block):
