@@ -1,0 +1,209 @@
+"""Splits that share nothing they must not: no individual between training and validation, no encounter between gallery
+and query. The same photos and seed give the same split, in whatever order the photos come.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.errors import TrainingDataError
+from training.photos.records import LabelledPhoto
+
+Photos = tuple[LabelledPhoto, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncounterSplit:
+    """Photos for an evaluation as in the field: known individuals seen again, and individuals never seen before.
+
+    No encounter and no photo of `queries` or `unknown` is in `gallery`.
+
+    Attributes:
+        gallery: photos to know each known individual by, in the order in which to take references: an individual's
+            encounters take turns.
+        queries: other photos of the known individuals, each of whom has at least one here and in the gallery.
+        unknown: photos of individuals that are not in the gallery.
+        left_out: individuals with photos that fit nowhere: seen in one encounter only, and not needed as unknown.
+    """
+
+    gallery: Photos
+    queries: Photos
+    unknown: Photos
+    left_out: tuple[str, ...]
+
+
+def split_individuals(
+    photos: Sequence[LabelledPhoto], share: float, seed: int, digests: Mapping[Path, str] | None = None
+) -> tuple[Photos, Photos]:
+    """Hold whole individuals out, for validation.
+
+    Individuals that share a photo stay together.
+
+    Args:
+        photos: of any individuals.
+        share: of the individuals to hold out, above 0 and below 1; at least one is, and at least one is not.
+        seed: of the choice.
+        digests: sha256 by path, so that copies count as one photo.
+
+    Returns:
+        The photos to train on and those held out, each in the order of `photos`.
+
+    Raises:
+        TrainingDataError: there are not two (groups of) individuals to part.
+    """
+    keys = [[("individual", photo.individual), _content(photo, digests)] for photo in photos]
+    groups = _connected(keys)
+    members: defaultdict[int, set[str]] = defaultdict(set)
+    for photo, group in zip(photos, groups, strict=True):
+        members[group].add(photo.individual)
+    if len(members) < 2:
+        raise TrainingDataError(
+            f"{len(members)} individuals cannot be parted into training and validation: add photos of others"
+        )
+    order = sorted(members, key=lambda group: min(members[group]))
+    random.Random(seed).shuffle(order)
+    total = sum(len(names) for names in members.values())
+    held: set[int] = set()
+    for group in order[:-1]:
+        if held and sum(len(members[one]) for one in held) >= round(share * total):
+            break
+        held.add(group)
+    pairs = list(zip(photos, groups, strict=True))
+    training = tuple(photo for photo, group in pairs if group not in held)
+    return training, tuple(photo for photo, group in pairs if group in held)
+
+
+def split_encounters(
+    photos: Sequence[LabelledPhoto],
+    references: int,
+    unknown: int,
+    seed: int,
+    digests: Mapping[Path, str] | None = None,
+) -> EncounterSplit:
+    """Part photos into gallery and queries by encounter.
+
+    Photos without an encounter count as one encounter of their individual: nothing says that they are two. Encounters
+    that share a photo (two animals in it, or a copy) count as one. An encounter goes to one side as a whole, whoever is
+    in it: half of an individual's encounters, rounded up, to the gallery, more while it has fewer references than
+    wanted; at least one stays for its queries.
+
+    Args:
+        photos: of one body part.
+        references: photos that each individual should have in the gallery, where it has them.
+        unknown: how many individuals to keep out of the gallery; first those of one encounter, who could not be
+            queried anyway, then others at random.
+        seed: of the choice.
+        digests: sha256 by path, so that copies count as one photo.
+
+    Raises:
+        TrainingDataError: no individual is left that was seen in two encounters.
+    """
+    ordered = sorted(
+        photos, key=lambda photo: (photo.label, photo.encounter or "", str(photo.path), repr(photo.box_px))
+    )
+    encounters = _encounters(ordered, digests)
+    chance = random.Random(seed)
+    unknown_names = _choose_unknown(ordered, encounters, unknown, chance)
+    known = [photo for photo in ordered if photo.individual not in unknown_names]
+    in_gallery = _assign(known, encounters, references, chance)
+    of_label: defaultdict[str, tuple[list[LabelledPhoto], list[LabelledPhoto]]] = defaultdict(lambda: ([], []))
+    for photo in known:
+        of_label[photo.label][0 if encounters[photo] in in_gallery else 1].append(photo)
+    used = {label for label, (first, second) in of_label.items() if first and second}
+    if not used:
+        raise TrainingDataError(
+            "no individual was photographed in two encounters, so nobody can be recognised again: give dates or"
+            " encounters in metadata.csv, photos with EXIF dates, or fewer unknown individuals"
+        )
+    gallery = [photo for label in sorted(used) for photo in _in_turns(of_label[label][0], encounters, chance)]
+    queries = [photo for label in sorted(used) for photo in of_label[label][1]]
+    strangers = [
+        photo for photo in ordered if photo.individual in unknown_names and encounters[photo] not in in_gallery
+    ]
+    left_out = {photo.individual for photo in photos} - {photo.individual for photo in (*gallery, *queries, *strangers)}
+    return EncounterSplit(tuple(gallery), tuple(queries), tuple(strangers), tuple(sorted(left_out)))
+
+
+def _content(photo: LabelledPhoto, digests: Mapping[Path, str] | None) -> Hashable:
+    return ("photo", (digests or {}).get(photo.path) or str(photo.path))
+
+
+def _encounters(photos: Sequence[LabelledPhoto], digests: Mapping[Path, str] | None) -> dict[LabelledPhoto, int]:
+    """Number the encounters."""
+    keys: list[list[Hashable]] = []
+    for photo in photos:
+        named = ("encounter", photo.encounter) if photo.encounter else ("undated", photo.individual)
+        keys.append([named, _content(photo, digests)])
+    return dict(zip(photos, _connected(keys), strict=True))
+
+
+def _connected(keys: Sequence[Sequence[Hashable]]) -> list[int]:
+    """Number groups of items, such that items with any key in common are in one group."""
+    parent = list(range(len(keys)))
+
+    def root(item: int) -> int:
+        while parent[item] != item:
+            parent[item] = parent[parent[item]]
+            item = parent[item]
+        return item
+
+    first_with: dict[Hashable, int] = {}
+    for item, of_item in enumerate(keys):
+        for key in of_item:
+            parent[root(item)] = root(first_with.setdefault(key, item))
+    return [root(item) for item in range(len(keys))]
+
+
+def _choose_unknown(
+    photos: Sequence[LabelledPhoto], encounters: Mapping[LabelledPhoto, int], count: int, chance: random.Random
+) -> set[str]:
+    """Choose whom to keep out of the gallery."""
+    seen: defaultdict[str, set[int]] = defaultdict(set)
+    for photo in photos:
+        seen[photo.individual].add(encounters[photo])
+    names = sorted(seen)
+    chance.shuffle(names)
+    names.sort(key=lambda name: len(seen[name]) > 1)  # stable: by chance among equals
+    return set(names[:count])
+
+
+def _assign(
+    photos: Sequence[LabelledPhoto], encounters: Mapping[LabelledPhoto, int], references: int, chance: random.Random
+) -> set[int]:
+    """Choose the encounters whose photos are the gallery; all others are for queries."""
+    sizes: defaultdict[str, dict[int, int]] = defaultdict(dict)
+    for photo in photos:
+        of_label = sizes[photo.label]
+        of_label[encounters[photo]] = of_label.get(encounters[photo], 0) + 1
+    side: dict[int, bool] = {}
+    labels = sorted(sizes)
+    chance.shuffle(labels)
+    labels.sort(key=lambda label: len(sizes[label]))  # who has little choice chooses first
+    for label in labels:
+        free = sorted(encounter for encounter in sizes[label] if encounter not in side)
+        chance.shuffle(free)
+        queried = any(not side[encounter] for encounter in sizes[label] if encounter in side)
+        for encounter in free:
+            taken = [one for one in sizes[label] if side.get(one, False)]
+            enough = sum(sizes[label][one] for one in taken) >= references and 2 * len(taken) >= len(sizes[label])
+            last_for_queries = not queried and taken and encounter == free[-1]
+            side[encounter] = not enough and not last_for_queries
+            queried = queried or not side[encounter]
+    return {encounter for encounter, in_gallery in side.items() if in_gallery}
+
+
+def _in_turns(
+    photos: Sequence[LabelledPhoto], encounters: Mapping[LabelledPhoto, int], chance: random.Random
+) -> list[LabelledPhoto]:
+    """Order one individual's gallery photos so that its encounters take turns, by chance within each."""
+    by_encounter: defaultdict[int, list[LabelledPhoto]] = defaultdict(list)
+    for photo in photos:
+        by_encounter[encounters[photo]].append(photo)
+    queues = list(by_encounter.values())
+    chance.shuffle(queues)
+    for queue in queues:
+        chance.shuffle(queue)
+    longest = max(len(queue) for queue in queues)
+    return [queue[place] for place in range(longest) for queue in queues if place < len(queue)]
