@@ -51,7 +51,7 @@ def load_weights(network: nn.Module, file: Path) -> str:
     Raises:
         ModelFilesError: the file is missing, is no state dict, or does not fit; names keys, expected and found shapes.
     """
-    state = _read_state(file)
+    state = read_state(file)
     expected = {key: _shape(value) for key, value in network.state_dict().items()}
     found = {key: _shape(value) for key, value in state.items()}
     try:
@@ -66,8 +66,18 @@ def load_weights(network: nn.Module, file: Path) -> str:
     return short_hash(file)
 
 
-def _read_state(file: Path) -> dict[str, Tensor]:
-    """Return the file's tensors by key, without the prefix, in the mapping that carries torch's module versions."""
+def read_state(file: Path) -> dict[str, Tensor]:
+    """Read a state dict, without fitting it to a network.
+
+    Args:
+        file: as `torch.save(network.state_dict(), file)` writes it.
+
+    Returns:
+        The tensors by key, without the prefix, in the mapping that carries torch's module versions.
+
+    Raises:
+        ModelFilesError: the file is missing or is no state dict.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns about the old formats that it still reads
         content = _read(file)
