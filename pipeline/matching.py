@@ -195,7 +195,7 @@ def rank_queries(gallery: Gallery, queries: Sequence[Query], top_k: int | None) 
 def _rank_some(gallery: Gallery, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
     stacked = np.stack([query.values for query in queries]).astype(np.float64)
     values = torch.from_numpy(stacked).to(gallery.means.device)  # (q, d)
-    distances = _distances(values, gallery.means)  # (q, m)
+    distances = euclidean_distances(values, gallery.means)  # (q, m)
     _leave_out_own_photos(gallery, queries, values, distances)
     unknown = torch.full((len(queries), 1), UNKNOWN_DISTANCE, dtype=torch.float64, device=distances.device)
     # "Unknown" stands first, then the catalogue's order: a stable sort keeps that order among equals.
@@ -213,10 +213,12 @@ def _leave_out_own_photos(
         own = gallery.without_photo(query.key) if query.identity is not None else None
         if own is not None:
             column, mean = own
-            distances[row, column] = torch.inf if mean is None else _distances(values[row : row + 1], mean.unsqueeze(0))
+            distances[row, column] = (
+                torch.inf if mean is None else euclidean_distances(values[row : row + 1], mean.unsqueeze(0))
+            )
 
 
-def _distances(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+def euclidean_distances(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
     """Return (q, m) Euclidean distances by subtraction: the faster product form loses half of the digits."""
     return torch.cdist(values, means, compute_mode="donot_use_mm_for_euclid_dist")
 

@@ -1,0 +1,1 @@
+"""How well models recognise individuals: encounter-disjoint, with unknown individuals, with intervals."""

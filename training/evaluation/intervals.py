@@ -1,0 +1,116 @@
+"""Bootstrap intervals over individuals: photos of one animal are alike, so the animals are what is drawn again.
+
+Statistics are functions of photo weights. A resample draws as many individuals as there are, with replacement; a photo
+weighs as often as its individual was drawn, and in a macro average divided by its individual's number of photos.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+LEVEL = 0.95
+RESAMPLES = 1000
+
+Statistic = Callable[[FloatArray, FloatArray], FloatArray]
+"""From weights of the known queries (q,) and of the unknown ones (u,) to (m,) values; NaN where there is nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A macro average over individuals with its 95 % interval, and the plain average over photos.
+
+    Attributes:
+        value: every individual counts the same.
+        low: lower end of the interval.
+        high: upper end.
+        per_photo: every photo counts the same.
+    """
+
+    value: float
+    low: float
+    high: float
+    per_photo: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """Draws individuals, the known and the unknown ones apart.
+
+    Attributes:
+        known_of: (q,) number of each known query's individual, from 0.
+        unknown_of: (u,) number of each unknown query's individual, from 0.
+        seed: of the draws.
+        resamples: how many.
+    """
+
+    known_of: IntArray
+    unknown_of: IntArray
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+    def estimates(self, statistic: Statistic) -> list[Estimate]:
+        """Return one estimate for each of the statistic's values."""
+        values = statistic(*self.macro_weights())
+        per_photo = statistic(np.ones(len(self.known_of)), np.ones(len(self.unknown_of)))
+        lows, highs = self._interval(statistic)
+        rows = zip(values, lows, highs, per_photo, strict=True)
+        return [Estimate(*(float(number) for number in row)) for row in rows]
+
+    def estimate(self, statistic: Callable[[FloatArray, FloatArray], float]) -> Estimate:
+        """Return the estimate of a statistic of one value."""
+        return self.estimates(lambda known, unknown: np.array([statistic(known, unknown)]))[0]
+
+    def macro_weights(self) -> tuple[FloatArray, FloatArray]:
+        """Return (q,) and (u,) weights that make every individual count the same."""
+        known, unknown = (np.ones(_count(of)) for of in (self.known_of, self.unknown_of))
+        return _macro(known, self.known_of), _macro(unknown, self.unknown_of)
+
+    def _interval(self, statistic: Statistic) -> tuple[FloatArray, FloatArray]:
+        generator = np.random.default_rng(self.seed)
+        drawn = []
+        for _ in range(self.resamples):
+            known = _macro(_draw(_count(self.known_of), generator), self.known_of)
+            unknown = _macro(_draw(_count(self.unknown_of), generator), self.unknown_of)
+            drawn.append(statistic(known, unknown))
+        tail = (1.0 - LEVEL) / 2.0
+        stacked = np.stack(drawn)  # (r, m)
+        empty = np.isnan(stacked).all(axis=0)
+        stacked[:, empty] = 0.0  # nothing to take a quantile of
+        low, high = np.nanquantile(stacked, [tail, 1.0 - tail], axis=0)
+        return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+
+
+def weighted_mean(values: npt.ArrayLike, weights: FloatArray) -> float:
+    """Return a weighted mean; NaN where nothing weighs anything."""
+    total = float(weights.sum())
+    return float(np.dot(np.asarray(values, dtype=np.float64), weights)) / total if total > 0.0 else float("nan")
+
+
+def numbered(names: list[str]) -> IntArray:
+    """Return (n,) numbers from 0, the same for the same name, in the order of the sorted names."""
+    place = {name: number for number, name in enumerate(sorted(set(names)))}
+    return np.array([place[name] for name in names], dtype=np.intp)
+
+
+def _count(of: IntArray) -> int:
+    return int(of.max()) + 1 if len(of) else 0
+
+
+def _draw(count: int, generator: np.random.Generator) -> FloatArray:
+    """Return how often each of `count` individuals is drawn in `count` draws."""
+    drawn = generator.integers(count, size=count) if count else np.zeros(0, dtype=np.intp)
+    return np.bincount(drawn, minlength=count).astype(np.float64)
+
+
+def _macro(times: FloatArray, of: IntArray) -> FloatArray:
+    """Return photo weights such that an individual weighs `times`, however many photos it has."""
+    photos = np.bincount(of, minlength=len(times))
+    return (times / np.maximum(photos, 1))[of]

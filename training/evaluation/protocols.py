@@ -1,0 +1,133 @@
+"""Who is in the gallery and who is asked for: the honest way, the data's own, and the original's."""
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from training.errors import TrainingDataError
+from training.photos.records import LabelledPhoto
+from training.photos.splits import Photos, split_encounters
+
+SEED_REFERENCES = 5
+SEED_LEAST_PHOTOS = 7
+"""The original takes 5 random references of each individual with more than 6 photos."""
+
+GALLERY_SPLITS = frozenset({"gallery", "catalogue", "catalog"})
+_QUERY_SPLIT, _UNKNOWN_SPLIT = "query", "unknown"
+
+
+Encounters = Literal["disjoint", "not known", "shared", "ignored"]
+"""Whether gallery and queries share encounters: never; the data does not tell; some do; nobody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which photo plays which part.
+
+    Attributes:
+        references: in the order in which they are taken; at most the wanted number of each label.
+        queries: of individuals that have references.
+        unknown: of individuals that have none.
+        left_out: individuals that play no part.
+        encounters: what the two sides share.
+    """
+
+    references: Photos
+    queries: Photos
+    unknown: Photos
+    left_out: tuple[str, ...]
+    encounters: Encounters
+
+    @property
+    def photos(self) -> Photos:
+        """All photos that play a part, without repetitions."""
+        return tuple(dict.fromkeys((*self.references, *self.queries, *self.unknown)))
+
+
+def has_given_roles(photos: Sequence[LabelledPhoto]) -> bool:
+    """Tell whether the data itself says, in `split`, which photos are the gallery and which are queries."""
+    splits = {photo.split for photo in photos}
+    return bool(splits & GALLERY_SPLITS) and _QUERY_SPLIT in splits
+
+
+def given_roles(photos: Sequence[LabelledPhoto], references: int) -> Roles:
+    """Take the roles that the data gives; queries of individuals without a reference count as unknown.
+
+    What encounters the two sides share is the data's business here; it is found out and told.
+    """
+    gallery = _first([photo for photo in photos if photo.split in GALLERY_SPLITS], references)
+    labels = {photo.label for photo in gallery}
+    individuals = {photo.individual for photo in gallery}
+    asked = [photo for photo in photos if photo.split in {_QUERY_SPLIT, _UNKNOWN_SPLIT}]
+    queries = tuple(photo for photo in asked if photo.label in labels)
+    unknown = tuple(photo for photo in asked if photo.individual not in individuals)
+    left_out = _left_out(photos, gallery, queries, unknown)
+    return _checked(Roles(gallery, queries, unknown, left_out, _shared(gallery, (*queries, *unknown))))
+
+
+def honest_roles(
+    photos: Sequence[LabelledPhoto],
+    references: int,
+    unknown: int,
+    seed: int,
+    digests: Mapping[Path, str] | None = None,
+) -> Roles:
+    """Split by encounter; see `training.photos.splits.split_encounters`."""
+    split = split_encounters(photos, references, unknown, seed, digests)
+    return Roles(_first(split.gallery, references), split.queries, split.unknown, split.left_out, "disjoint")
+
+
+def seed_roles(photos: Sequence[LabelledPhoto], unknown: Photos, seed: int, references: int = SEED_REFERENCES) -> Roles:
+    """Split as the original did: random references, encounters ignored. Optimistic, for comparison only.
+
+    Args:
+        photos: of the individuals that may be known.
+        unknown: photos of others, to ask for as well.
+        seed: of the choice.
+        references: for each individual with more than 6 photos.
+    """
+    of_label: defaultdict[str, list[LabelledPhoto]] = defaultdict(list)
+    for photo in sorted(photos, key=lambda photo: (photo.label, str(photo.path))):
+        of_label[photo.label].append(photo)
+    chance = random.Random(seed)
+    gallery: list[LabelledPhoto] = []
+    queries: list[LabelledPhoto] = []
+    for of_one in of_label.values():
+        if len(of_one) < max(SEED_LEAST_PHOTOS, references + 1):
+            continue
+        chance.shuffle(of_one)
+        gallery += of_one[:references]
+        queries += of_one[references:]
+    left_out = _left_out(photos, gallery, queries)
+    return _checked(Roles(tuple(gallery), tuple(queries), unknown, left_out, "ignored"))
+
+
+def _shared(gallery: Photos, asked: Photos) -> Encounters:
+    if {photo.encounter for photo in gallery if photo.encounter} & {photo.encounter for photo in asked}:
+        return "shared"
+    return "disjoint" if all(photo.encounter for photo in (*gallery, *asked)) else "not known"
+
+
+def _checked(roles: Roles) -> Roles:
+    if not roles.queries:
+        raise TrainingDataError("no individual has both a reference and a query: the data has too few photos of each")
+    return roles
+
+
+def _first(photos: Sequence[LabelledPhoto], references: int) -> Photos:
+    """Keep the first photos of each label."""
+    taken: defaultdict[str, int] = defaultdict(int)
+    kept = []
+    for photo in photos:
+        taken[photo.label] += 1
+        if taken[photo.label] <= references:
+            kept.append(photo)
+    return tuple(kept)
+
+
+def _left_out(photos: Sequence[LabelledPhoto], *used: Sequence[LabelledPhoto]) -> tuple[str, ...]:
+    playing = {photo.individual for part in used for photo in part}
+    return tuple(sorted({photo.individual for photo in photos} - playing))

@@ -1,0 +1,127 @@
+"""All scores of one trial with one way of matching, each with its interval."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.records import UNKNOWN_DISTANCE
+from training.evaluation.intervals import RESAMPLES, Estimate, FloatArray, Resampling, weighted_mean
+from training.evaluation.open_set import Judged, OpenSet, area_under_roc, judge
+from training.evaluation.ranks import average_precisions, cumulative_matches, ranks_of_truth
+from training.evaluation.trial import Matching, Trial, individual_distances, photo_distances
+
+REJECTED = 0.9
+"""Share of unknown queries that the reported threshold rejects, on the half that it is chosen on."""
+
+CMC_PLACES = 20
+_CURVE_TARGETS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99)
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OpenScores:
+    """How well unknown individuals are told from known ones.
+
+    Attributes:
+        auroc: area under the ROC curve of the best candidate's distance.
+        threshold: that rejects 90 % of unknown queries, chosen on one half of the individuals; mean of both halves.
+        false_accept: of unknown queries of the other half.
+        false_reject: of known queries of the other half.
+        accepted_right: known queries of the other half that are accepted and right.
+        unknown_entry_false_accept: unknown queries nearer to somebody than the service's "Unknown" entry, which stands
+            at distance 1 in every ranking.
+        unknown_entry_accepted_right: known queries whose first entry is the right individual, not "Unknown".
+        curve: the same for other shares than 90 %: (share to reject, what came of it).
+    """
+
+    auroc: Estimate
+    threshold: float
+    false_accept: Estimate
+    false_reject: Estimate
+    accepted_right: Estimate
+    unknown_entry_false_accept: Estimate
+    unknown_entry_accepted_right: Estimate
+    curve: tuple[tuple[float, Judged], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one way of matching reaches with so many references.
+
+    Attributes:
+        matching: how.
+        references: of each individual, at most.
+        top1: right individual first.
+        top5: right individual among the first five.
+        mean_average_precision: of the individual's photos among all references ("nearest"), or of the individual
+            ("centroid"), where it is the mean of 1 / rank.
+        cmc: cumulative match characteristic from 1 to at most 20 places.
+        open_set: None where there are not two unknown individuals and two known ones.
+    """
+
+    matching: Matching
+    references: int
+    top1: Estimate
+    top5: Estimate
+    mean_average_precision: Estimate
+    cmc: tuple[Estimate, ...]
+    open_set: OpenScores | None
+
+
+def score(trial: Trial, matching: Matching, references: int, seed: int, resamples: int = RESAMPLES) -> Scores:
+    """Compute all scores.
+
+    Args:
+        trial: of embedded photos.
+        matching: how to compare.
+        references: how many of each individual to use, at most.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+    """
+    distances = individual_distances(trial, trial.queries, matching, references)  # (q, k)
+    ranks = ranks_of_truth(distances, trial.truth)
+    precisions = _average_precisions(trial, distances, matching, references)
+    places = min(CMC_PLACES, len(trial.labels))
+
+    def closed(known: FloatArray, unknown: FloatArray) -> FloatArray:
+        top = [weighted_mean(ranks <= _TOP, known), weighted_mean(precisions, known)]
+        return np.concatenate((top, cumulative_matches(ranks, known, places)))
+
+    sampling = Resampling(trial.known_of, trial.unknown_of, seed, resamples)
+    top5, mean_precision, *cmc = sampling.estimates(closed)
+    open_set = _open_scores(trial, distances, ranks, matching, references, sampling)
+    return Scores(matching, references, cmc[0], top5, mean_precision, tuple(cmc), open_set)
+
+
+def _average_precisions(trial: Trial, distances: FloatArray, matching: Matching, references: int) -> FloatArray:
+    if matching == "centroid":
+        return average_precisions(distances, np.arange(len(trial.labels))[None, :] == trial.truth[:, None])
+    relevant = (trial.reference_of[None, :] == trial.truth[:, None]) & (trial.turn < references)[None, :]
+    return average_precisions(photo_distances(trial, trial.queries, references), relevant)
+
+
+def _open_scores(
+    trial: Trial, distances: FloatArray, ranks: FloatArray, matching: Matching, references: int, sampling: Resampling
+) -> OpenScores | None:
+    if min(len(set(trial.known_of)), len(set(trial.unknown_of))) < 2:
+        return None
+    queries = OpenSet(
+        known=distances.min(axis=1),
+        right=ranks == 1.0,
+        unknown=individual_distances(trial, trial.unknown, matching, references).min(axis=1),
+        known_half=trial.known_half,
+        unknown_half=trial.unknown_half,
+    )
+
+    def opened(known: FloatArray, unknown: FloatArray) -> FloatArray:
+        judged = judge(queries, known, unknown, REJECTED)
+        area = area_under_roc(queries.known, queries.unknown, known, unknown)
+        first = weighted_mean((queries.known < UNKNOWN_DISTANCE) & queries.right, known)
+        wrong = weighted_mean(queries.unknown < UNKNOWN_DISTANCE, unknown)
+        return np.array([area, judged.false_accept, judged.false_reject, judged.accepted_right, wrong, first])
+
+    area, accept, reject, right, entry_accept, entry_right = sampling.estimates(opened)
+    known, unknown = sampling.macro_weights()
+    curve = tuple((target, judge(queries, known, unknown, target)) for target in _CURVE_TARGETS)
+    threshold = judge(queries, known, unknown, REJECTED).threshold
+    return OpenScores(area, threshold, accept, reject, right, entry_accept, entry_right, curve)
