@@ -13,6 +13,11 @@ from training.photos.records import LabelledPhoto
 
 Photos = tuple[LabelledPhoto, ...]
 
+_NO_ENCOUNTERS = (
+    "no individual was photographed in two encounters, so nobody can be recognised again: give dates or encounters in"
+    " metadata.csv, photos with EXIF dates, or fewer unknown individuals"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EncounterSplit:
@@ -105,25 +110,30 @@ def split_encounters(
     )
     encounters = _encounters(ordered, digests)
     chance = random.Random(seed)
-    unknown_names = _choose_unknown(ordered, encounters, unknown, chance)
-    known = [photo for photo in ordered if photo.individual not in unknown_names]
+    strangers = _choose_unknown(ordered, encounters, unknown, chance)
+    known = [photo for photo in ordered if photo.individual not in strangers]
     in_gallery = _assign(known, encounters, references, chance)
-    of_label: defaultdict[str, tuple[list[LabelledPhoto], list[LabelledPhoto]]] = defaultdict(lambda: ([], []))
-    for photo in known:
-        of_label[photo.label][0 if encounters[photo] in in_gallery else 1].append(photo)
-    used = {label for label, (first, second) in of_label.items() if first and second}
-    if not used:
-        raise TrainingDataError(
-            "no individual was photographed in two encounters, so nobody can be recognised again: give dates or"
-            " encounters in metadata.csv, photos with EXIF dates, or fewer unknown individuals"
-        )
-    gallery = [photo for label in sorted(used) for photo in _in_turns(of_label[label][0], encounters, chance)]
-    queries = [photo for label in sorted(used) for photo in of_label[label][1]]
-    strangers = [
-        photo for photo in ordered if photo.individual in unknown_names and encounters[photo] not in in_gallery
-    ]
-    left_out = {photo.individual for photo in photos} - {photo.individual for photo in (*gallery, *queries, *strangers)}
-    return EncounterSplit(tuple(gallery), tuple(queries), tuple(strangers), tuple(sorted(left_out)))
+    gallery: list[LabelledPhoto] = []
+    queries: list[LabelledPhoto] = []
+    for of_label in _by_label(known):
+        first = [photo for photo in of_label if encounters[photo] in in_gallery]
+        if 0 < len(first) < len(of_label):
+            gallery += _in_turns(first, encounters, chance)
+            queries += [photo for photo in of_label if encounters[photo] not in in_gallery]
+    if not queries:
+        raise TrainingDataError(_NO_ENCOUNTERS)
+    asked = [photo for photo in ordered if photo.individual in strangers and encounters[photo] not in in_gallery]
+    playing = {photo.individual for photo in (*gallery, *queries, *asked)}
+    left_out = {photo.individual for photo in photos} - playing
+    return EncounterSplit(tuple(gallery), tuple(queries), tuple(asked), tuple(sorted(left_out)))
+
+
+def _by_label(photos: Sequence[LabelledPhoto]) -> list[list[LabelledPhoto]]:
+    """Return each individual's photos, by the individuals' names."""
+    of_label: defaultdict[str, list[LabelledPhoto]] = defaultdict(list)
+    for photo in photos:
+        of_label[photo.label].append(photo)
+    return [of_label[label] for label in sorted(of_label)]
 
 
 def _content(photo: LabelledPhoto, digests: Mapping[Path, str] | None) -> Hashable:
