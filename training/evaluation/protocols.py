@@ -9,7 +9,7 @@ from typing import Literal
 
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
-from training.photos.splits import Photos, split_encounters
+from training.photos.splits import Photos, left_out, split_encounters
 
 SEED_REFERENCES = 5
 SEED_LEAST_PHOTOS = 7
@@ -64,8 +64,8 @@ def given_roles(photos: Sequence[LabelledPhoto], references: int) -> Roles:
     asked = [photo for photo in photos if photo.split in {_QUERY_SPLIT, _UNKNOWN_SPLIT}]
     queries = tuple(photo for photo in asked if photo.label in labels)
     unknown = tuple(photo for photo in asked if photo.individual not in individuals)
-    left_out = _left_out(photos, gallery, queries, unknown)
-    return _checked(Roles(gallery, queries, unknown, left_out, _shared(gallery, (*queries, *unknown))))
+    missing = left_out(photos, gallery, queries, unknown)
+    return _checked(Roles(gallery, queries, unknown, missing, _shared(gallery, (*queries, *unknown))))
 
 
 def honest_roles(
@@ -101,8 +101,8 @@ def seed_roles(photos: Sequence[LabelledPhoto], unknown: Photos, seed: int, refe
         chance.shuffle(of_one)
         gallery += of_one[:references]
         queries += of_one[references:]
-    left_out = _left_out(photos, gallery, queries)
-    return _checked(Roles(tuple(gallery), tuple(queries), unknown, left_out, "ignored"))
+    missing = left_out(photos, gallery, queries)
+    return _checked(Roles(tuple(gallery), tuple(queries), unknown, missing, "ignored"))
 
 
 def _shared(gallery: Photos, asked: Photos) -> Encounters:
@@ -126,8 +126,3 @@ def _first(photos: Sequence[LabelledPhoto], references: int) -> Photos:
         if taken[photo.label] <= references:
             kept.append(photo)
     return tuple(kept)
-
-
-def _left_out(photos: Sequence[LabelledPhoto], *used: Sequence[LabelledPhoto]) -> tuple[str, ...]:
-    playing = {photo.individual for part in used for photo in part}
-    return tuple(sorted({photo.individual for photo in photos} - playing))

@@ -113,27 +113,32 @@ def split_encounters(
     strangers = _choose_unknown(ordered, encounters, unknown, chance)
     known = [photo for photo in ordered if photo.individual not in strangers]
     in_gallery = _assign(known, encounters, references, chance)
-    gallery: list[LabelledPhoto] = []
-    queries: list[LabelledPhoto] = []
-    for of_label in _by_label(known):
-        first = [photo for photo in of_label if encounters[photo] in in_gallery]
-        if 0 < len(first) < len(of_label):
-            gallery += _in_turns(first, encounters, chance)
-            queries += [photo for photo in of_label if encounters[photo] not in in_gallery]
+    gallery, queries = _sort_out(known, encounters, in_gallery, chance)
     if not queries:
         raise TrainingDataError(_NO_ENCOUNTERS)
     asked = [photo for photo in ordered if photo.individual in strangers and encounters[photo] not in in_gallery]
-    playing = {photo.individual for photo in (*gallery, *queries, *asked)}
-    left_out = {photo.individual for photo in photos} - playing
-    return EncounterSplit(tuple(gallery), tuple(queries), tuple(asked), tuple(sorted(left_out)))
+    return EncounterSplit(tuple(gallery), tuple(queries), tuple(asked), left_out(photos, gallery, queries, asked))
 
 
-def _by_label(photos: Sequence[LabelledPhoto]) -> list[list[LabelledPhoto]]:
-    """Return each individual's photos, by the individuals' names."""
-    of_label: defaultdict[str, list[LabelledPhoto]] = defaultdict(list)
+def left_out(photos: Sequence[LabelledPhoto], *used: Sequence[LabelledPhoto]) -> tuple[str, ...]:
+    """Return the individuals of `photos` that are in none of the used ones, sorted."""
+    playing = {photo.individual for part in used for photo in part}
+    return tuple(sorted({photo.individual for photo in photos} - playing))
+
+
+def _sort_out(
+    photos: Sequence[LabelledPhoto],
+    encounters: Mapping[LabelledPhoto, int],
+    in_gallery: set[int],
+    chance: random.Random,
+) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+    """Return gallery photos and queries of those who have both."""
+    of_label: defaultdict[str, tuple[list[LabelledPhoto], list[LabelledPhoto]]] = defaultdict(lambda: ([], []))
     for photo in photos:
-        of_label[photo.label].append(photo)
-    return [of_label[label] for label in sorted(of_label)]
+        of_label[photo.label][0 if encounters[photo] in in_gallery else 1].append(photo)
+    both = [of_label[label] for label in sorted(of_label) if all(of_label[label])]
+    gallery = [photo for first, _ in both for photo in _in_turns(first, encounters, chance)]
+    return gallery, [photo for _, second in both for photo in second]
 
 
 def _content(photo: LabelledPhoto, digests: Mapping[Path, str] | None) -> Hashable:
