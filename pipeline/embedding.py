@@ -86,13 +86,27 @@ class EmbeddingNetwork:
         self.embed([np.full((self._side_px, self._side_px, 3), 127, dtype=np.uint8)])
 
     def _forward(self, crops: list[UInt8Array]) -> list[Embedding]:
-        stacked = torch.from_numpy(np.stack(crops)).to(self._device)  # (n, s, s, 3) uint8
-        images = stacked.permute(0, 3, 1, 2).contiguous().float().div(255.0)  # (n, 3, s, s) in [0, 1]
+        images = network_input(torch.from_numpy(np.stack(crops)).to(self._device), self._mean, self._std)
         with torch.inference_mode():
-            rows = self._embed((images - self._mean) / self._std).float().cpu().numpy()  # (n, d)
+            rows = self._embed(images).float().cpu().numpy()  # (n, d)
         if not np.isfinite(rows).all():
             raise ItemError("the embedding of this crop is not finite: the weights or the photo are damaged")
         return [Embedding(np.array(row, dtype=np.float32), self.model) for row in rows]
+
+
+def network_input(crops: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Scale and normalise crops, in training as in the service.
+
+    Args:
+        crops: (n, s, s, 3) uint8 RGB.
+        mean: (1, 3, 1, 1) RGB mean in [0, 1].
+        std: (1, 3, 1, 1) RGB standard deviation in [0, 1].
+
+    Returns:
+        (n, 3, s, s) float32, what embedders take.
+    """
+    images = crops.permute(0, 3, 1, 2).contiguous().float().div(255.0)  # (n, 3, s, s) in [0, 1]
+    return (images - mean) / std
 
 
 def _torch_runtime(network: nn.Module, side_px: int, device: str) -> Embed:

@@ -1,0 +1,1 @@
+"""Training of the embedders: crops, classes, batches, losses, and how the validation split judges them."""

@@ -1,0 +1,144 @@
+"""`python -m training.train_embedder --data dataset/fluke --out models/mine`: train the embedder of one body part."""
+
+import argparse
+import logging
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import WhaleVisionError
+from pipeline.model_files import BodyPartSpec, short_hash
+from training.embedder.initial import resolve
+from training.embedder.job import CardWords, run_job, summary
+from training.embedder.options import (
+    add_network,
+    add_recipe,
+    add_run,
+    budget_of,
+    existing_folder,
+    part_of,
+    recipe_of,
+    resources_of,
+)
+from training.embedder.preparing import Photographed, Prepared, Source, cut_out, read_photos
+from training.embedder.task import EmbedderSpec
+from training.models_yaml import write_part
+from training.runs.plan import RunPlan
+from training.runs.state import check_resumable
+
+_INTENDED_USE = (
+    "Embeds crops of {part}s so that photos of one individual lie close together: for identifying individuals by photo,"
+    " with a person who checks the proposals. Not for counting animals without such a check, nor for other body parts or"
+    " species than it was trained on."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None takes the process's own.
+
+    Returns:
+        The exit status: 0, or 1 with the reason on stderr.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    options = _parser().parse_args(arguments)
+    try:
+        _train(options, shlex.join(sys.argv[1:] if arguments is None else arguments))
+    except WhaleVisionError as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.train_embedder", description=__doc__)
+    parser.add_argument(
+        "--data", type=existing_folder, required=True, help="folder with one folder for each individual"
+    )
+    parser.add_argument("--holdout", type=existing_folder, help="the same of other individuals, for the final scores")
+    parser.add_argument("--out", type=Path, required=True, help="models folder; repeat the command to resume")
+    parser.add_argument("--part", help="body part; the name of the --data folder by default")
+    parser.add_argument(
+        "--segmenter", type=existing_folder, metavar="MODELS", help="models folder whose detector finds the animals"
+    )
+    parser.add_argument("--validation-share", type=float, default=0.15, help="of the individuals, for early stopping")
+    parser.add_argument("--skip-bad", action="store_true", help="go on without photos that cannot be used")
+    add_network(parser)
+    add_recipe(parser)
+    add_run(parser)
+    return parser
+
+
+def _train(options: argparse.Namespace, command: str) -> None:
+    part = part_of(options, options.part or options.data.resolve().name)
+    initial = resolve(options.init, part.architecture)
+    source = Source(options.data, options.holdout, options.segmenter, options.validation_share, options.skip_bad)
+    photos = read_photos(source, part.name, options.seed)
+    plan = _plan(options, part, photos, initial)
+    if options.restart:
+        shutil.rmtree(plan.run_folder, ignore_errors=True)
+    check_resumable(plan)
+    crops = cut_out(photos, source, part, recipe_of(options).augmentation, plan.run_folder)
+    spec = EmbedderSpec(
+        part,
+        recipe_of(options),
+        options.seed,
+        crops.training,
+        crops.validation,
+        crops.holdout,
+        None if initial is None else initial.resolve(),
+        (options.out / part.file).resolve(),
+    )
+    run_job(plan, spec, _words(options, part, crops, initial, command))
+    write_part(options.out, part)
+
+
+def _plan(options: argparse.Namespace, part: BodyPartSpec, photos: Photographed, initial: Path | None) -> RunPlan:
+    recipe = recipe_of(options)
+    identity: dict[str, Any] = {
+        "network": f"{part.architecture}, {part.input_size_px} px, {part.dimension} dimensions",
+        "data": photos.digest(),
+        "detector": str(options.segmenter),
+        "initial weights": None if initial is None else short_hash(initial),
+        "recipe": {name: value for name, value in asdict(recipe).items() if name != "optimisation"},
+    }
+    return RunPlan(
+        name=Path(part.file).stem,
+        folder=options.out.resolve(),
+        batch_photos=recipe.batch_photos,
+        seed=options.seed,
+        identity=identity,
+        optimisation=recipe.optimisation,
+        budget=budget_of(options),
+        resources=resources_of(options),
+    )
+
+
+def _words(
+    options: argparse.Namespace, part: BodyPartSpec, crops: Prepared, initial: Path | None, command: str
+) -> CardWords:
+    boxes = (
+        "the data's, else whole photos"
+        if options.segmenter is None
+        else f"found by the detector of {options.segmenter}"
+    )
+    data = {"training": summary(crops.training), "validation": summary(crops.validation)}
+    data |= {"holdout": summary(crops.holdout)} if crops.holdout is not None else {}
+    return CardWords(
+        title=f"Embedder of {part.name}s",
+        data={**data, "boxes": boxes},
+        initial="random" if initial is None else f"{initial.name} ({short_hash(initial)})",
+        command=f"python -m training.train_embedder {command}",
+        licence=options.licence,
+        intended_use=_INTENDED_USE.format(part=part.name),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
