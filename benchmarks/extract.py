@@ -20,10 +20,12 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.material import CAMERA_SIZE_PX, SMALL_SIZE_PX, make_models, make_photos
+from benchmarks.material import CAMERA_SIZE_PX, make_models, make_photos
+from benchmarks.overhead import measure_overhead
 from benchmarks.serving import Application, Running, start_command
 from benchmarks.stages import STAGES, StageSeconds, StageWorkers
-from benchmarks.tables import heading, markdown, milliseconds, percentile, spread
+from benchmarks.tables import heading, markdown, milliseconds, spread
+from benchmarks.timing import time_request
 from benchmarks.workers import worker
 from pipeline.client import AsyncClient
 from pipeline.settings import Backend
@@ -34,9 +36,8 @@ if TYPE_CHECKING:
 BACKENDS: tuple[Backend, ...] = ("openvino", "torch")
 TARGETS = {"openvino": 1.6, "torch": 1.3}
 LOOP_PHOTOS = 2
-PARTS_OF = {"overhead": ("light",), "speed": BACKENDS}
+PARTS_OF = {"overhead": ("light", "bare"), "speed": BACKENDS}
 PARTS = tuple(PARTS_OF)
-OVERHEAD_TARGET_S = 0.015
 MOST_PHOTOS = 8
 CPU_SHARE = {"ingress": 0.02, "extractor": 0.02, "segmenter": 0.02, "embedder": 0.02, "matcher": 0.02}
 """Reservations that let three applications onto two cores; only one of them works at a time."""
@@ -133,33 +134,12 @@ class Bench:
             job = self._loop.submit(_time_loop, make_models("seed"), photos)
             return await asyncio.wrap_future(job)
         async with AsyncClient(self._service.url(self._applications[way])) as client:
-            return await _time_request(client, photos)
+            return await time_request(client, photos)
 
     async def overhead(self, photos: int) -> str:
         """Return the table of what the graph adds to a small photo of light models."""
-        small = make_photos(MOST_PHOTOS, SMALL_SIZE_PX)
-        whole: list[float] = []
-        alone: list[StageSeconds] = []
-        async with AsyncClient(self._service.url(self._applications["light"])) as client:
-            for number in range(-5, photos):  # the first five warm up
-                photo = small[number % MOST_PHOTOS]
-                end_to_end_s = await _time_request(client, [photo])
-                taken = await asyncio.to_thread(self._stages.time_photo, "narrow", "auto", photo)
-                if number >= 0:
-                    whole.append(end_to_end_s)
-                    alone.append(taken)
-        sums = [sum(taken.values()) for taken in alone]
-        added = [end_to_end - stages for end_to_end, stages in zip(whole, sums, strict=True)]
-        rows = [
-            (name, milliseconds(median(values)), milliseconds(percentile(values, 95)), target)
-            for name, values, target in (
-                ("end to end, over the WebSocket", whole, ""),
-                ("its stages, without the graph", sums, ""),
-                ("difference: the graph", added, f"p50 {OVERHEAD_TARGET_S * 1000:g}"),
-            )
-        ]
-        table = markdown(("light networks, one client, 640x427 pixels", "p50 ms", "p95 ms", "target ms"), rows)
-        return f"## Overhead of the graph\n\n{photos} photos, each also run through the same stages.\n\n{table}"
+        service, bare = (self._service.url(self._applications[way]) for way in PARTS_OF["overhead"])
+        return await measure_overhead(service, bare, self._stages, photos)
 
     def shares(self, rounds: int) -> str:
         """Return the table of where the time goes, with the seed's networks."""
@@ -179,18 +159,10 @@ class Bench:
         return f"## Where the time goes\n\nOne photo of 3888x2592, its stages one after the other.\n\n{table}"
 
 
-async def _time_request(client: AsyncClient, photos: list[Path]) -> float:
-    start = time.perf_counter()
-    results = await client.extract(photos)
-    seconds = time.perf_counter() - start
-    failed = [result.error for result in results if result.error]
-    if failed:
-        raise RuntimeError(f"{len(failed)} of {len(photos)} photos failed: {failed[0]}")
-    return seconds
-
-
 def _application(way: str) -> Application:
-    """Return the application that serves the seed's networks with a backend, or light ones for any other name."""
+    """Return the application that serves the seed's networks with a backend, light ones, or none at all."""
+    if way == "bare":
+        return Application(way, {"models_dir": str(make_models("narrow"))}, "benchmarks.bare_graph:build")
     models_dir, backend = (make_models("seed"), way) if way in BACKENDS else (make_models("narrow"), "auto")
     return Application(way, {"models_dir": str(models_dir), "backend": backend, "cpu_share": CPU_SHARE})
 

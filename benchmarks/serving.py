@@ -28,6 +28,7 @@ class Application:
 
     name: str
     arguments: Mapping[str, Any]
+    import_path: str = "deployments.application:build"
 
     @property
     def prefix(self) -> str:
@@ -77,7 +78,7 @@ def write_config(folder: Path, port: int, applications: list[Application]) -> Pa
             {
                 "name": application.name,
                 "route_prefix": application.prefix,
-                "import_path": "deployments.application:build",
+                "import_path": application.import_path,
                 "args": {
                     "device": "cpu",
                     "export_dir": str(folder / "export"),
