@@ -30,7 +30,9 @@ RAY_ENVIRONMENT = {
     # Calls between deployments over gRPC take half the time (docs/decisions).
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(512 * 2**20),
+    # No hop between threads on the way in and out of a replica, whose event loops are never held for long.
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
+    "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
 }
 
 
