@@ -32,8 +32,8 @@ from training.runs.state import check_resumable
 
 _INTENDED_USE = (
     "Embeds crops of {part}s so that photos of one individual lie close together: for identifying individuals by photo,"
-    " with a person who checks the proposals. Not for counting animals without such a check, nor for other body parts or"
-    " species than it was trained on."
+    " with a person who checks the proposals. Not for counting animals without such a check, nor for other body parts"
+    " or species than it was trained on."
 )
 
 

@@ -28,7 +28,7 @@ def trained(folder, **options):
 
 def test_a_run_sees_each_batch_once_and_learns(tmp_path):
     outcome, task = trained(tmp_path)
-    timed = 2 + 5
+    timed = 2 + 5 + 5
     assert task.asked[timed:] == list(range(320 // BATCH))
     assert outcome.photos == 320
     assert outcome.ended == "finished"

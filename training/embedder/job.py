@@ -77,6 +77,7 @@ def summary(crops: CropSet) -> str:
 def _facts(plan: RunPlan, spec: EmbedderSpec, words: CardWords) -> CardFacts:
     recipe = asdict(spec.recipe)
     optimisation = recipe.pop("optimisation")
+    optimisation["optimiser"] = optimisation.pop("name")
     return CardFacts(
         title=words.title,
         weights=spec.file,

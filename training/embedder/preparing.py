@@ -18,7 +18,7 @@ from training.photos.splits import split_individuals
 
 logger = logging.getLogger(__name__)
 
-CONTEXT = 0.15
+_CONTEXT = 0.15
 """Of the box on each side: room for the augmentation to shift and turn in."""
 _CONTEXT_SCALE = 1.25
 """Of the network's input: what the box itself then measures is about the input's size."""
@@ -114,7 +114,7 @@ def cut_out(photos: Photographed, source: Source, part: BodyPartSpec, augmentati
     """
     locate = given_box if source.segmenter is None else detected_box(source.segmenter)
     detector = "" if source.segmenter is None else short_hash(read_detector_folder(source.segmenter).segmenter_file)
-    wide = Cut(round(part.input_size_px * _CONTEXT_SCALE), part.margin, CONTEXT)
+    wide = wide_cut(part)
     exact = Cut(part.input_size_px, part.margin)
 
     def cut(name: str, chosen: Photos, how: Cut) -> CropSet:
@@ -126,6 +126,11 @@ def cut_out(photos: Photographed, source: Source, part: BodyPartSpec, augmentati
         cut("validation", photos.validation, exact),
         cut("holdout", photos.holdout, exact) if photos.holdout else None,
     )
+
+
+def wide_cut(part: BodyPartSpec) -> Cut:
+    """Return how crops with room for the augmentation are cut out."""
+    return Cut(round(part.input_size_px * _CONTEXT_SCALE), part.margin, _CONTEXT)
 
 
 def _crops(folder: Path, key: Mapping[str, str], photos: Photos, how: Cut, locate: Locate, words: str) -> CropSet:

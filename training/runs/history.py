@@ -26,9 +26,13 @@ class LossMean:
         """Return whether every loss since the last record was a number."""
         return math.isfinite(self.total)
 
+    def mean(self) -> float:
+        """Return the mean, NaN for no steps."""
+        return self.total / self.count if self.count else math.nan
+
     def take(self) -> float:
         """Return the mean, NaN for no steps, and begin anew."""
-        mean = self.total / self.count if self.count else math.nan
+        mean = self.mean()
         self.total, self.count = 0.0, 0
         return mean
 

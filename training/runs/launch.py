@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import ray
 import torch
-from ray.experimental import tqdm_ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context, report
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchTrainer, get_device, prepare_model
@@ -16,6 +15,7 @@ from torch import nn
 from training.errors import TrainingError
 from training.runs.loop import Outcome, run
 from training.runs.plan import RunPlan
+from training.runs.progress import progress_bar, write_progress
 from training.runs.state import only_run
 from training.runs.task import TaskSpec
 
@@ -47,7 +47,8 @@ def train(plan: RunPlan, spec: TaskSpec) -> Outcome:
     if started:
         _start_ray(plan)
     try:
-        result = _trainer(plan, spec).fit()
+        with progress_bar(plan.progress_file, plan.name):
+            result = _trainer(plan, spec).fit()
     finally:
         if started:
             ray.shutdown()
@@ -62,7 +63,7 @@ def _start_ray(plan: RunPlan) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing about anybody's whales is reported
     address = os.environ.get("RAY_ADDRESS")
     if address is not None:
-        ray.init(address=address, log_to_driver=True)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
     resources = plan.resources
     ray.init(
@@ -70,7 +71,8 @@ def _start_ray(plan: RunPlan) -> None:
         num_cpus=resources.workers * resources.threads,
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=True,
+        log_to_driver=False,  # Ray Train repeats itself; errors arrive as exceptions
+        logging_level=logging.ERROR,
     )
 
 
@@ -105,8 +107,6 @@ def _work(config: dict[str, Any]) -> Outcome | TrainingError | None:
             return run(plan, config["spec"], crew)
     except TrainingError as error:
         return error
-    finally:
-        crew.close()
 
 
 class _RayCrew:
@@ -117,9 +117,7 @@ class _RayCrew:
         self.rank: int = context.get_world_rank()
         self.size: int = context.get_world_size()
         self.device: torch.device = get_device()
-        self._name = plan.name
-        self._bar: tqdm_ray.tqdm | None = None
-        self._shown = 0
+        self._progress_file = plan.progress_file
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """Average gradients over the workers, if there are several."""
@@ -136,16 +134,6 @@ class _RayCrew:
         report(dict(metrics))
 
     def progress(self, photos: int, total: int, words: str) -> None:
-        """Move the bar that the driver draws."""
-        if self.rank != 0:
-            return
-        if self._bar is None:
-            self._bar = tqdm_ray.tqdm(total=total, unit="photos")
-        self._bar.set_description(f"{self._name}: {words}")
-        self._bar.update(photos - self._shown)
-        self._shown = photos
-
-    def close(self) -> None:
-        """End the bar."""
-        if self._bar is not None:
-            self._bar.close()
+        """Move the bar that the command draws."""
+        if self.rank == 0:
+            write_progress(self._progress_file, photos, total, words)

@@ -23,6 +23,7 @@ from training.runs.task import Evaluation, Task, TaskSpec
 logger = logging.getLogger(__name__)
 
 _RECORDS_A_ROUND = 5
+_SHOW_EVERY_S = 2.0
 _SEED_STRIDE = 1_000_003
 """Prime, so that the seeds of runs with neighbouring seeds do not meet within any run."""
 
@@ -110,7 +111,7 @@ class _Training:
         self._round_steps = max(1, math.ceil(state.steps / plan.budget.rounds))
         self._record_steps = max(1, self._round_steps // _RECORDS_A_ROUND)
         self._losses = LossMean()
-        self._clock = self._saved = time.monotonic()
+        self._clock = self._saved = self._shown = time.monotonic()
 
     def go(self) -> None:
         """Train to the end."""
@@ -122,6 +123,8 @@ class _Training:
             last = state.step == state.steps
             if state.step % self._record_steps == 0 or last:
                 self._record()
+            elif time.monotonic() - self._shown > _SHOW_EVERY_S:
+                self._show(self._losses.mean())
             if state.step % self._round_steps == 0 or last:
                 self._end_round(last)
             elif time.monotonic() - self._saved > self._plan.budget.checkpoint_every_s and self._losses.is_finite():
@@ -153,8 +156,14 @@ class _Training:
         if not math.isfinite(self._crew.share(loss)):  # one worker's NaN reaches all through the weights
             raise DivergedError(f"{self._plan.name}: the loss is {loss} by step {state.step}; lower --learning-rate")
         state.history.append({"step": state.step, "photos": self._photos(), "loss": loss, "learning_rate": rate})
+        self._show(loss)
+
+    def _show(self, loss: float) -> None:
+        """Move the progress bar."""
+        state = self._state
         score = f", best score {state.best_score:.3f}" if state.best_round else ""
         self._crew.progress(self._photos(), self._photos(state.steps), f"loss {loss:.4f}{score}")
+        self._shown = time.monotonic()
 
     def _end_round(self, last: bool) -> None:
         """Evaluate, keep the best weights, decide whether to go on, save."""

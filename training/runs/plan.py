@@ -102,6 +102,11 @@ class RunPlan:
         return self.run_folder / "checkpoint.pt"
 
     @property
+    def progress_file(self) -> Path:
+        """How far the run is, for the progress bar."""
+        return self.run_folder / "progress.json"
+
+    @property
     def history_file(self) -> Path:
         """JSON lines: loss and learning rate within rounds, scores at their ends."""
         return self.folder / f"{self.name}_history.jsonl"

@@ -27,7 +27,7 @@ class Speed:
 
     Attributes:
         bfloat16: compute in bfloat16 (autocast, channels-last) rather than float32.
-        step_s: seconds of a forward and backward pass of one batch.
+        step_s: estimated seconds of one step of the run.
     """
 
     bfloat16: bool
@@ -45,10 +45,13 @@ def choose_precision(task: Task, wanted: Precision, device: torch.device) -> Spe
     weights = copied(task.network.state_dict())
     choices = {"auto": (False, True), "float32": (False,), "bfloat16": (True,)}[wanted]
     seconds = {bfloat16: _time_step(task, bfloat16, device) for bfloat16 in choices}
+    batch_s = _time_batch(task)
     task.network.load_state_dict(weights)
     bfloat16 = True in seconds and seconds[True] < _CLEARLY_FASTER * seconds.get(False, float("inf"))
     logger.info("seconds a step: %s", {("bfloat16" if key else "float32"): value for key, value in seconds.items()})
-    return Speed(bfloat16, seconds[bfloat16])
+    # loaders share the CPU with a network that is on the CPU, too, and work beside one that is not
+    step_s = seconds[bfloat16] + batch_s if device.type == "cpu" else max(seconds[bfloat16], batch_s)
+    return Speed(bfloat16, step_s)
 
 
 def prepare(task: Task, bfloat16: bool) -> None:
@@ -62,6 +65,16 @@ def computing(bfloat16: bool, device: torch.device) -> Callable[[], AbstractCont
     if not bfloat16:
         return nullcontext
     return lambda: torch.autocast(device.type, torch.bfloat16)
+
+
+def _time_batch(task: Task) -> float:
+    """Return the median seconds of making a batch."""
+    seconds = []
+    for number in range(_TIMED_STEPS):
+        started = time.perf_counter()
+        task.batch(number)
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)
 
 
 def _time_step(task: Task, bfloat16: bool, device: torch.device) -> float:
