@@ -16,21 +16,13 @@ from pathlib import Path
 from pipeline.errors import WhaleVisionError
 from pipeline.model_files import BodyPartSpec, short_hash
 from training.embedder.crops import CropStore, Cut
-from training.embedder.initial import resolve
 from training.embedder.job import CardWords, run_job, summary
-from training.embedder.options import (
-    add_network,
-    add_recipe,
-    add_run,
-    budget_of,
-    part_of,
-    positive,
-    recipe_of,
-    resources_of,
-)
+from training.embedder.options import add_network, add_recipe, part_of, recipe_of
 from training.embedder.preparing import chosen_crops, wide_cut
 from training.embedder.rendering import make_shots, renderer
 from training.embedder.task import CropSet, EmbedderSpec
+from training.runs.initial import resolve
+from training.runs.options import add_run, budget_of, positive, resources_of
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
 from training.synthetic.individuals import BODY_PARTS

@@ -12,21 +12,13 @@ from typing import Any
 
 from pipeline.errors import WhaleVisionError
 from pipeline.model_files import BodyPartSpec, short_hash
-from training.embedder.initial import resolve
 from training.embedder.job import CardWords, run_job, summary
-from training.embedder.options import (
-    add_network,
-    add_recipe,
-    add_run,
-    budget_of,
-    existing_folder,
-    part_of,
-    recipe_of,
-    resources_of,
-)
+from training.embedder.options import add_network, add_recipe, part_of, recipe_of
 from training.embedder.preparing import Photographed, Prepared, Source, cut_out, read_photos
 from training.embedder.task import EmbedderSpec
 from training.models_yaml import write_part
+from training.runs.initial import resolve
+from training.runs.options import add_run, budget_of, existing_folder, resources_of
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
 
