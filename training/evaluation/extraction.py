@@ -96,7 +96,7 @@ class PhotoEmbedder:
         slots = asyncio.Semaphore(_IN_FLIGHT)
         with (
             ThreadPoolExecutor(_IN_FLIGHT) as pool,
-            tqdm(total=len(photos), desc="embedding photos", disable=not progress, leave=False) as bar,
+            tqdm(total=len(photos), desc="embedding photos", disable=None if progress else True, leave=False) as bar,
         ):
 
             async def one(photo: LabelledPhoto) -> EmbeddedPhoto:

@@ -65,7 +65,9 @@ def given_roles(photos: Sequence[LabelledPhoto], references: int) -> Roles:
     queries = tuple(photo for photo in asked if photo.label in labels)
     unknown = tuple(photo for photo in asked if photo.individual not in individuals)
     missing = left_out(photos, gallery, queries, unknown)
-    return _checked(Roles(gallery, queries, unknown, missing, _shared(gallery, (*queries, *unknown))))
+    if not queries:
+        raise TrainingDataError("no individual is both in the gallery and among the queries that the data names")
+    return Roles(gallery, queries, unknown, missing, _shared(gallery, (*queries, *unknown)))
 
 
 def honest_roles(
@@ -102,19 +104,17 @@ def seed_roles(photos: Sequence[LabelledPhoto], unknown: Photos, seed: int, refe
         gallery += of_one[:references]
         queries += of_one[references:]
     missing = left_out(photos, gallery, queries)
-    return _checked(Roles(tuple(gallery), tuple(queries), unknown, missing, "ignored"))
+    if not queries:
+        raise TrainingDataError(
+            f"no individual has the {max(SEED_LEAST_PHOTOS, references + 1)} photos that the original's protocol needs"
+        )
+    return Roles(tuple(gallery), tuple(queries), unknown, missing, "ignored")
 
 
 def _shared(gallery: Photos, asked: Photos) -> Encounters:
     if {photo.encounter for photo in gallery if photo.encounter} & {photo.encounter for photo in asked}:
         return "shared"
     return "disjoint" if all(photo.encounter for photo in (*gallery, *asked)) else "not known"
-
-
-def _checked(roles: Roles) -> Roles:
-    if not roles.queries:
-        raise TrainingDataError("no individual has both a reference and a query: the data has too few photos of each")
-    return roles
 
 
 def _first(photos: Sequence[LabelledPhoto], references: int) -> Photos:

@@ -129,7 +129,9 @@ def read_facts(paths: Collection[Path], progress: bool = True) -> dict[Path, Fil
     """
     ordered = sorted(paths)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        facts = tqdm(pool.map(_read, ordered), "checking photos", len(ordered), disable=not progress, leave=False)
+        facts = tqdm(
+            pool.map(_read, ordered), "checking photos", len(ordered), disable=None if progress else True, leave=False
+        )
         return dict(zip(ordered, facts, strict=True))
 
 

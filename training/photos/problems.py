@@ -21,7 +21,7 @@ class Kind(Enum):
     COPY_ACROSS_SPLITS = ("copies of one photo in two splits", True)
     SHARED_INDIVIDUAL = ("individuals in two splits that must not share any", True)
     TWO_NAMES = ("copies of one photo under two individuals' names", False)
-    SINGLE_PHOTO = ("individuals with one photo: used as negatives only", False)
+    SINGLE_PHOTO = ("individuals with one photo (negatives in training, unknown in evaluation)", False)
     SIMILAR_NAMES = ("names that differ in upper and lower case only", False)
     UNLABELLED = ("photos without an individual: left out", False)
     LEFT_OUT = ("files left out", False)
