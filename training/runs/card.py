@@ -13,7 +13,15 @@ from typing import Any
 from training.runs.loop import Outcome
 from training.runs.task import Evaluation
 
-_PACKAGES = ("torch", "torchvision", "ray", "numpy", "opencv-python-headless", "pytorch-metric-learning")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "ray",
+    "numpy",
+    "opencv-python-headless",
+    "pytorch-metric-learning",
+    "faster-coco-eval",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,8 @@ class CardFacts:
         licence: of the weights.
         intended_use: what for, and what not.
         individuals: names of the training individuals; above a few, only their number is for people.
+        notes: paragraphs below the scores.
+        resampled: what the intervals were bootstrapped over.
     """
 
     title: str
@@ -45,6 +55,8 @@ class CardFacts:
     licence: str
     intended_use: str
     individuals: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
+    resampled: str = "individuals"
 
 
 def write_card(facts: CardFacts, outcome: Outcome, curve: Path | None = None) -> tuple[Path, Path]:
@@ -90,6 +102,7 @@ def _record(facts: CardFacts, outcome: Outcome) -> dict[str, Any]:
         "scores": {name: _number(value) for name, value in final.values.items()},
         "intervals 95 %": {name: list(interval) for name, interval in final.intervals.items()},
         "software": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "notes": list(facts.notes),
         "training individuals": sorted(facts.individuals),
     }
 
@@ -135,7 +148,7 @@ def _scores(facts: CardFacts, final: Evaluation) -> list[str]:
     head = [
         "## Scores",
         "",
-        "95 % intervals: bootstrap over individuals.",
+        f"95 % intervals: bootstrap over {facts.resampled}.",
         "",
         "| score | value | interval |",
         "|---|---|---|",
@@ -146,7 +159,8 @@ def _scores(facts: CardFacts, final: Evaluation) -> list[str]:
         interval = f"{low_high[0]:.3f} to {low_high[1]:.3f}" if low_high else ""
         shown = "not to be had" if math.isnan(value) else f"{value:.3f}"
         body.append(f"| {facts.score_names.get(name, name)} | {shown} | {interval} |")
-    return [*head, *body, ""]
+    notes = [line for note in facts.notes for line in (note, "")]
+    return [*head, *body, "", *notes]
 
 
 def _shown(value: Any) -> str:

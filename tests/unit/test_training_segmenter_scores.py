@@ -1,0 +1,182 @@
+"""Scores of a detector, against values worked out by hand."""
+
+import math
+
+import pytest
+
+from pipeline.records import BoundingBox, Detection
+from training.photos.records import LabelledBox
+from training.segmenter.average_precision import average_precision
+from training.segmenter.judged import JudgedPhoto, answers, match, overlap
+from training.segmenter.judgement import (
+    AP50,
+    BEST_RIGHT,
+    BOTH_FOUND,
+    EXPLANATIONS,
+    FALSE_ON_EMPTY,
+    MEAN_AP,
+    MISSED,
+    PART_RIGHT,
+    AnswerRules,
+    judge,
+)
+from training.segmenter.threshold import choose_threshold
+
+LABELS = ("fluke", "flank")
+HERE, THERE = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)
+RULES = AnswerRules(0.5)
+
+
+def animal(box: tuple[float, float, float, float], part: str = "fluke") -> LabelledBox:
+    return LabelledBox(BoundingBox(*box), part)
+
+
+def found(box: tuple[float, float, float, float], score: float, part: str = "fluke") -> Detection:
+    return Detection(BoundingBox(*box), part, score)
+
+
+def photo(truths: list[LabelledBox], detections: list[Detection]) -> JudgedPhoto:
+    return JudgedPhoto(tuple(truths), tuple(detections))
+
+
+# --- matching ---
+
+
+def test_overlap_is_the_shared_area_over_the_area_of_both() -> None:
+    # 50 x 100 shared; 10000 + 10000 - 5000 together.
+    assert overlap(BoundingBox(0, 0, 100, 100), BoundingBox(50, 0, 150, 100)) == pytest.approx(1 / 3)
+    assert overlap(BoundingBox(0, 0, 100, 100), BoundingBox(100, 0, 150, 100)) == 0.0
+    assert overlap(BoundingBox(5, 5, 5, 5), BoundingBox(5, 5, 5, 5)) == 0.0
+
+
+def test_second_box_on_an_animal_is_a_false_one() -> None:
+    matches = match([animal(HERE)], [found(HERE, 0.9), found((0, 0, 100, 90), 0.8)])
+    assert [one.truth for one in matches] == [0, None]
+
+
+def test_box_takes_the_animal_that_it_overlaps_most() -> None:
+    truths = [animal((0, 0, 100, 60)), animal(HERE)]
+    assert [one.truth for one in match(truths, [found((0, 0, 100, 95), 0.9)])] == [1]
+
+
+def test_answers_are_those_of_the_service() -> None:
+    detections = [found(HERE, 0.4), found(HERE, 0.9), found((0, 0, 100, 90), 0.8, "flank"), found(THERE, 0.6)]
+    assert [one.score for one in answers(detections, 0.5, 0.5)] == [0.9, 0.6]
+
+
+# --- average precision ---
+
+
+def test_ap_of_right_wrong_right() -> None:
+    photos = [
+        photo([animal(HERE)], [found(HERE, 0.9), found(THERE, 0.8)]),
+        photo([animal(HERE)], [found(HERE, 0.7)]),
+    ]
+    # Precision 1 up to a recall of one half, 2/3 beyond: 51 and 50 of COCO's 101 recall points.
+    assert average_precision(photos, LABELS).ap50 == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_map_counts_the_thresholds_that_a_box_meets() -> None:
+    # An overlap of 0.72 meets 0.50, 0.55, 0.60, 0.65 and 0.70 of the ten thresholds.
+    result = average_precision([photo([animal(HERE)], [found((0, 0, 72, 100), 0.9)])], LABELS)
+    assert result.ap50 == pytest.approx(1.0)
+    assert result.mean == pytest.approx(0.5)
+
+
+def test_ap_is_the_mean_over_body_parts_that_occur() -> None:
+    truths = [animal(HERE, "fluke"), animal(THERE, "flank")]
+    assert average_precision([photo(truths, [found(HERE, 0.9, "fluke")])], LABELS).ap50 == pytest.approx(0.5)
+    flukes = [photo([animal(HERE)], [found(HERE, 0.9), found(THERE, 0.8, "flank")])]
+    assert average_precision(flukes, LABELS).ap50 == pytest.approx(1.0)
+
+
+def test_nothing_found_is_zero_and_nothing_to_find_is_unknown() -> None:
+    assert average_precision([photo([animal(HERE)], [])], LABELS).ap50 == 0.0
+    assert math.isnan(average_precision([photo([], [found(HERE, 0.9)])], LABELS).ap50)
+
+
+# --- judgement ---
+
+PHOTOS = [
+    photo([animal(HERE)], [found(HERE, 0.9)]),  # found and right
+    photo([animal(HERE)], [found(HERE, 0.8, "flank")]),  # found, wrong part
+    photo([animal(HERE)], [found(HERE, 0.3)]),  # below the threshold, but the best box
+    photo([animal(HERE), animal(THERE, "flank")], [found(HERE, 0.9), found(THERE, 0.7, "flank")]),  # both
+    photo([animal(HERE), animal(THERE)], [found(HERE, 0.9)]),  # one of two
+    photo([animal(HERE)], [found(THERE, 0.9), found(HERE, 0.8)]),  # best box false
+    photo([], []),
+    photo([], [found(HERE, 0.4)]),  # below the threshold
+    photo([], [found(HERE, 0.6)]),
+    photo([], []),
+]
+
+
+def test_shares_are_counted_at_the_threshold() -> None:
+    judged = judge(PHOTOS, LABELS, RULES)
+    assert judged.photos == 10
+    assert judged.animals == 8
+    assert judged.values[PART_RIGHT] == pytest.approx(5 / 6)
+    assert judged.values[BEST_RIGHT] == pytest.approx(4 / 6)
+    assert judged.values[MISSED] == pytest.approx(2 / 8)
+    assert judged.values[FALSE_ON_EMPTY] == pytest.approx(1 / 4)
+    assert judged.values[BOTH_FOUND] == pytest.approx(1 / 2)
+    assert judged.values.keys() == EXPLANATIONS.keys()
+    assert judged.intervals == {}
+
+
+def test_shares_of_nothing_are_left_out() -> None:
+    judged = judge([photo([animal(HERE)], [found(HERE, 0.9)])], LABELS, RULES)
+    assert judged.values == {AP50: 1.0, MEAN_AP: 1.0, PART_RIGHT: 1.0, BEST_RIGHT: 1.0, MISSED: 0.0}
+    empty = judge([photo([], [found(HERE, 0.9)])], LABELS, RULES)
+    assert empty.values == {FALSE_ON_EMPTY: 1.0}
+
+
+def test_interval_is_that_of_a_share() -> None:
+    photos = [photo([animal(HERE)], [found(HERE, 0.9)] if place % 2 else []) for place in range(100)]
+    judged = judge(photos, LABELS, RULES, with_intervals=True, resamples=200)
+    low, high = judged.intervals[MISSED]
+    # The normal approximation: one half plus or minus 1.96 times the root of 0.25 / 100.
+    assert low == pytest.approx(0.5 - 0.098, abs=0.03)
+    assert high == pytest.approx(0.5 + 0.098, abs=0.03)
+    assert judged.intervals.keys() == judged.values.keys()
+
+
+# --- threshold ---
+
+
+def test_threshold_lies_in_the_middle_of_what_parts_animals_from_sea() -> None:
+    photos = [
+        photo([animal(HERE)], [found(HERE, 0.9)]),
+        photo([animal(HERE)], [found(HERE, 0.8)]),
+        photo([], [found(HERE, 0.405)]),
+        photo([], []),
+    ]
+    choice = choose_threshold(photos)
+    # 0.41, ..., 0.80 make no mistake: forty thresholds, the upper middle one is 0.61.
+    assert choice.threshold == 0.61
+    assert (choice.missed, choice.false, choice.empty) == (0.0, 0.0, 2)
+
+
+def test_threshold_weighs_missed_animals_against_false_boxes() -> None:
+    animals = [photo([animal(HERE)], [found(HERE, 0.3)])] + [photo([animal(HERE)], [found(HERE, 0.9)])] * 3
+    seas = [photo([], [found(HERE, 0.505)]), photo([], [])]
+    choice = choose_threshold(animals + seas)
+    # Below 0.51 half of the seas get a box; from there on a quarter of the animals is missed, until 0.90: middle 0.71.
+    assert choice.threshold == 0.71
+    assert (choice.missed, choice.false) == (0.25, 0.0)
+    assert "25.0%" in str(choice)
+
+
+def test_without_empty_photos_boxes_beside_animals_count() -> None:
+    photos = [photo([animal(HERE)], [found(HERE, 0.9), found(THERE, 0.605)])] * 4
+    choice = choose_threshold(photos)
+    assert 0.61 <= choice.threshold <= 0.9
+    assert (choice.missed, choice.false, choice.empty) == (0.0, 0.0, 0)
+    assert "none of them empty" in str(choice)
+
+
+def test_false_boxes_beside_animals_do_not_count_where_there_are_empty_photos() -> None:
+    photos = [photo([animal(HERE)], [found(HERE, 0.5), found(THERE, 0.9)]), photo([], [])]
+    choice = choose_threshold(photos)
+    assert choice.threshold <= 0.5
+    assert choice.false == 0.0

@@ -1,0 +1,1 @@
+"""The detector's training: squashed photos, augmentation, Faster R-CNN on the shared loop, honest scores."""
