@@ -17,7 +17,7 @@ from training.photos.folders import read_folder
 from training.photos.inspection import inspect_photos
 from training.photos.metadata import read_metadata
 from training.photos.problems import Kind, Problem, describe
-from training.photos.records import LabelledPhoto, PhotoSet
+from training.photos.records import BoxedPhoto, LabelledBox, LabelledPhoto, PhotoSet
 
 
 def draw(path: Path, grey: int = 0, size: tuple[int, int] = (40, 30), taken: str | None = None, turn: int = 1) -> Path:
@@ -349,3 +349,16 @@ def test_long_lists_are_cut_but_counted() -> None:
     assert "unreadable photos: 30" in text
     assert "and 22 more" in text
     assert text.count("is empty") == 8
+
+
+def test_individual_in_two_sets_of_detector_photos_is_a_problem(tmp_path: Path) -> None:
+    box = BoundingBox(0.0, 0.0, 5.0, 5.0)
+    sets = {
+        split: PhotoSet(
+            tmp_path, (BoxedPhoto(draw(tmp_path / f"{split}.png", grey), (LabelledBox(box, "fluke", "W1"),)),)
+        )
+        for grey, split in enumerate(("data", "holdout"))
+    }
+    problems = inspect_photos(sets, ["fluke"], progress=False).problems
+    assert [(problem.kind, problem.where) for problem in problems] == [(Kind.SHARED_INDIVIDUAL, "W1")]
+    assert inspect_photos(sets, ["fluke"], share_individuals=True, progress=False).problems == ()

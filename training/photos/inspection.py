@@ -225,7 +225,7 @@ def _copies_across(
 def _shared_individuals(splits: Mapping[str, PhotoSet[AnyPhoto]]) -> Iterator[Problem]:
     in_splits: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for name, data in splits.items():
-        for individual in _individuals(data.photos):
+        for individual in sorted(_individuals(data.photos)):
             in_splits[individual][name] = None
     for individual, names in in_splits.items():
         if len(names) > 1:
@@ -245,7 +245,14 @@ def _two_names(splits: Mapping[str, PhotoSet[AnyPhoto]], facts: Mapping[Path, Fi
 
 
 def _individuals(photos: Iterable[LabelledPhoto | BoxedPhoto]) -> set[str]:
-    return {photo.individual for photo in photos if isinstance(photo, LabelledPhoto)}
+    """Return everybody who is named; in a detector's photos that may be some only."""
+    names: set[str] = set()
+    for photo in photos:
+        if isinstance(photo, LabelledPhoto):
+            names.add(photo.individual)
+        else:
+            names |= {box.individual for box in photo.boxes if box.individual}
+    return names
 
 
 def _counted(inspection: Inspection[AnyPhoto], name: str) -> str:
