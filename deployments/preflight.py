@@ -75,7 +75,7 @@ def _holder(port: int) -> str:
     for connection in psutil.net_connections(kind="tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
             try:
-                command = " ".join(psutil.Process(connection.pid).cmdline())[:120]
+                command = " ".join(" ".join(psutil.Process(connection.pid).cmdline()).split())[:120]
             except psutil.Error:
                 command = "a process of another user"
             return f"it is held by process {connection.pid}: {command}"
