@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import WhaleVisionError
-from pipeline.model_files import ModelFolder, load_model_folder
+from pipeline.model_files import ModelFolder
 from training.evaluation.extraction import PhotoEmbedder
 from training.evaluation.gathering import DATA, check, limit_individuals, read_data
 from training.evaluation.options import Options, parse_options
@@ -19,6 +19,7 @@ from training.evaluation.study import ProtocolResult, run_study
 from training.evaluation.summary import Subject, as_json, counts
 from training.evaluation.trial import MATCHINGS
 from training.files import write_atomically
+from training.models_yaml import read_unfinished_folder
 from training.photos.inspection import Inspection
 from training.photos.problems import describe
 from training.photos.records import LabelledPhoto
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(options: Options, command: str) -> None:
-    folder = load_model_folder(options.models)
+    folder = read_unfinished_folder(options.models)
     read = limit_individuals(read_data(options.data, options.part, options.split, folder), options.limit, options.seed)
     inspection = check(read, folder.body_part_names, options.skip_bad)
     part = inspection.splits[DATA][0].body_part

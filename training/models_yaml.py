@@ -71,6 +71,29 @@ def read_detector_folder(folder: Path) -> ModelFolder:
     return found
 
 
+def read_unfinished_folder(folder: Path) -> ModelFolder:
+    """Read a models folder of which not everything is there yet: weights, catalogues, or another part's embedder.
+
+    Weights that are missing are noticed when they are loaded.
+
+    Raises:
+        TrainingError: there is no such folder, or models.yaml is wrong.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"{folder}: no such models folder")
+    document = _read(folder)
+    blocks = document.get("body_parts", [])
+    try:
+        segmenter = SegmenterSpec.model_validate(document.get("segmenter", {}))
+        parts = tuple(BodyPartSpec.model_validate(block) for block in blocks) or ModelsSpec().body_parts
+    except ValidationError as error:
+        reasons = "; ".join(problem["msg"] for problem in error.errors())
+        raise TrainingError(f"{folder / MODELS_FILE}: {reasons}") from error
+    labels = segmenter.labels or tuple(part.name for part in parts)
+    species, provenance = (str(document.get(key, "")) for key in ("species", "provenance"))
+    return ModelFolder(folder, species, provenance, segmenter.model_copy(update={"labels": labels}), parts)
+
+
 def _read(folder: Path) -> dict[str, Any]:
     file = folder / MODELS_FILE
     if not file.exists():

@@ -1,13 +1,14 @@
-"""Reading the original's catalogue files: no header, `name,path,"[128 floats]"`, one row a photo."""
+"""Reading and writing the original's catalogue files: no header, `name,path,"[128 floats]"`, one row a photo."""
 
 import ast
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.catalogue.vectors import Vector, embedding_problem, storable_text
 from pipeline.errors import BadIdentityError, CatalogueFileError
@@ -62,6 +63,20 @@ def parse_csv(content: bytes, file_name: str, dimension: int) -> tuple[CsvRow, .
     if problems:
         raise CatalogueFileError(f"{file_name}: {'; '.join(problems)}")
     return tuple(rows)
+
+
+def format_csv(rows: Iterable[tuple[str, str, npt.NDArray[np.floating]]]) -> bytes:
+    """Return the contents of a catalogue file; `parse_csv` reads the same numbers, to the last bit.
+
+    Args:
+        rows: (individual, path, (d,) embedding), one a photo.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerows(
+        [individual, storable_text(path), str([float(value) for value in values])] for individual, path, values in rows
+    )
+    return text.getvalue().encode("utf-8")
 
 
 def _decode(content: bytes, file_name: str) -> str:

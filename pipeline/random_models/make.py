@@ -1,6 +1,5 @@
 """A whole models folder of random weights."""
 
-import csv
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +10,13 @@ import yaml
 from torch import nn
 
 from pipeline.architectures import NARROW_DETECTOR, NARROW_EMBEDDER
+from pipeline.catalogue.csv_rows import format_csv
 from pipeline.errors import ModelFilesError
 from pipeline.images import Photo, crop, detector_input
 from pipeline.model_files import MODELS_FILE, ModelFolder, ModelsSpec, load_model_folder
 from pipeline.random_models.calibration import seeded
 from pipeline.random_models.detector import random_detector
-from pipeline.random_models.embedder import Row, random_catalogue, random_embedder
+from pipeline.random_models.embedder import random_catalogue, random_embedder
 from pipeline.random_models.pictures import draw_pictures
 
 Architecture = Literal["narrow", "seed"]
@@ -101,16 +101,10 @@ def _fill(path: Path, document: dict[str, Any], photos: Sequence[Photo], seed: i
         ]
         network, embeddings = random_embedder(part, crops, others)
         _save(network, folder.embedder_file(part.name), module_prefix)
-        _write_catalogue(path / part.catalogue, random_catalogue(part.name, embeddings, seed))
+        rows = random_catalogue(part.name, embeddings, seed)
+        (path / part.catalogue).write_bytes(format_csv((row.individual, row.path, row.values) for row in rows))
 
 
 def _save(network: nn.Module, file: Path, module_prefix: bool) -> None:
     state = network.state_dict()
     torch.save({f"module.{key}": value for key, value in state.items()} if module_prefix else state, file)
-
-
-def _write_catalogue(file: Path, rows: Sequence[Row]) -> None:
-    """Write the original's format: no header, `name,path,"[numbers]"`, one row a photo."""
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerows([row.individual, row.path, str([float(value) for value in row.values])] for row in rows)

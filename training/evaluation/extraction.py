@@ -72,7 +72,7 @@ class PhotoEmbedder:
         self._files = PhotoFiles()
         self._network = EmbeddingNetwork(folder, body_part, device, backend, threads)
         self._detector = SegmentationNetwork(folder, device, backend, threads) if boxes == "detected" else None
-        self._others = [name for name in folder.body_part_names if name != body_part]
+        self._others = sorted(set(folder.segmenter.labels) - {body_part})
 
     @property
     def models(self) -> Mapping[str, str]:
