@@ -13,6 +13,7 @@ from pipeline.errors import WhaleVisionError
 from training.runs.options import add_run, budget_of, positive, resources_of
 from training.segmenter.augmentation import UNCHANGED, Augmentation
 from training.segmenter.network import ARCHITECTURES, DEFAULT_ARCHITECTURE
+from training.segmenter.options import add_categories
 from training.segmenter.training import (
     DEFAULT_BATCH_PHOTOS,
     DEFAULT_OPTIMISATION,
@@ -55,13 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="models folder; repeat the command to resume")
     parser.add_argument("--holdout", type=Path, help="COCO file of other individuals, for the final scores")
     parser.add_argument("--holdout-images", type=Path, help="folder of its photos; the file's own by default")
-    parser.add_argument(
-        "--category",
-        type=_renaming,
-        action="append",
-        metavar="NAME=PART",
-        help="body part of a COCO category; once for each. Without, the categories' names are the body parts",
-    )
+    add_categories(parser)
     parser.add_argument("--validation-share", type=_share, default=0.1, help="of the individuals, for early stopping")
     parser.add_argument("--skip-bad", action="store_true", help="go on without photos that cannot be used")
     network = parser.add_argument_group("network")
@@ -100,13 +95,6 @@ def _asked(options: argparse.Namespace, command: str) -> DetectorTraining:
         budget=budget_of(options),
         resources=resources_of(options),
     )
-
-
-def _renaming(text: str) -> tuple[str, str]:
-    name, equals, part = text.partition("=")
-    if not (name and equals and part):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PART")
-    return name, part
 
 
 def _share(text: str) -> float:

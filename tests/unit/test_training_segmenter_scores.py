@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.records import BoundingBox, Detection
 from training.photos.records import LabelledBox
-from training.segmenter.average_precision import average_precision
+from training.segmenter.average_precision import AveragePrecision, PrecisionOf
 from training.segmenter.judged import JudgedPhoto, answers, match, overlap
 from training.segmenter.judgement import (
     AP50,
@@ -67,6 +67,10 @@ def test_answers_are_those_of_the_service() -> None:
 # --- average precision ---
 
 
+def average_precision(photos: list[JudgedPhoto], labels: tuple[str, ...]) -> AveragePrecision:
+    return PrecisionOf(photos, labels)(range(len(photos)))
+
+
 def test_ap_of_right_wrong_right() -> None:
     photos = [
         photo([animal(HERE)], [found(HERE, 0.9), found(THERE, 0.8)]),
@@ -88,6 +92,18 @@ def test_ap_is_the_mean_over_body_parts_that_occur() -> None:
     assert average_precision([photo(truths, [found(HERE, 0.9, "fluke")])], LABELS).ap50 == pytest.approx(0.5)
     flukes = [photo([animal(HERE)], [found(HERE, 0.9), found(THERE, 0.8, "flank")])]
     assert average_precision(flukes, LABELS).ap50 == pytest.approx(1.0)
+
+
+def test_a_choice_of_photos_scores_as_they_would_alone() -> None:
+    photos = [
+        photo([animal(HERE)], [found(HERE, 0.9), found(THERE, 0.8)]),
+        photo([animal(HERE, "flank")], [found((0, 0, 72, 100), 0.7, "flank")]),
+        photo([animal(HERE)], [found(THERE, 0.6)]),
+        photo([], [found(HERE, 0.5)]),
+    ]
+    chosen = [1, 3, 0, 0, 2]
+    assert PrecisionOf(photos, LABELS)(chosen) == average_precision([photos[place] for place in chosen], LABELS)
+    assert math.isnan(PrecisionOf(photos, LABELS)([3]).ap50)
 
 
 def test_nothing_found_is_zero_and_nothing_to_find_is_unknown() -> None:

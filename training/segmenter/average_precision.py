@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
+from faster_coco_eval.faster_eval_api_cpp import COCOevalAccumulate
 
 from pipeline.records import BoundingBox
 from training.segmenter.judged import JudgedPhoto
@@ -27,26 +29,48 @@ class AveragePrecision:
     mean: float
 
 
-def average_precision(photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> AveragePrecision:
-    """Return COCO's AP50 and mAP of all detections, with 101 recall points and at most 100 boxes a photo.
+class PrecisionOf:
+    """AP50 and mAP of all detections in any choice of the photos; 101 recall points, at most 100 boxes a photo.
+
+    Boxes are matched once; for every choice the library only sums up again, as a bootstrap does a thousand times.
 
     Args:
-        photos: every one counts as a photo of its own, also one that stands twice.
+        photos: judged.
         labels: body parts.
     """
-    if not any(photo.truths for photo in photos):
-        return AveragePrecision(float("nan"), float("nan"))
-    truth = COCO(_document(photos, labels))
-    run = COCOeval_faster(truth, truth.loadRes(_results(photos, labels)), "bbox", print_function=logger.debug)
-    run.params.areaRng, run.params.areaRngLbl = run.params.areaRng[:1], run.params.areaRngLbl[:1]  # "all"
-    run.evaluate()
-    run.accumulate()
-    precision = run.eval["precision"][..., -1]  # (10 thresholds, 101 recalls, parts, 1 area); -1: no such part
-    return AveragePrecision(_mean(precision[:1]), _mean(precision))
+
+    def __init__(self, photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> None:
+        self._photos, self._parts = len(photos), len(labels)
+        if not photos:
+            return
+        truth = COCO(_document(photos, labels))
+        found = truth.loadRes(_results(photos, labels))
+        run = COCOeval_faster(truth, found, "bbox", print_function=logger.debug, separate_eval=True)
+        run.params.areaRng, run.params.areaRngLbl = run.params.areaRng[:1], run.params.areaRngLbl[:1]  # "all"
+        run.evaluate()
+        # Part by part, photo by photo. The library has no public way to sum up a choice of them.
+        self._matches, self._params = run._evalImgs_cpp, run._paramsEval
+
+    def __call__(self, chosen: Sequence[int]) -> AveragePrecision:
+        """Return the scores of some of the photos.
+
+        Args:
+            chosen: their places; one that stands twice counts as two photos.
+        """
+        if not self._photos:
+            return AveragePrecision(float("nan"), float("nan"))
+        matches = [self._matches[part * self._photos + place] for part in range(self._parts) for place in chosen]
+        params = copy(self._params)
+        params.imgIds = list(range(len(chosen)))  # only their number counts here
+        summed = COCOevalAccumulate(params, matches)
+        precision = np.asarray(summed["precision"])[..., -1]  # (10 thresholds, 101 recalls, parts, 1 area)
+        return AveragePrecision(_mean(precision[:1]), _mean(precision))
 
 
 def _mean(precision: npt.NDArray[np.float64]) -> float:
-    return float(np.mean(precision[precision > -1]))
+    """Return the mean over the parts that occur; the library marks others by -1."""
+    known = precision[precision > -1]
+    return float(np.mean(known)) if known.size else float("nan")
 
 
 def _document(photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> dict[str, list[dict[str, object]]]:

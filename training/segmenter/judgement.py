@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from training.segmenter.average_precision import average_precision
+from training.segmenter.average_precision import PrecisionOf
 from training.segmenter.judged import JudgedPhoto, answers, match
 
 Interval = tuple[float, float]
@@ -29,7 +29,7 @@ EXPLANATIONS: Mapping[str, str] = {
     BOTH_FOUND: "share of the photos with two animals in which both get a box, at the score threshold",
 }
 
-_RESAMPLES = 500
+_RESAMPLES = 1000
 _COVERED = (2.5, 97.5)
 
 
@@ -75,23 +75,21 @@ def judge(
         resamples: how often to draw.
     """
     counts = {name: np.array(rows, np.int64) for name, rows in _counts(photos, rules).items()}
-    every = np.arange(len(photos))
-    values = _scores(photos, labels, counts, every)
+    precision_of = PrecisionOf(photos, labels)
+    values = _scores(precision_of, counts, np.arange(len(photos)))
     intervals: dict[str, Interval] = {}
     if with_intervals:
         chance = np.random.default_rng(1)
         drawn = [
-            _scores(photos, labels, counts, chance.integers(len(photos), size=len(photos))) for _ in range(resamples)
+            _scores(precision_of, counts, chance.integers(len(photos), size=len(photos))) for _ in range(resamples)
         ]
         intervals = {name: _interval([scores[name] for scores in drawn if name in scores]) for name in values}
     return Judgement(values, intervals, len(photos), sum(len(photo.truths) for photo in photos))
 
 
-def _scores(
-    photos: Sequence[JudgedPhoto], labels: Sequence[str], counts: Mapping[str, Counts], chosen: Counts
-) -> dict[str, float]:
+def _scores(precision_of: PrecisionOf, counts: Mapping[str, Counts], chosen: Counts) -> dict[str, float]:
     """Return the scores of some photos."""
-    precision = average_precision([photos[place] for place in chosen], labels)
+    precision = precision_of(chosen.tolist())
     scores = {AP50: precision.ap50, MEAN_AP: precision.mean}
     for name, rows in counts.items():
         part, whole = rows[chosen].sum(axis=0)
