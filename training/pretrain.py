@@ -10,19 +10,18 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.errors import WhaleVisionError
 from pipeline.model_files import BodyPartSpec, short_hash
 from training.embedder.crops import CropStore, Cut
 from training.embedder.job import CardWords, run_job, summary
-from training.embedder.options import add_network, add_recipe, part_of, recipe_of
+from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
 from training.embedder.preparing import chosen_crops, wide_cut
 from training.embedder.rendering import make_shots, renderer
 from training.embedder.task import CropSet, EmbedderSpec
 from training.runs.initial import resolve
-from training.runs.options import add_run, budget_of, positive, resources_of
+from training.runs.options import add_run, positive
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
 from training.synthetic.individuals import BODY_PARTS
@@ -114,24 +113,12 @@ def _render(options: argparse.Namespace, plan: RunPlan, name: str, numbers: rang
 
 
 def _plan(options: argparse.Namespace, part: BodyPartSpec, initial: Path | None) -> RunPlan:
-    recipe = recipe_of(options)
-    return RunPlan(
-        name=options.out.stem,
-        folder=options.out.parent.resolve(),
-        batch_photos=recipe.batch_photos,
-        seed=options.seed,
-        identity={
-            "network": f"{part.architecture}, {part.input_size_px} px, {part.dimension} dimensions",
-            "individuals": options.individuals,
-            "photos of each": options.photos_each_individual,
-            "render width": options.render_width,
-            "initial weights": None if initial is None else short_hash(initial),
-            "recipe": {name: value for name, value in asdict(recipe).items() if name != "optimisation"},
-        },
-        optimisation=recipe.optimisation,
-        budget=budget_of(options),
-        resources=resources_of(options),
-    )
+    data = {
+        "individuals": options.individuals,
+        "photos of each": options.photos_each_individual,
+        "render width": options.render_width,
+    }
+    return plan_of(options, part, initial, options.out, data)
 
 
 def _words(options: argparse.Namespace, spec: EmbedderSpec, initial: Path | None, command: str) -> CardWords:

@@ -6,19 +6,17 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import WhaleVisionError
 from pipeline.model_files import BodyPartSpec, short_hash
 from training.embedder.job import CardWords, run_job, summary
-from training.embedder.options import add_network, add_recipe, part_of, recipe_of
-from training.embedder.preparing import Photographed, Prepared, Source, cut_out, read_photos
+from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
+from training.embedder.preparing import Photographed, Prepared, Source, cut_out, detector_hash, read_photos
 from training.embedder.task import EmbedderSpec
 from training.models_yaml import write_part
 from training.runs.initial import resolve
-from training.runs.options import add_run, budget_of, existing_folder, resources_of
+from training.runs.options import add_run, existing_folder
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
 
@@ -92,24 +90,8 @@ def _train(options: argparse.Namespace, command: str) -> None:
 
 
 def _plan(options: argparse.Namespace, part: BodyPartSpec, photos: Photographed, initial: Path | None) -> RunPlan:
-    recipe = recipe_of(options)
-    identity: dict[str, Any] = {
-        "network": f"{part.architecture}, {part.input_size_px} px, {part.dimension} dimensions",
-        "data": photos.digest(),
-        "detector": str(options.segmenter),
-        "initial weights": None if initial is None else short_hash(initial),
-        "recipe": {name: value for name, value in asdict(recipe).items() if name != "optimisation"},
-    }
-    return RunPlan(
-        name=Path(part.file).stem,
-        folder=options.out.resolve(),
-        batch_photos=recipe.batch_photos,
-        seed=options.seed,
-        identity=identity,
-        optimisation=recipe.optimisation,
-        budget=budget_of(options),
-        resources=resources_of(options),
-    )
+    data = {"data": photos.digest(), "detector": detector_hash(options.segmenter)}
+    return plan_of(options, part, initial, options.out / part.file, data)
 
 
 def _words(

@@ -1,14 +1,16 @@
 """Command-line options that training and pre-training share, and what they make of a recipe and a plan."""
 
 import argparse
-from dataclasses import replace
-from typing import get_args
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, get_args
 
 from pipeline.architectures import NARROW_EMBEDDER
-from pipeline.model_files import BodyPartSpec
+from pipeline.model_files import BodyPartSpec, short_hash
 from training.embedder.recipe import RECIPES, LossName, Recipe
-from training.runs.options import positive
-from training.runs.plan import Optimisation
+from training.runs.options import budget_of, positive, resources_of
+from training.runs.plan import Optimisation, RunPlan
 
 NARROW_INPUT_PX = 128
 _WIDE_INPUT_PX = 224
@@ -65,6 +67,37 @@ def recipe_of(options: argparse.Namespace) -> Recipe:
     classes, each = options.classes or recipe.classes, options.photos_each or recipe.photos_each
     return replace(
         recipe, classes=classes, photos_each=each, optimisation=_optimisation_of(options, recipe.optimisation)
+    )
+
+
+def plan_of(
+    options: argparse.Namespace, part: BodyPartSpec, initial: Path | None, weights: Path, data: Mapping[str, Any]
+) -> RunPlan:
+    """Return the plan of a run.
+
+    Args:
+        options: parsed.
+        part: body part and network.
+        initial: weights to begin with; None for random ones.
+        weights: the file to be written; the run is named after it.
+        data: what identifies the training data, as plain JSON values.
+    """
+    recipe = recipe_of(options)
+    identity = {
+        **data,
+        "network": f"{part.architecture}, {part.input_size_px} px, {part.dimension} dimensions",
+        "initial weights": None if initial is None else short_hash(initial),
+        "recipe": {name: value for name, value in asdict(recipe).items() if name != "optimisation"},
+    }
+    return RunPlan(
+        name=weights.stem,
+        folder=weights.parent.resolve(),
+        batch_photos=recipe.batch_photos,
+        seed=options.seed,
+        identity=identity,
+        optimisation=recipe.optimisation,
+        budget=budget_of(options),
+        resources=resources_of(options),
     )
 
 

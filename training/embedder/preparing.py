@@ -113,7 +113,7 @@ def cut_out(photos: Photographed, source: Source, part: BodyPartSpec, augmentati
         folder: for the stores.
     """
     locate = given_box if source.segmenter is None else detected_box(source.segmenter)
-    detector = "" if source.segmenter is None else short_hash(read_detector_folder(source.segmenter).segmenter_file)
+    detector = detector_hash(source.segmenter)
     wide = wide_cut(part)
     exact = Cut(part.input_size_px, part.margin)
 
@@ -128,12 +128,23 @@ def cut_out(photos: Photographed, source: Source, part: BodyPartSpec, augmentati
     )
 
 
+def detector_hash(segmenter: Path | None) -> str | None:
+    """Return the short hash of a models folder's detector; None for no folder.
+
+    Raises:
+        TrainingError: the folder has no detector.
+    """
+    return None if segmenter is None else short_hash(read_detector_folder(segmenter).segmenter_file)
+
+
 def wide_cut(part: BodyPartSpec) -> Cut:
     """Return how crops with room for the augmentation are cut out."""
     return Cut(round(part.input_size_px * _CONTEXT_SCALE), part.margin, _CONTEXT)
 
 
-def _crops(folder: Path, key: Mapping[str, str], photos: Photos, how: Cut, locate: Locate, words: str) -> CropSet:
+def _crops(
+    folder: Path, key: Mapping[str, str | None], photos: Photos, how: Cut, locate: Locate, words: str
+) -> CropSet:
     store = CropStore.prepare(folder, key, len(photos), how.size_px)
     return chosen_crops(folder, photos, store.fill(cutter(photos, locate, how), words).nonzero()[0].tolist())
 

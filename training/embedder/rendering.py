@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,8 @@ def renderer(shots: Sequence[Shot], cut: Cut, width_px: int, jobs: int) -> MapNu
 
     def render_all(numbers: Iterable[int]) -> Iterator[Crop | None]:
         waiting = iter(numbers)
-        with ProcessPoolExecutor(jobs, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        # spawned, not forked: a fork inherits the locks of torch's and other libraries' threads, and hangs on them
+        with ProcessPoolExecutor(jobs, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
             while batch := list(islice(waiting, jobs * _CHUNK * _AHEAD)):
                 tasks = [(shots[number], cut, width_px) for number in batch]
                 yield from pool.map(_render, tasks, chunksize=_CHUNK)

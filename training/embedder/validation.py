@@ -22,6 +22,9 @@ _LEAST_INDIVIDUALS = 3
 _SPLITS = 5
 _RESAMPLES = 500
 
+Answers = tuple[IntArray, Float32, Float32]
+"""Whether each query's answer is right; smallest distances of queries; smallest distances of unknown animals."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -84,16 +87,16 @@ class Validation:
     def intervals(self, embeddings: Float32) -> dict[str, Interval]:
         """Return 95 % bootstrap intervals over individuals of top-1 and AUROC, all splits together."""
         rng = np.random.default_rng(0)
-        draws = [self._resampled(embeddings, rng) for _ in range(_RESAMPLES // _SPLITS)]
+        answers = [_answers(trial, embeddings) for trial in self._trials]
+        draws = [self._resampled(answers, rng) for _ in range(_RESAMPLES // _SPLITS)]
         return {
             "top1": _interval([one.top1 for draw in draws for one in draw]),
             "auroc": _interval([one.auroc for draw in draws for one in draw]),
         }
 
-    def _resampled(self, embeddings: Float32, rng: np.random.Generator) -> list[Scores]:
+    def _resampled(self, answers: Sequence[Answers], rng: np.random.Generator) -> list[Scores]:
         scores = []
-        for trial in self._trials:
-            right, known, unknown = _answers(trial, embeddings)
+        for trial, (right, known, unknown) in zip(self._trials, answers, strict=True):
             picked = _draw_individuals(trial.query_labels, rng)
             strangers = _draw_individuals(trial.unknown_labels, rng)
             scores.append(_score(right[picked], known[picked], unknown[strangers]))
@@ -134,8 +137,8 @@ def _trial(split: EncounterSplit, place: dict[LabelledPhoto, int]) -> _Trial:
     )
 
 
-def _answers(trial: _Trial, embeddings: Float32) -> tuple[IntArray, Float32, Float32]:
-    """Return whether each query's answer is right, and the smallest distances of queries and of unknown animals."""
+def _answers(trial: _Trial, embeddings: Float32) -> Answers:
+    """Answer all queries of a trial."""
     count = int(trial.gallery_labels.max()) + 1
     centroids = np.stack([embeddings[trial.gallery[trial.gallery_labels == label]].mean(0) for label in range(count)])
     known = _distances(embeddings[trial.queries], centroids)
