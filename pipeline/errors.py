@@ -150,6 +150,12 @@ class TooManyPhotosError(RequestError):
     code = "too_many_photos"
 
 
+class ResultTooLargeError(RequestError):
+    """The answer, which is sent as one message, grew past `max_result_bytes`."""
+
+    code = "result_too_large"
+
+
 class TooManyRequestsError(RequestError):
     """The connection already runs as many requests as it may."""
 

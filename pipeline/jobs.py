@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from pipeline.actions import Action, SendText, StopRequest
-from pipeline.errors import AckTimeoutError, CancelledError, WhaleVisionError
+from pipeline.errors import AckTimeoutError, CancelledError, ResultTooLargeError, WhaleVisionError
 from pipeline.items import failure_of
 from pipeline.lifecycle import PAUSED_STATES, REQUEST_TRANSITIONS, Lifecycle, RequestEvent, RequestState
 from pipeline.protocol import Kind
@@ -39,7 +39,7 @@ class Job(ABC):
         self._config = config
         self._clock = clock
         self._started_s = 0.0
-        self._answers: Answers = CollectedAnswers(voice, self.kind, total)
+        self._answers: Answers = CollectedAnswers(voice, self.kind, total, config.limits.max_result_bytes)
         self._lifecycle = Lifecycle(REQUEST_TRANSITIONS, RequestState.QUEUED)
 
     def stream_to(self, voice: WithId) -> None:
@@ -63,7 +63,9 @@ class Job(ABC):
         return [*say(self._voice.starting(self.kind)), *self._begin(), *self.proceed()]
 
     def proceed(self) -> list[Action]:
-        """Ask for as much as may be asked for; pause, resume or complete as it comes out."""
+        """Ask for as much as may be asked for; pause, resume, complete or give up as it comes out."""
+        if self._answers.overgrown:
+            return self._give_up()
         actions = [] if self._answers.full else self._advance()
         if self._answers.settled:
             return [*actions, *self._close(RequestEvent.COMPLETE)]
@@ -128,6 +130,14 @@ class Job(ABC):
 
     def _stop(self) -> list[Action]:
         return [StopRequest(self.number)] if self.outstanding else []
+
+    def _give_up(self) -> list[Action]:
+        limit = self._config.limits.max_result_bytes
+        return self.fail(
+            ResultTooLargeError(
+                f"the answer is longer than {limit} bytes; ask for fewer items at a time, set topK, or stream"
+            )
+        )
 
     def _pause_or_resume(self) -> None:
         paused = self.state in PAUSED_STATES

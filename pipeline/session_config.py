@@ -17,6 +17,10 @@ class SessionLimits(Protocol):
         """Elements of one request's list."""
 
     @property
+    def max_result_bytes(self) -> int:
+        """Characters of all entries of one result that is not streamed."""
+
+    @property
     def max_requests_per_connection(self) -> int:
         """Requests with `id` that overlap, and classic requests that wait."""
 

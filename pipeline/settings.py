@@ -100,6 +100,7 @@ class Limits(_Block):
     max_photo_bytes: PositiveInt = 64 * 2**20
     max_photo_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = 120_000_000  # Pillow refuses more
     max_photos_per_request: PositiveInt = 10_000
+    max_result_bytes: PositiveInt = 64 * 2**20
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
     in_flight_per_connection: PositiveInt = 4

@@ -21,6 +21,11 @@ class Answers(Protocol):
         ...
 
     @property
+    def overgrown(self) -> bool:
+        """More is held for the client than may be."""
+        ...
+
+    @property
     def settled(self) -> bool:
         """Every element is answered and every entry is sent, or will be with the closing message."""
         ...
@@ -47,18 +52,24 @@ class Answers(Protocol):
 
 
 class CollectedAnswers:
-    """Keeps all entries, in the order of the request, for one result message."""
+    """Keeps all entries, in the order of the request, for one result message of bounded length."""
 
-    def __init__(self, voice: Voice, kind: Kind, total: int) -> None:
+    def __init__(self, voice: Voice, kind: Kind, total: int, max_bytes: int) -> None:
         self._voice = voice
         self._kind: Kind = kind
         self._entries: list[tuple[Entry, ...] | None] = [None] * total
         self._left = total
+        self._room_bytes = max_bytes
 
     @property
     def full(self) -> bool:
         """Never: the protocol has no acknowledgement for results."""
         return False
+
+    @property
+    def overgrown(self) -> bool:
+        """The entries are longer than a result may be."""
+        return self._room_bytes < 0
 
     @property
     def settled(self) -> bool:
@@ -69,6 +80,7 @@ class CollectedAnswers:
         """Keep the entries of one element."""
         self._entries[index] = entries
         self._left -= 1
+        self._room_bytes -= sum(len(entry.text) for entry in entries)
         return ()
 
     def acknowledge(self, items: int) -> tuple[str, ...]:
@@ -101,6 +113,11 @@ class StreamedAnswers:
     def full(self) -> bool:
         """The window is used up."""
         return self._unacknowledged >= MAX_UNACKNOWLEDGED_ITEMS
+
+    @property
+    def overgrown(self) -> bool:
+        """Never: the window bounds what is held."""
+        return False
 
     @property
     def settled(self) -> bool:

@@ -55,6 +55,7 @@ class SmallLimits:
 
     max_photo_bytes: int = 100
     max_photos_per_request: int = 1000
+    max_result_bytes: int = 1_000_000
     max_requests_per_connection: int = 4
     in_flight_per_connection: int = 2
 

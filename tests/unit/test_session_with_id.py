@@ -185,6 +185,25 @@ def test_too_many_photos_are_refused() -> None:
     assert asked(begin(session, photos=3)) != []
 
 
+def test_an_answer_that_grows_too_long_ends_its_request_and_no_other() -> None:
+    session = make_session(limits=SmallLimits(max_result_bytes=400))
+    send(session, type="identify", id="x", data=[ITEM] * 3)
+    begin(session, "y", photos=1)
+    assert of_type(session.item_identified(1, 0, ranking()), "error") == []
+    actions = session.item_identified(1, 1, ranking(*[(f"INDIVIDUAL_{number}", 0.5) for number in range(20)]))
+    assert [message["code"] for message in of_type(actions, "error")] == ["result_too_large"]
+    assert StopRequest(1) in actions
+    assert session.item_identified(1, 2, ranking()) == []
+    assert len(of_type(session.photo_extracted(2, 0, not_found()), "complete")) == 1
+
+
+def test_a_stream_may_be_longer_than_a_result() -> None:
+    session = make_session(limits=SmallLimits(max_result_bytes=100))
+    begin(session, "x", photos=3, stream=True)
+    actions = [action for index in range(3) for action in session.photo_extracted(1, index, found())]
+    assert len(of_type(actions, "complete")) == 1
+
+
 def test_reports_are_taken_once_and_never_after_the_end() -> None:
     session = make_session()
     begin(session)
