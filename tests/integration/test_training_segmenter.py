@@ -114,7 +114,7 @@ def test_the_card_tells_data_choice_and_scores(trained):
     card = (trained / "segmentation.md").read_text()
     assert "# Detector of flukes and flanks" in card
     assert "bootstrap over photos" in card
-    assert "score threshold" in card
+    assert "Score threshold 0." in card
     assert "holdout: AP50" in card
     assert "segmentation_curve.png" in card
     assert (trained / "segmentation_curve.png").stat().st_size > 0

@@ -19,7 +19,6 @@ from training.segmenter.judgement import BEST_RIGHT, MISSED
 from training.segmenter.network import find
 from training.segmenter.squashed import SquashedPhotos, squash_photos
 from training.segmenter.task import DetectorBatch, DetectorSpec, DetectorTask, judged_photos
-from training.segmenter.training import body_parts_of
 
 SIDE, COUNT, BATCH = 64, 7, 3
 LABELS = ("fluke", "flank")
@@ -140,9 +139,3 @@ def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[
     assert report.empty == 2
     assert report.as_json()["model"] == network.model
     assert "it is not known which individuals it was trained on" in str(report)
-
-
-def test_classes_are_flukes_first_as_in_the_original() -> None:
-    box = BoundingBox(0.0, 0.0, 5.0, 5.0)
-    shown = [BoxedPhoto(Path("a"), tuple(LabelledBox(box, part) for part in ("head", "fluke", "flank")))]
-    assert body_parts_of(shown) == ("fluke", "flank", "head")

@@ -33,7 +33,7 @@ class Choice:
         """Return the choice with its reason, for the model card."""
         on = f"{self.empty} empty photos" if self.empty else "the photos (none of them empty)"
         return (
-            f"score threshold {self.threshold:.2f}: on the validation photos the middle of the range in which the share"
+            f"Score threshold {self.threshold:.2f}: on the validation photos the middle of the range in which the share"
             f" of animals missed ({self.missed:.1%}) plus the share of {on} with a false box ({self.false:.1%}) is"
             " least"
         )

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.model_files import SegmenterSpec, short_hash
-from training.errors import TrainingDataError
+from training.errors import TrainingDataError, TrainingError
 from training.photos.coco import read_coco
 from training.photos.inspection import Inspection, inspect_photos
 from training.photos.records import BoxedPhoto
@@ -104,7 +106,7 @@ def train_detector(asked: DetectorTraining) -> Outcome:
     initial = initial_file(asked.init, asked.architecture)
     splits, digests = _read(asked)
     labels = body_parts_of(splits["training"])
-    segmenter = SegmenterSpec(architecture=asked.architecture, labels=labels, input_size_px=asked.input_size_px)
+    segmenter = segmenter_of(asked.architecture, labels, asked.input_size_px)
     data = {name: data_digest(photos, digests, labels, asked.input_size_px) for name, photos in splits.items()}
     plan = _plan(asked, segmenter, data, initial)
     check_resumable(plan)
@@ -137,6 +139,23 @@ def body_parts_of(photos: Sequence[BoxedPhoto]) -> tuple[str, ...]:
     if not names:
         raise TrainingDataError("no photo to train on has a box; a detector learns from boxes")
     return tuple(sorted(names, key=lambda name: (name != "fluke", name)))
+
+
+def segmenter_of(architecture: str, labels: Sequence[str], input_size_px: int) -> SegmenterSpec:
+    """Return the segmenter's block of models.yaml.
+
+    Raises:
+        TrainingError: a name or the size is none that models.yaml takes.
+    """
+    block = {"architecture": architecture, "labels": labels, "input_size_px": input_size_px}
+    try:
+        return SegmenterSpec.model_validate(block)
+    except ValidationError as error:
+        wrong = "; ".join(f"{problem['input']!r}: {problem['msg']}" for problem in error.errors())
+        raise TrainingError(
+            f"models.yaml cannot hold this detector: {wrong}; give --category NAME=part for categories not named"
+            " like body parts (small letters, digits, underscores), and --input-size from 32 to 2048"
+        ) from error
 
 
 def _read(asked: DetectorTraining) -> tuple[Splits, Mapping[Path, str]]:
