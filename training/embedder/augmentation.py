@@ -4,11 +4,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.records import UInt8Array
-
-Float32 = npt.NDArray[np.float32]
+from pipeline.records import Float32Array, UInt8Array
 
 _NOISE_VALUES = 1 << 20
 
@@ -50,9 +47,9 @@ class Augmentation:
         self._size = size_px
         self._by = strength or Strength()
         noise = np.random.default_rng(0).normal(size=_NOISE_VALUES + 3 * size_px * size_px)
-        self._noise: Float32 = noise.astype(np.float32)  # drawn once: normal numbers are slow to draw
+        self._noise: Float32Array = noise.astype(np.float32)  # drawn once: normal numbers are slow to draw
 
-    def vary(self, crop: UInt8Array, box: Float32, mirror: bool, rng: np.random.Generator) -> UInt8Array:
+    def vary(self, crop: UInt8Array, box: Float32Array, mirror: bool, rng: np.random.Generator) -> UInt8Array:
         """Return one variation of a crop.
 
         Args:
@@ -74,7 +71,7 @@ class Augmentation:
             picture = self._blur(picture, rng)
         return self._add_noise(picture, rng) if rng.random() < self._by.noisy else picture
 
-    def _place(self, crop: UInt8Array, box: Float32, mirror: bool, rng: np.random.Generator) -> UInt8Array:
+    def _place(self, crop: UInt8Array, box: Float32Array, mirror: bool, rng: np.random.Generator) -> UInt8Array:
         """Cut out the box with shifted edges, turned a little."""
         side, size = crop.shape[0], self._size
         spans = np.array([box[2] - box[0], box[3] - box[1]] * 2)

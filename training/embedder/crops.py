@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from pipeline.errors import NoAnimalError
 from pipeline.images import Photo, crop, grow
-from pipeline.records import BoundingBox, UInt8Array
-from training.embedder.augmentation import Float32
+from pipeline.records import BoundingBox, Float32Array, UInt8Array
 from training.errors import TrainingDataError
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ class Crop:
     """
 
     pixels: UInt8Array
-    box: Float32
+    box: Float32Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class CropStore:
         """
         self._folder = folder
         self.pixels: UInt8Array = np.load(folder / "pixels.npy", mmap_mode=mode)
-        self.boxes: Float32 = np.load(folder / "boxes.npy", mmap_mode=mode)
+        self.boxes: Float32Array = np.load(folder / "boxes.npy", mmap_mode=mode)
         self._states: UInt8Array = np.load(folder / "states.npy", mmap_mode=mode)
 
     @classmethod

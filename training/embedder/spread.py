@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.embedder.augmentation import Float32
+from pipeline.records import Float32Array
 from training.errors import CollapsedError
 
 _LEAST_DISTANCE = 0.05
@@ -27,7 +27,7 @@ class Spread:
     effective_rank: float
 
 
-def measure_spread(embeddings: Float32) -> Spread:
+def measure_spread(embeddings: Float32Array) -> Spread:
     """Measure the spread.
 
     Args:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from pipeline.architectures import build_embedder
 from pipeline.embedding import network_input
 from pipeline.model_files import BodyPartSpec
-from pipeline.records import UInt8Array
-from training.embedder.augmentation import Augmentation, Float32
+from pipeline.records import Float32Array, UInt8Array
+from training.embedder.augmentation import Augmentation
 from training.embedder.classes import make_classes
 from training.embedder.crops import CropStore
 from training.embedder.initial import take_weights
@@ -160,7 +160,7 @@ class EmbedderTask:
             return self._augmentation.vary(crop, self._store.boxes[place], mirrored, rng)
         return crop[:, ::-1] if mirrored else crop
 
-    def _embed(self, network: nn.Module, crops: CropSet) -> Float32:
+    def _embed(self, network: nn.Module, crops: CropSet) -> Float32Array:
         """Return (n, d) float32 embeddings of a set cut as the service cuts."""
         return np.concatenate(
             [
@@ -175,7 +175,7 @@ def _batches(pixels: UInt8Array, places: Sequence[int]) -> list[UInt8Array]:
     return [pixels[list(places[start : start + _EVALUATION_BATCH])] for start in starts]
 
 
-def _embedded(network: nn.Module, crops: UInt8Array, mean: Tensor, std: Tensor) -> Float32:
+def _embedded(network: nn.Module, crops: UInt8Array, mean: Tensor, std: Tensor) -> Float32Array:
     images = network_input(torch.from_numpy(crops).to(mean.device), mean, std)
-    rows: Float32 = network(images).float().cpu().numpy()
+    rows: Float32Array = network(images).float().cpu().numpy()
     return rows

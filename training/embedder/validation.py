@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from training.embedder.augmentation import Float32
+from pipeline.records import Float32Array
 from training.embedder.classes import IntArray
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
@@ -22,7 +22,7 @@ _LEAST_INDIVIDUALS = 3
 _SPLITS = 5
 _RESAMPLES = 500
 
-Answers = tuple[IntArray, Float32, Float32]
+Answers = tuple[IntArray, Float32Array, Float32Array]
 """Whether each query's answer is right; smallest distances of queries; smallest distances of unknown animals."""
 
 
@@ -75,7 +75,7 @@ class Validation:
         splits = [split_encounters(photos, REFERENCES, unknown, seed + number) for number in range(_SPLITS)]
         self._trials = [_trial(split, place) for split in splits]
 
-    def judge(self, embeddings: Float32) -> Scores:
+    def judge(self, embeddings: Float32Array) -> Scores:
         """Score embeddings.
 
         Args:
@@ -84,7 +84,7 @@ class Validation:
         scores = [_score(*_answers(trial, embeddings)) for trial in self._trials]
         return Scores(float(np.mean([one.top1 for one in scores])), float(np.mean([one.auroc for one in scores])))
 
-    def intervals(self, embeddings: Float32) -> dict[str, Interval]:
+    def intervals(self, embeddings: Float32Array) -> dict[str, Interval]:
         """Return 95 % bootstrap intervals over individuals of top-1 and AUROC, all splits together."""
         rng = np.random.default_rng(0)
         answers = [_answers(trial, embeddings) for trial in self._trials]
@@ -137,7 +137,7 @@ def _trial(split: EncounterSplit, place: dict[LabelledPhoto, int]) -> _Trial:
     )
 
 
-def _answers(trial: _Trial, embeddings: Float32) -> Answers:
+def _answers(trial: _Trial, embeddings: Float32Array) -> Answers:
     """Answer all queries of a trial."""
     count = int(trial.gallery_labels.max()) + 1
     centroids = np.stack([embeddings[trial.gallery[trial.gallery_labels == label]].mean(0) for label in range(count)])
@@ -147,13 +147,13 @@ def _answers(trial: _Trial, embeddings: Float32) -> Answers:
     return right, known.min(1), unknown.min(1)
 
 
-def _distances(rows: Float32, centroids: Float32) -> Float32:
+def _distances(rows: Float32Array, centroids: Float32Array) -> Float32Array:
     """Return (n, k) Euclidean distances of (n, d) to (k, d)."""
     squares = (rows**2).sum(1)[:, None] + (centroids**2).sum(1)[None] - 2.0 * rows @ centroids.T
     return np.asarray(np.sqrt(squares.clip(0.0)), dtype=np.float32)
 
 
-def _score(right: IntArray, known: Float32, unknown: Float32) -> Scores:
+def _score(right: IntArray, known: Float32Array, unknown: Float32Array) -> Scores:
     if len(unknown) == 0:
         return Scores(float(right.mean()), float("nan"))
     strange = np.concatenate([np.zeros(len(known)), np.ones(len(unknown))])

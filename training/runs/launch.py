@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import ray
 import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context, report
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError, get_context, report
 from ray.train.collective import broadcast_from_rank_zero
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 from torch import nn
@@ -47,8 +47,15 @@ def train(plan: RunPlan, spec: TaskSpec) -> Outcome:
     if started:
         _start_ray(plan)
     try:
+        _require_gpus(plan)
         with progress_bar(plan.progress_file, plan.name):
             result = _trainer(plan, spec).fit()
+    except WorkerGroupError as error:
+        reasons = "; ".join(str(failure).strip().splitlines()[-1] for failure in error.worker_failures.values())
+        raise TrainingError(
+            f"{plan.name}: the workers failed {1 + _WORKER_RESTARTS} times, last with: {reasons}; the command resumes"
+            " from the last checkpoint when it is repeated"
+        ) from error
     finally:
         if started:
             ray.shutdown()
@@ -74,6 +81,15 @@ def _start_ray(plan: RunPlan) -> None:
         log_to_driver=False,  # Ray Train repeats itself; errors arrive as exceptions
         logging_level=logging.ERROR,
     )
+
+
+def _require_gpus(plan: RunPlan) -> None:
+    """Refuse what Ray Train would wait for without end."""
+    have, resources = int(ray.cluster_resources().get("GPU", 0)), plan.resources
+    if resources.gpu and have < resources.workers and os.environ.get("RAY_ADDRESS") is None:
+        raise TrainingError(
+            f"--gpu with --workers {resources.workers} needs {resources.workers} GPUs; there are {have} on this machine"
+        )
 
 
 def _trainer(plan: RunPlan, spec: TaskSpec) -> TorchTrainer:
