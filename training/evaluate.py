@@ -4,7 +4,6 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from pipeline.errors import WhaleVisionError
 from pipeline.model_files import ModelFolder
@@ -80,13 +79,14 @@ def _subject(
     command: str,
 ) -> Subject:
     playing = {photo.individual for result in results.values() for photo in result.roles.photos}
+    files = {"detector": folder.segmenter_file, "embedder": folder.embedder_file(part)}
     return Subject(
         data=str(options.data),
         models=str(options.models),
         body_part=part,
         boxes=options.boxes,
         hashes=hashes,
-        seen=individuals_seen(Path(folder.embedder_file(part)), playing),
+        seen={what: individuals_seen(files[what], playing, what) for what in hashes},
         references=options.references,
         seed=options.seed,
         problems=describe(inspection.problems),
@@ -96,7 +96,7 @@ def _subject(
 
 def summary_text(subject: Subject, results: Mapping[str, ProtocolResult]) -> str:
     """Return what the terminal shows."""
-    lines = [f"{subject.body_part}, boxes: {subject.boxes}", subject.seen.text]
+    lines = [f"{subject.body_part}, boxes: {subject.boxes}", *(seen.text for seen in subject.seen.values())]
     for name, result in results.items():
         failed = {part: sum(codes.values()) for part, codes in result.failures.items()}
         lines += [

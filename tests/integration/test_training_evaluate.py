@@ -1,5 +1,6 @@
 """`python -m training.evaluate` and `python -m training.enroll` on rendered whales and random models."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -8,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from pipeline.catalogue.csv_rows import parse_csv
 from pipeline.embedding import EmbeddingNetwork
 from pipeline.images import box_in_photo, crop, decode_photo, detector_input
-from pipeline.model_files import ModelFolder
+from pipeline.model_files import MODELS_FILE, ModelFolder
 from pipeline.random_models import make_random_models
 from pipeline.records import Detections, Embedding
 from pipeline.segmentation import SegmentationNetwork
@@ -36,6 +38,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     """One body part, so that every box is of it."""
     return make_random_models(tmp_path_factory.mktemp("models") / "one", seed=3, body_parts=["fluke"])
+
+
+@pytest.fixture(scope="module")
+def two_parts(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    """A detector that takes some of the flukes for flanks."""
+    return make_random_models(tmp_path_factory.mktemp("models") / "two", seed=3, body_parts=["fluke", "flank"])
 
 
 @pytest.fixture
@@ -108,9 +116,8 @@ def test_one_bad_photo_has_its_reason_and_stops_no_other(
         assert second.failure is None
 
 
-def test_another_body_part_is_a_failure(tmp_path: Path, photos: tuple[LabelledPhoto, ...]) -> None:
-    two = make_random_models(tmp_path / "two", seed=3, body_parts=["fluke", "flank"])
-    done = [PhotoEmbedder(two, part).embed(photos[:6]) for part in ("fluke", "flank")]
+def test_another_body_part_is_a_failure(two_parts: ModelFolder, photos: tuple[LabelledPhoto, ...]) -> None:
+    done = [PhotoEmbedder(two_parts, part).embed(photos[:6]) for part in ("fluke", "flank")]
     for fluke, flank in zip(*done, strict=True):
         assert (fluke.failure is None) != (flank.failure is None)
         failure = fluke.failure or flank.failure
@@ -172,9 +179,8 @@ def test_same_seed_same_numbers(models: ModelFolder, data: Path, tmp_path: Path)
     assert one["protocols"]["encounters"]["counts"]["known individuals"] == 3  # two of five are unknown
 
 
-def test_photos_without_an_animal_are_counted_and_wrong(data: Path, tmp_path: Path) -> None:
-    two = make_random_models(tmp_path / "two", seed=3, body_parts=["fluke", "flank"])
-    _, numbers = evaluated(two, data, tmp_path, "--unknown", "2", "--references", "1")
+def test_photos_without_an_answer_are_counted_and_wrong(two_parts: ModelFolder, data: Path, tmp_path: Path) -> None:
+    _, numbers = evaluated(two_parts, data, tmp_path, "--unknown", "2", "--references", "1")
     honest = numbers["protocols"]["encounters"]
     failed = sum(honest["failures"]["queries"].values())
     assert failed > 0
@@ -217,6 +223,34 @@ def test_metadata_that_mixes_splits_needs_one_named(
     assert "--split" in capsys.readouterr().err
     _, numbers = evaluated(models, metadata, tmp_path, "--split", "holdout", "--references", "1")
     assert numbers["protocols"]["encounters"]["counts"]["known individuals"] == 6
+
+
+def test_evaluating_what_was_trained_on_is_warned_of(models: ModelFolder, data: Path, tmp_path: Path) -> None:
+    weights = models.embedder_file("fluke")
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    card = weights.with_suffix(".json")
+    card.write_text(json.dumps({"sha256": digest, "training individuals": ["H00000", "H00001", "T00000"]}))
+    try:
+        text, numbers = evaluated(models, data, tmp_path, "--unknown", "2", "--references", "1")
+    finally:
+        card.unlink()
+    assert numbers["seen"]["embedder"]["among_these"] == ["H00000", "H00001"]
+    assert "WARNING: 2 of the 8" in text
+
+
+def test_a_folder_with_one_embedder_so_far_can_be_evaluated(two_parts: ModelFolder, data: Path, tmp_path: Path) -> None:
+    unfinished = tmp_path / "unfinished"
+    unfinished.mkdir()
+    for file in (two_parts.segmenter_file, two_parts.embedder_file("fluke")):
+        (unfinished / file.name).write_bytes(file.read_bytes())
+    document = yaml.safe_load((two_parts.path / MODELS_FILE).read_text())
+    document["segmenter"]["labels"] = ["fluke", "flank"]
+    document["body_parts"] = document["body_parts"][:1]
+    (unfinished / MODELS_FILE).write_text(yaml.safe_dump(document))
+    status = evaluate.main(
+        ["--models", str(unfinished), "--data", str(data), "--resamples", "5", "--report", str(tmp_path / "r.html")]
+    )
+    assert status == 0
 
 
 # --- enroll ---

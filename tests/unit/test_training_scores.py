@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from pipeline.catalogue.rows import CatalogueRow, Changes
 from pipeline.gallery import Gallery
@@ -89,6 +90,19 @@ def test_weighted_auroc_is_that_of_repeated_photos(
     else:
         wins = [1.0 if one < other else 0.5 * (one == other) for one in ones for other in others]
         assert area == pytest.approx(sum(wins) / len(wins))
+
+
+def test_auroc_and_average_precision_are_scikit_learns() -> None:
+    generator = np.random.default_rng(5)
+    known, unknown = generator.integers(0, 20, 50) / 20.0, generator.integers(5, 25, 30) / 20.0
+    weights = generator.random(50), generator.random(30)
+    truth = np.repeat([1, 0], [50, 30])
+    expected = roc_auc_score(truth, -np.concatenate((known, unknown)), sample_weight=np.concatenate(weights))
+    assert area_under_roc(known, unknown, *weights) == pytest.approx(expected)
+    distances, relevant = generator.random((1, 40)), generator.random((1, 40)) < 0.2
+    assert average_precisions(distances, relevant)[0] == pytest.approx(
+        average_precision_score(relevant[0], -distances[0])
+    )
 
 
 def test_threshold_rejects_the_wanted_share_and_no_more_than_it_must() -> None:

@@ -1,4 +1,4 @@
-"""Which of the individuals an embedder has seen in training, by the card beside its weights."""
+"""Which of the individuals a network has seen in training, by the card beside its weights."""
 
 import hashlib
 import json
@@ -24,12 +24,13 @@ class Seen:
     text: str
 
 
-def individuals_seen(weights: Path, individuals: Collection[str]) -> Seen:
+def individuals_seen(weights: Path, individuals: Collection[str], what: str = "embedder") -> Seen:
     """Look up which individuals weights were trained on.
 
     Args:
         weights: the file; its card has the same name and ends in .json.
         individuals: that are evaluated.
+        what: the weights are, in the text.
     """
     card = weights.with_suffix(".json")
     try:
@@ -37,13 +38,13 @@ def individuals_seen(weights: Path, individuals: Collection[str]) -> Seen:
         trained = {str(name) for name in record["training individuals"]}
         stated = record["sha256"]
     except OSError:
-        return _unknown(f"there is no model card ({card.name}) beside the weights")
+        return _unknown(what, f"there is no model card ({card.name}) beside the weights")
     except (ValueError, LookupError, TypeError):
-        return _unknown(f"the model card ({card.name}) does not list them")
+        return _unknown(what, f"the model card ({card.name}) does not list them")
     if stated != hashlib.sha256(weights.read_bytes()).hexdigest():
-        return _unknown(f"the model card ({card.name}) is of other weights")
+        return _unknown(what, f"the model card ({card.name}) is of other weights")
     if not trained:
-        return _unknown(f"the model card ({card.name}) does not list them")
+        return _unknown(what, f"the model card ({card.name}) does not list them")
     both = tuple(sorted(trained & set(individuals)))
     verdict = (
         f"WARNING: {len(both)} of the {len(set(individuals))} evaluated individuals are among them, so the scores are"
@@ -51,8 +52,8 @@ def individuals_seen(weights: Path, individuals: Collection[str]) -> Seen:
         if both
         else f"none of the {len(set(individuals))} evaluated ones is among them, by name"
     )
-    return Seen(True, len(trained), both, f"The embedder was trained on {len(trained)} individuals; {verdict}.")
+    return Seen(True, len(trained), both, f"The {what} was trained on {len(trained)} individuals; {verdict}.")
 
 
-def _unknown(why: str) -> Seen:
-    return Seen(False, 0, (), f"It is not known which individuals the embedder was trained on: {why}.")
+def _unknown(what: str, why: str) -> Seen:
+    return Seen(False, 0, (), f"It is not known which individuals the {what} was trained on: {why}.")

@@ -20,7 +20,7 @@ class Subject:
         body_part: which.
         boxes: "detected", "truth" or "photo".
         hashes: short hashes of the weights, by what they are for.
-        seen: what is known of the embedder's training.
+        seen: what is known of the networks' training, by what they are for.
         references: of each individual, at most.
         seed: of splits, halves and bootstrap.
         problems: the data's problems, as text; empty without.
@@ -32,7 +32,7 @@ class Subject:
     body_part: str
     boxes: str
     hashes: Mapping[str, str]
-    seen: Seen
+    seen: Mapping[str, Seen]
     references: int
     seed: int
     problems: str
