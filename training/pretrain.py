@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import WhaleVisionError
-from pipeline.model_files import BodyPartSpec, short_hash
+from pipeline.model_files import BodyPartSpec
 from training.embedder.crops import CropStore, Cut
+from training.embedder.initial import try_weights
 from training.embedder.job import CardWords, run_job, summary
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
 from training.embedder.preparing import chosen_crops, wide_cut
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _pretrain(options: argparse.Namespace, command: str) -> None:
     part = part_of(options, options.part)
     initial = resolve(options.init, part.architecture)
+    begun = try_weights(part, initial)
     plan = _plan(options, part, initial)
     if options.restart:
         shutil.rmtree(plan.run_folder, ignore_errors=True)
@@ -100,7 +102,7 @@ def _pretrain(options: argparse.Namespace, command: str) -> None:
         None if initial is None else initial.resolve(),
         options.out.resolve(),
     )
-    run_job(plan, spec, _words(options, spec, initial, command))
+    run_job(plan, spec, _words(options, spec, begun, command))
 
 
 def _render(options: argparse.Namespace, plan: RunPlan, name: str, numbers: range, each: int, cut: Cut) -> CropSet:
@@ -121,14 +123,14 @@ def _plan(options: argparse.Namespace, part: BodyPartSpec, initial: Path | None)
     return plan_of(options, part, initial, options.out, data)
 
 
-def _words(options: argparse.Namespace, spec: EmbedderSpec, initial: Path | None, command: str) -> CardWords:
+def _words(options: argparse.Namespace, spec: EmbedderSpec, begun: str, command: str) -> CardWords:
     return CardWords(
         title=f"Pre-trained on synthetic {options.part}s",
         data={
             "training": f"synthetic: {summary(spec.training)}",
             "validation": f"synthetic: {summary(spec.validation)}",
         },
-        initial="random" if initial is None else f"{initial.name} ({short_hash(initial)})",
+        initial=begun,
         command=f"python -m training.pretrain {command}",
         licence=options.licence,
         intended_use=_INTENDED_USE.format(part=options.part),

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import WhaleVisionError
-from pipeline.model_files import BodyPartSpec, short_hash
+from pipeline.model_files import BodyPartSpec
+from training.embedder.initial import try_weights
 from training.embedder.job import CardWords, run_job, summary
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
 from training.embedder.preparing import Photographed, Prepared, Source, cut_out, detector_hash, read_photos
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 def _train(options: argparse.Namespace, command: str) -> None:
     part = part_of(options, options.part or options.data.resolve().name)
     initial = resolve(options.init, part.architecture)
+    begun = try_weights(part, initial)
     source = Source(options.data, options.holdout, options.segmenter, options.validation_share, options.skip_bad)
     photos = read_photos(source, part.name, options.seed)
     plan = _plan(options, part, photos, initial)
@@ -85,7 +87,7 @@ def _train(options: argparse.Namespace, command: str) -> None:
         None if initial is None else initial.resolve(),
         (options.out / part.file).resolve(),
     )
-    run_job(plan, spec, _words(options, part, crops, initial, command))
+    run_job(plan, spec, _words(options, part, crops, begun, command))
     write_part(options.out, part)
 
 
@@ -94,9 +96,7 @@ def _plan(options: argparse.Namespace, part: BodyPartSpec, photos: Photographed,
     return plan_of(options, part, initial, options.out / part.file, data)
 
 
-def _words(
-    options: argparse.Namespace, part: BodyPartSpec, crops: Prepared, initial: Path | None, command: str
-) -> CardWords:
+def _words(options: argparse.Namespace, part: BodyPartSpec, crops: Prepared, begun: str, command: str) -> CardWords:
     boxes = (
         "the data's, else whole photos"
         if options.segmenter is None
@@ -107,7 +107,7 @@ def _words(
     return CardWords(
         title=f"Embedder of {part.name}s",
         data={**data, "boxes": boxes},
-        initial="random" if initial is None else f"{initial.name} ({short_hash(initial)})",
+        initial=begun,
         command=f"python -m training.train_embedder {command}",
         licence=options.licence,
         intended_use=_INTENDED_USE.format(part=part.name),

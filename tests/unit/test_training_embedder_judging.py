@@ -1,5 +1,6 @@
 """How an embedder is judged: spread, validation, and where its weights begin."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from pipeline.architectures import NarrowResNet, build_embedder
 from pipeline.model_files import BodyPartSpec
-from training.embedder.initial import take_weights
+from training.embedder.initial import take_weights, try_weights
 from training.embedder.spread import measure_spread, require_alive
 from training.embedder.validation import Validation
 from training.errors import CollapsedError, InitialWeightsError
@@ -115,6 +116,15 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     torch.save(other.state_dict(), tmp_path / "other.pth")
     with pytest.raises(InitialWeightsError, match="another architecture"):
         take_weights(build_embedder(NARROW), tmp_path / "other.pth")
+
+
+def test_what_a_run_begins_with_is_said_before_it_starts(tmp_path, caplog):
+    caplog.set_level("INFO")
+    torch.save(build_embedder(NARROW).state_dict(), tmp_path / "former.pth")
+    said = try_weights(NARROW, tmp_path / "former.pth")
+    assert re.fullmatch(r"(\d+) of \1 tensors from former\.pth \([0-9a-f]{12}\)", said)
+    assert said in caplog.text
+    assert try_weights(NARROW, None) == "random"
 
 
 def test_no_imagenet_weights_for_the_narrow_network():

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from torch import nn
 
+from pipeline.architectures import build_embedder
 from pipeline.checkpoints import read_state
 from pipeline.errors import ModelFilesError
+from pipeline.model_files import BodyPartSpec, short_hash
 from training.errors import InitialWeightsError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,24 @@ def take_weights(network: nn.Module, file: Path) -> str:
     network.load_state_dict(fitting, strict=False)
     random = sorted(own.keys() - fitting.keys())
     words = f"{len(fitting)} of {len(own)} tensors from {file.name}"
-    words += f"; random: {', '.join(random)}" if random else ""
+    return words + (f"; random: {', '.join(random)}" if random else "")
+
+
+def try_weights(part: BodyPartSpec, file: Path | None) -> str:
+    """Say what a body part's network begins with, before anything costs time.
+
+    Args:
+        part: body part and network.
+        file: of initial weights; None for random ones.
+
+    Returns:
+        In words, what is taken from the file and which it is.
+
+    Raises:
+        InitialWeightsError: it is no checkpoint, or most of it does not fit.
+        ModelFilesError: there is no such architecture.
+    """
+    network = build_embedder(part)
+    words = "random" if file is None else f"{take_weights(network, file)} ({short_hash(file)})"
     logger.info("initial weights: %s", words)
     return words
