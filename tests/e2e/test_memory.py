@@ -32,7 +32,7 @@ UNREAD_S = 15.0
 """Longer than the server waits for an acknowledgement, shorter than it waits for the answer to a ping."""
 
 TRY_AGAIN_LATER = 1013
-SOCKETS = 300
+SOCKETS = 100
 SOCKET_BYTES = 160 * 1024
 """What one idle socket costs the ingress: about 120 KiB for its session, its tasks and Serve's record of it."""
 
