@@ -38,7 +38,7 @@ Answer = TypeVar("Answer", Detections, Embedding)
 THUMBNAIL_SIDE_PX = 32
 _PICTURE_SIDE_PX = 160
 _PICTURE_QUALITY = 80
-_IN_FLIGHT = 4  # photos being decoded or waiting for a network, so that neither waits for the other
+_IN_FLIGHT = 4  # photos being decoded or waiting for a network, so that the networks do not wait for photos
 
 
 class PhotoEmbedder:
@@ -108,7 +108,7 @@ class PhotoEmbedder:
             return list(await asyncio.gather(*(one(photo) for photo in photos)))
 
     async def _embed_one(self, photo: LabelledPhoto, pool: ThreadPoolExecutor) -> EmbeddedPhoto:
-        embedder = _KeepingEmbedder(self._network, pool)
+        embedder = _KeepingEmbedder(self._network)
         if self._detector is not None:
             box_px, answer = await self._extract(photo, embedder, self._detector, pool)
         else:
@@ -129,7 +129,7 @@ class PhotoEmbedder:
         """Run the service's own pipeline on one photo; its best box is the answer."""
         embedders: dict[str, Embedder] = {name: _OtherPart(name, self._part) for name in self._others}
         embedders[self._part] = embedder
-        extraction = PhotoExtraction(_Segmenter(detector, pool), embedders, self._files, self._rules, pool)
+        extraction = PhotoExtraction(_Segmenter(detector), embedders, self._files, self._rules, pool)
         steps = [step async for step in extraction.extract(_source(photo))]
         last = steps[-1]
         assert isinstance(last, Extracted)
@@ -160,30 +160,30 @@ class PhotoEmbedder:
 
 
 class _Segmenter:
-    """The detector as the pipeline's port."""
+    """The detector as the pipeline's port.
 
-    def __init__(self, network: SegmentationNetwork, pool: ThreadPoolExecutor) -> None:
+    Networks run on the event loop's own thread while others decode: OpenVINO keeps something for each thread that it
+    has run on, and may crash when the network goes just as such a thread ends.
+    """
+
+    def __init__(self, network: SegmentationNetwork) -> None:
         self._network = network
-        self._pool = pool
 
     async def segment(self, pixels: UInt8Array) -> Detections:
-        loop = asyncio.get_running_loop()
-        (answer,) = await loop.run_in_executor(self._pool, self._network.detect, [pixels])
+        (answer,) = self._network.detect([pixels])
         return _or_raise(answer)
 
 
 class _KeepingEmbedder:
     """The embedder as the pipeline's port; remembers the crop, which nothing else gets to see."""
 
-    def __init__(self, network: EmbeddingNetwork, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, network: EmbeddingNetwork) -> None:
         self._network = network
-        self._pool = pool
         self.crop: UInt8Array | None = None
 
     async def embed(self, crop: UInt8Array) -> Embedding:
         self.crop = crop
-        loop = asyncio.get_running_loop()
-        (answer,) = await loop.run_in_executor(self._pool, self._network.embed, [crop])
+        (answer,) = self._network.embed([crop])
         return _or_raise(answer)
 
 
