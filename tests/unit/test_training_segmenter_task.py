@@ -138,4 +138,4 @@ def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[
     assert report.judgement.photos == COUNT
     assert report.empty == 2
     assert report.as_json()["model"] == network.model
-    assert "it is not known which individuals it was trained on" in str(report)
+    assert "not known which individuals the detector was trained on" in str(report)

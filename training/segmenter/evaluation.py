@@ -51,7 +51,8 @@ class DetectorReport:
         head = [
             f"detector {self.model} ({self.engine}) on {one.photos} photos with {one.animals} animals,"
             f" {self.empty} of them without any",
-            f"score threshold {rules.score_threshold:g}, suppression {rules.suppression_iou:g}; {self.seen}",
+            f"score threshold {rules.score_threshold:g}, suppression {rules.suppression_iou:g}",
+            self.seen,
             "95 % intervals: bootstrap over photos",
         ]
         width = max(len(name) for name in EXPLANATIONS)
@@ -166,9 +167,4 @@ def _squash(photo: BoxedPhoto, side_px: int) -> _Squashed:
 def _seen(weights: Path, photos: Sequence[BoxedPhoto]) -> str:
     """Say whether the detector was trained on animals of these photos."""
     names = {box.individual for photo in photos for box in photo.boxes if box.individual}
-    seen = individuals_seen(weights, names)
-    if not seen.known:
-        return "it is not known which individuals it was trained on"
-    both = len(seen.among_these)
-    verdict = f"WARNING: {both} of the {len(names)} here are among them" if both else "none of those here is among them"
-    return f"it was trained on {seen.trained_on} individuals; {verdict}"
+    return individuals_seen(weights, names, "detector").text
