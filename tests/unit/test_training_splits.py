@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.errors import TrainingDataError
@@ -30,6 +30,7 @@ def encounters_of(photos: tuple[LabelledPhoto, ...]) -> set[object]:
     return {photo.encounter or ("undated", photo.individual) for photo in photos}
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(collections(), st.integers(1, 4), st.integers(0, 3), st.integers(0, 99))
 def test_gallery_shares_no_encounter_photo_or_copy_with_queries(
     data: tuple[list[LabelledPhoto], dict[Path, str]], references: int, unknown: int, seed: int
@@ -49,6 +50,7 @@ def test_gallery_shares_no_encounter_photo_or_copy_with_queries(
     assert not (known | {photo.individual for photo in split.unknown}) & set(split.left_out)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(collections(), st.integers(0, 99))
 def test_splits_do_not_depend_on_the_order_of_the_photos(
     data: tuple[list[LabelledPhoto], dict[Path, str]], seed: int
@@ -64,6 +66,7 @@ def test_splits_do_not_depend_on_the_order_of_the_photos(
     assert set(one.unknown) == set(other.unknown)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(collections(), st.floats(0.01, 0.99), st.integers(0, 99))
 def test_validation_shares_no_individual_photo_or_copy_with_training(
     data: tuple[list[LabelledPhoto], dict[Path, str]], share: float, seed: int
