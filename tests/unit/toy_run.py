@@ -14,6 +14,10 @@ from training.runs.task import Evaluation
 BATCH = 8
 
 
+def inputs_of(number: int) -> Tensor:
+    return torch.tensor(np.random.default_rng([1, number]).normal(size=(BATCH, 1)), dtype=torch.float32)
+
+
 @dataclass
 class ToyTask:
     """Counts what is asked of it; `scores`, where given, replaces the true score of each round."""
@@ -28,7 +32,8 @@ class ToyTask:
         self.asked.append(number)
         if number == self.spec.dies_at:
             raise KeyboardInterrupt
-        inputs = torch.tensor(np.random.default_rng([1, number]).normal(size=(BATCH, 1)), dtype=torch.float32)
+        first = number * self.spec.joined
+        inputs = torch.cat([inputs_of(first + place) for place in range(self.spec.joined)])
         return inputs, 3.0 * inputs
 
     def loss(self, network: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -57,6 +62,7 @@ class ToySpec:
     add_to_loss: float = 0.0
     noisy: bool = False
     scores: tuple[float, ...] = ()
+    joined: int = 1
     built: list[ToyTask] = field(default_factory=list)
 
     def build(self, device: torch.device) -> ToyTask:
