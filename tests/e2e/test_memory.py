@@ -18,7 +18,7 @@ from tests.e2e.stub_networks import StubNetworks
 from tests.e2e.stub_photos import BRIGHT, write_photos
 from tests.e2e.watching import MIB, peaks_during, private_bytes
 
-pytestmark = [pytest.mark.serve, pytest.mark.memory]
+pytestmark = pytest.mark.serve
 
 WATCHED = ("Ingress", "Extractor")
 ROOM_BYTES = 32 * MIB
