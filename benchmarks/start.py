@@ -2,8 +2,8 @@
 
     python -m benchmarks.start
 
-Each run is a fresh folder: new config file, port, catalogue and Ray cluster; with models that are there, and as on a
-fresh clone, where the start command makes them first. The answer is the extract of one photo over the WebSocket.
+Each run is a fresh folder: new config file, port, catalogue and Ray cluster; with the shipped demo models, and with random
+models that the start command makes first. The answer is the extract of one photo over the WebSocket.
 """
 
 import argparse
@@ -13,13 +13,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.material import SMALL_SIZE_PX, make_models, make_photos
-from benchmarks.serving import Application, start_command
+from benchmarks.material import SMALL_SIZE_PX, make_photos
+from benchmarks.serving import ROOT, Application, start_command
 from benchmarks.tables import heading, markdown, spread
 from deployments.launch import RANDOM_MODELS
 from pipeline.client import AsyncClient
 
 TARGET_S = 60
+DEMO_MODELS = ROOT / "models" / "demo"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=3, help="of each kind (default: 3)")
     options = parser.parse_args(arguments)
     print(heading("start"))
-    cases = {"with models": make_models("narrow"), "fresh clone, models to be made": RANDOM_MODELS}
+    cases = {"demo models": DEMO_MODELS, "random models, to be made first": RANDOM_MODELS}
     runs: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
     for _ in range(options.runs):
         for case, models_dir in cases.items():

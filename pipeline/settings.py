@@ -133,7 +133,7 @@ class Settings(_Block):
         array_origins: the desktop app's origins, which are answered with bare lists.
     """
 
-    models_dir: Path = Path("models/random")
+    models_dir: Path = Path("models/demo")
     device: Device = "auto"
     backend: Backend = "auto"
     gpu_share: GpuShare = GpuShare()
