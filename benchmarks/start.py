@@ -2,8 +2,8 @@
 
     python -m benchmarks.start
 
-Each run is a fresh folder: new config file, port, catalogue and Ray cluster; with the shipped demo models, and with random
-models that the start command makes first. The answer is the extract of one photo over the WebSocket.
+Each run is a fresh folder: new config file, port, catalogue and Ray cluster; with the demo models, and with random ones
+that the start command makes first. The answer is the extract of one photo over the WebSocket.
 """
 
 import argparse
