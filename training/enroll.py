@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.catalogue.csv_rows import format_csv
-from pipeline.errors import WhaleVisionError
 from pipeline.model_files import ModelFolder
+from training.command_line import exit_status, positive
 from training.errors import TrainingDataError
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.extraction import PhotoEmbedder
 from training.evaluation.gathering import read_data
-from training.evaluation.options import add_running, positive
+from training.evaluation.options import add_running
 from training.files import write_atomically
 from training.models_yaml import read_unfinished_folder
 from training.photos.problems import describe
@@ -25,11 +25,7 @@ SOME_FAILED = 3
 def main(arguments: Sequence[str] | None = None) -> int:
     """Enrol what the command line names; return the exit status."""
     given = _parser().parse_args(arguments)
-    try:
-        return _enroll(given)
-    except (WhaleVisionError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: _enroll(given))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,8 +5,8 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
-from pipeline.errors import WhaleVisionError
 from pipeline.model_files import ModelFolder
+from training.command_line import exit_status
 from training.evaluation.extraction import PhotoEmbedder
 from training.evaluation.gathering import DATA, check, limit_individuals, read_data
 from training.evaluation.options import Options, parse_options
@@ -28,12 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Evaluate what the command line names; return the exit status."""
     options = parse_options(arguments)
     words = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        _evaluate(options, shlex.join(["python", "-m", "training.evaluate", *words]))
-    except (WhaleVisionError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: _evaluate(options, shlex.join(["python", "-m", "training.evaluate", *words])))
 
 
 def _evaluate(options: Options, command: str) -> None:

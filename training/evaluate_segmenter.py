@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from pipeline.errors import WhaleVisionError
 from pipeline.segmentation import SegmentationNetwork
 from pipeline.settings import Backend
+from training.command_line import exit_status
 from training.files import write_atomically
 from training.models_yaml import read_detector_folder
 from training.photos.coco import read_coco
@@ -31,17 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 with the reason on stderr.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
-    try:
-        report = _evaluate(options)
-        print(report)
-        if options.json is not None:
-            write_atomically(options.json, (json.dumps(report.as_json(), indent=1) + "\n").encode())
-    except (WhaleVisionError, OSError) as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: _print_report(options))
+
+
+def _print_report(options: argparse.Namespace) -> None:
+    report = _evaluate(options)
+    print(report)
+    if options.json is not None:
+        write_atomically(options.json, (json.dumps(report.as_json(), indent=1) + "\n").encode())
 
 
 def _parser() -> argparse.ArgumentParser:

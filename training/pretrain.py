@@ -4,7 +4,6 @@ The weights are a starting point for `python -m training.train_embedder --init F
 """
 
 import argparse
-import logging
 import os
 import shlex
 import shutil
@@ -12,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import WhaleVisionError
 from pipeline.model_files import BodyPartSpec
+from training.command_line import exit_status, positive
 from training.embedder.crops import CropStore, Cut
 from training.embedder.initial import try_weights
 from training.embedder.job import CardWords, run_job, summary
@@ -22,7 +21,7 @@ from training.embedder.preparing import chosen_crops, wide_cut
 from training.embedder.rendering import make_shots, renderer
 from training.embedder.task import CropSet, EmbedderSpec
 from training.runs.initial import resolve
-from training.runs.options import add_run, positive
+from training.runs.options import add_run
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
 from training.synthetic.individuals import BODY_PARTS
@@ -45,14 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 with the reason on stderr.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
-    try:
-        _pretrain(options, shlex.join(sys.argv[1:] if arguments is None else arguments))
-    except WhaleVisionError as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
-    return 0
+    command = shlex.join(sys.argv[1:] if arguments is None else arguments)
+    return exit_status(lambda: _pretrain(options, command))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,15 +1,14 @@
 """`python -m training.train_embedder --data dataset/fluke --out models/mine`: train the embedder of one body part."""
 
 import argparse
-import logging
 import shlex
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import WhaleVisionError
 from pipeline.model_files import BodyPartSpec
+from training.command_line import exit_status
 from training.embedder.initial import try_weights
 from training.embedder.job import CardWords, run_job, summary
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
@@ -37,14 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 with the reason on stderr.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
-    try:
-        _train(options, shlex.join(sys.argv[1:] if arguments is None else arguments))
-    except WhaleVisionError as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
-    return 0
+    command = shlex.join(sys.argv[1:] if arguments is None else arguments)
+    return exit_status(lambda: _train(options, command))
 
 
 def _parser() -> argparse.ArgumentParser:

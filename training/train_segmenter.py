@@ -1,7 +1,6 @@
 """`python -m training.train_segmenter --data coco.json --images DIR --out models/mine`: train the detector."""
 
 import argparse
-import logging
 import shlex
 import shutil
 import sys
@@ -9,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.errors import WhaleVisionError
-from training.runs.options import add_run, budget_of, positive, resources_of
+from training.command_line import exit_status, positive
+from training.runs.options import add_run, budget_of, resources_of
 from training.segmenter.augmentation import UNCHANGED, Augmentation
 from training.segmenter.network import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from training.segmenter.options import add_categories
@@ -32,21 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 with the reason on stderr.
     """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     options = _parser().parse_args(arguments)
     asked = _asked(options, shlex.join(sys.argv[1:] if arguments is None else arguments))
-    try:
-        if options.restart:
-            shutil.rmtree(asked.run_folder, ignore_errors=True)
-        outcome = train_detector(asked)
-    except WhaleVisionError as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
+    return exit_status(lambda: _train(asked, options.restart))
+
+
+def _train(asked: DetectorTraining, restart: bool) -> None:
+    if restart:
+        shutil.rmtree(asked.run_folder, ignore_errors=True)
+    outcome = train_detector(asked)
     print(f"{outcome.ended} after {outcome.photos} photos; weights, card and curve are in {asked.out}")
     for name, value in outcome.final.values.items():
         interval = outcome.final.intervals.get(name)
         print(f"  {name}: {value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""))
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

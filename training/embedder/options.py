@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from pipeline.architectures import NARROW_EMBEDDER
 from pipeline.model_files import BodyPartSpec, short_hash
+from training.command_line import positive
 from training.embedder.recipe import RECIPES, LossName, Recipe
-from training.runs.options import budget_of, positive, resources_of
+from training.runs.options import budget_of, resources_of
 from training.runs.plan import Optimisation, RunPlan
 
 NARROW_INPUT_PX = 128

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.settings import Backend
+from training.command_line import positive
 from training.evaluation.extraction import Boxes
 from training.evaluation.intervals import RESAMPLES
 from training.evaluation.protocols import SEED_REFERENCES
@@ -112,14 +113,6 @@ def add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="of torch: cpu, cuda:0 (default: cpu)")
     parser.add_argument("--backend", choices=("auto", "openvino", "torch"), default="auto", help="on a CPU")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a network; 0 leaves it to the libraries")
-
-
-def positive(text: str) -> int:
-    """Parse a number above zero."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def _share_or_count(text: str) -> float:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from training.command_line import count, positive
 from training.runs.plan import Budget, Precision, Resources
 
 DEFAULT_MINUTES = 25.0
@@ -18,8 +19,8 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--minutes", type=float, help=f"how long to train at the speed measured first; {DEFAULT_MINUTES:g} by default"
     )
     group.add_argument("--rounds", type=positive, default=20, help="evaluations over the run")
-    group.add_argument("--patience", type=_count, default=6, help="rounds without a better score that end it; 0: never")
-    group.add_argument("--seed", type=_count, default=1)
+    group.add_argument("--patience", type=count, default=6, help="rounds without a better score that end it; 0: never")
+    group.add_argument("--seed", type=count, default=1)
     group.add_argument("--restart", action="store_true", help="throw away a former run's checkpoint in --out")
     group.add_argument("--workers", type=positive, default=1, help="processes of Ray Train")
     group.add_argument("--gpu", action="store_true", help="one GPU for each worker")
@@ -40,22 +41,6 @@ def budget_of(options: argparse.Namespace) -> Budget:
 def resources_of(options: argparse.Namespace) -> Resources:
     """Return what the run uses."""
     return Resources(options.workers, options.gpu, options.threads, options.precision, options.loaders)
-
-
-def positive(text: str) -> int:
-    """Parse a number above zero."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _count(text: str) -> int:
-    """Parse a number from zero."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
 
 
 def existing_folder(text: str) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 from rich.progress import track
 
+from training.command_line import count, positive
 from training.synthetic.individuals import BODY_PARTS, SIDES, BodyPart, Individual, Population, Side
 from training.synthetic.series import (
     FirstEncounter,
@@ -40,31 +41,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     dataset = _command(commands, "dataset", _dataset, "dataset/ and holdout/ by body part and individual, metadata.csv")
-    dataset.add_argument("--individuals", type=_positive, default=300, help="individuals in dataset/")
-    dataset.add_argument(
-        "--holdout", type=_count, default=100, help="individuals in holdout/, none of them in dataset/"
-    )
+    dataset.add_argument("--individuals", type=positive, default=300, help="individuals in dataset/")
+    dataset.add_argument("--holdout", type=count, default=100, help="individuals in holdout/, none of them in dataset/")
     _add_series(dataset, 12, 3)
     catalogue = _command(commands, "catalogue", _catalogue, "photos of the demo catalogue's animals, for enrolment")
-    catalogue.add_argument("--individuals", type=_positive, default=CATALOGUE_SIZE)
+    catalogue.add_argument("--individuals", type=positive, default=CATALOGUE_SIZE)
     _add_series(catalogue, 6, 3)
     demo = _command(commands, "demo", _demo, "new photos of catalogue animals and of unknown ones")
-    demo.add_argument("--known", type=_count, default=16, help="photos of catalogue animals")
-    demo.add_argument("--unknown", type=_count, default=4, help="photos of animals the catalogue does not hold")
-    demo.add_argument("--catalogue", type=_positive, default=CATALOGUE_SIZE, help="individuals in the catalogue")
+    demo.add_argument("--known", type=count, default=16, help="photos of catalogue animals")
+    demo.add_argument("--unknown", type=count, default=4, help="photos of animals the catalogue does not hold")
+    demo.add_argument("--catalogue", type=positive, default=CATALOGUE_SIZE, help="individuals in the catalogue")
     _add_side(demo)
     coco = _command(commands, "coco", _coco, "images/ and coco.json for a detector")
-    coco.add_argument("--photos", type=_positive, default=4000)
-    coco.add_argument("--individuals", type=_positive, default=1000)
-    coco.add_argument("--empty", type=_count, default=400, help="photos of empty seas among them")
+    coco.add_argument("--photos", type=positive, default=4000)
+    coco.add_argument("--individuals", type=positive, default=1000)
+    coco.add_argument("--empty", type=count, default=400, help="photos of empty seas among them")
     coco.add_argument("--two", type=float, default=0.15, help="part of the photos with two animals")
     _add_population(coco)
     empty = _command(commands, "empty", _empty, "images/ and coco.json of empty seas")
-    empty.add_argument("--photos", type=_positive, default=500)
+    empty.add_argument("--photos", type=positive, default=500)
     _add_population(empty)
     sheet = _command(commands, "sheet", _sheet, "one contact sheet, .jpg or .png")
-    sheet.add_argument("--rows", type=_positive, default=8)
-    sheet.add_argument("--tile", type=_positive, default=256, help="width of each photo in the sheet")
+    sheet.add_argument("--rows", type=positive, default=8)
+    sheet.add_argument("--tile", type=positive, default=256, help="width of each photo in the sheet")
     sheet.add_argument("--boxes", action="store_true", help="draw the ground truth")
     return parser
 
@@ -75,17 +74,17 @@ def _command(
     """Add a command with the options that all commands have."""
     parser = commands.add_parser(name, help=text, description=text)
     parser.add_argument("target", type=Path, help="file to write" if name == "sheet" else "folder to write into")
-    parser.add_argument("--seed", type=_count, default=1, help="the world; two worlds share no animal")
+    parser.add_argument("--seed", type=count, default=1, help="the world; two worlds share no animal")
     parser.add_argument("--size", type=_size, default=(640, 427), metavar="WxH", help="up to 24 megapixels")
-    parser.add_argument("--jobs", type=_positive, default=1, help="processes")
+    parser.add_argument("--jobs", type=positive, default=1, help="processes")
     parser.set_defaults(run=run)
     return parser
 
 
 def _add_series(parser: argparse.ArgumentParser, photos: int, encounters: int) -> None:
     """Add the options of photos by individual."""
-    parser.add_argument("--photos", type=_positive, default=photos, help="photos of each individual and body part")
-    parser.add_argument("--encounters", type=_positive, default=encounters, help="encounters they are spread over")
+    parser.add_argument("--photos", type=positive, default=photos, help="photos of each individual and body part")
+    parser.add_argument("--encounters", type=positive, default=encounters, help="encounters they are spread over")
     parser.add_argument("--parts", nargs="+", choices=BODY_PARTS, default=list(BODY_PARTS))
     _add_side(parser)
 
@@ -101,22 +100,6 @@ def _add_population(parser: argparse.ArgumentParser) -> None:
     """Add the choice of population."""
     names = [population.name.lower() for population in Population]
     parser.add_argument("--population", choices=names, default="train", help="holdout for a detector's test set")
-
-
-def _positive(text: str) -> int:
-    """Parse a number above zero."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
-
-
-def _count(text: str) -> int:
-    """Parse a number from zero."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return value
 
 
 def _size(text: str) -> tuple[int, int]:
