@@ -1,4 +1,4 @@
-"""Real Ray Serve applications for the end-to-end tests: one Ray cluster for the whole run."""
+"""Real Ray Serve applications for the end-to-end tests: one Ray cluster for all of them."""
 
 import os
 import socket
@@ -33,9 +33,12 @@ def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_stub_folder(tmp_path_factory.mktemp("models") / "stub")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_cluster() -> Iterator[None]:
-    """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise."""
+    """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise.
+
+    It is gone before the tests of other folders, which start their own.
+    """
     import ray
 
     os.environ.update(launch_environment())
