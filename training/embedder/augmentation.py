@@ -15,7 +15,8 @@ class Strength:
     """How much photos are varied; probabilities are per photo.
 
     Attributes:
-        box: shift of each edge of the box, in shares of its width and height; what a detector's boxes are off by.
+        box: twice the spread of each edge of the box, in shares of its width and height; the demo detector's edges
+            are off by a spread of 0.05 to 0.08.
         rotation_deg: largest.
         light: spread of contrast and brightness.
         colour: spread of the channels' gains.
@@ -25,7 +26,7 @@ class Strength:
         cut: probability of a patch that hides a part, as water and spray do.
     """
 
-    box: float = 0.06
+    box: float = 0.1
     rotation_deg: float = 8.0
     light: float = 0.25
     colour: float = 0.08
