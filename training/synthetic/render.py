@@ -123,11 +123,11 @@ def _set_in(
 ) -> None:
     """Set one animal into the sea: its mirror image, itself, the water it moves."""
     # A back is low: the foam that a fluke's stalk stands in would hide it.
-    churn = float(rng.random()) ** 2.5 * (1.0 if fluke else 0.6)
+    churn = float(rng.random()) ** 2.5 * (1.0 if fluke else 0.45)
     splash.reflect(picture, patch, rng.uniform(0.25, 0.6), rng.uniform(0.15, 0.5))
     splash.blend(picture, patch.top, patch.left, patch.alpha, patch.colour)
     if fluke and rng.random() < 0.5:
         splash.drips(picture, patch, unit_px, scene.light, rng)
     splash.foam_line(picture, patch, unit_px, churn, scene.light, rng)
-    if rng.random() < scene.spray * (1.0 if fluke else 0.6):
+    if rng.random() < scene.spray * (1.0 if fluke else 0.35):
         splash.spray(picture, patch, unit_px, float(rng.random()) ** 3, scene.light, rng)

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import combinations
 
 import cv2
 import numpy as np
 
 from training.synthetic.exact import bell, chance, uniform
 from training.synthetic.individuals import BODY_PARTS, BodyPart, Draw, Individual, Side
-from training.synthetic.plans import AnimalPlan, Encounter, PhotoPlan, animal_mask, visible_masks
+from training.synthetic.plans import AnimalPlan, Box, Encounter, PhotoPlan, animal_mask, visible_masks
 from training.synthetic.pose import Pose, mask_box
 
 ASPECT = 427 / 640
@@ -17,8 +18,10 @@ NEAREST_M = 13.0
 """Distance of the water at the picture's lower edge, at least."""
 MIN_BOX_PX = (24, 8)
 MIN_INSIDE = 0.6
-MIN_UNHIDDEN = 0.55
-SIZE_M = {"fluke": 4.6, "flank": 9.5}
+MIN_UNHIDDEN = 0.75
+MAX_BOX_IOU = 0.15
+"""Intersection over union of two animals' visible boxes: beyond, even people would draw one box."""
+SIZE_M = {"fluke": 4.6, "flank": 11.5}
 ATTEMPTS = 500
 
 
@@ -156,13 +159,16 @@ def _flank_pose(rng: np.random.Generator) -> Pose:
 
 
 def shows_all(plan: PhotoPlan) -> bool:
-    """Return whether each animal's visible part is large enough, mostly inside the picture, and mostly not hidden.
+    """Return whether each animal shows: large enough, mostly inside the picture, apart from others and not hidden.
 
     Always judged at the reference size, so that a photo shows the same view at every size.
     """
     height = round(REFERENCE_PX * plan.aspect)
-    for animal, mask in zip(plan.animals, visible_masks(plan, REFERENCE_PX, height), strict=True):
-        box = mask_box(mask)
+    masks = visible_masks(plan, REFERENCE_PX, height)
+    boxes = [mask_box(mask) for mask in masks]
+    if any(_overlap(one, other) > MAX_BOX_IOU for one, other in combinations(filter(None, boxes), 2)):
+        return False
+    for animal, mask, box in zip(plan.animals, masks, boxes, strict=True):
         if box is None or box[2] - box[0] <= MIN_BOX_PX[0] or box[3] - box[1] <= MIN_BOX_PX[1]:
             return False
         alone = animal_mask(animal, plan.encounter.year, REFERENCE_PX, height)
@@ -171,6 +177,15 @@ def shows_all(plan: PhotoPlan) -> bool:
         if cv2.countNonZero(alone) < MIN_INSIDE * _unframed_area(animal, plan.encounter.year, height):
             return False
     return True
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Return the intersection over union of two boxes."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = float(max(width, 0) * max(height, 0))
+    areas = [float(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return shared / (sum(areas) - shared)
 
 
 def _unframed_area(animal: AnimalPlan, year: float, height_px: int) -> int:
