@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.material import make_models
 from benchmarks.workers import worker
+from deployments.resources import KEEP_FREED_MEMORY
 from pipeline.embedding import EmbeddingNetwork
 from pipeline.images import box_in_photo, crop, decode_photo, detector_input
 from pipeline.model_files import load_model_folder
@@ -40,8 +41,8 @@ class StageWorkers:
 
     def __init__(self) -> None:
         """Start them; the networks are loaded at the first photo."""
-        self._finder = worker()
-        self._embedder = worker()
+        self._finder = worker(KEEP_FREED_MEMORY)  # as the replicas'
+        self._embedder = worker(KEEP_FREED_MEMORY)
         self._cores = os.cpu_count() or 1
 
     def close(self) -> None:

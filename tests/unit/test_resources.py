@@ -1,6 +1,6 @@
 import pytest
 
-from deployments.resources import ClusterResources, plan_resources
+from deployments.resources import KEEP_FREED_MEMORY, RETURN_FREED_MEMORY, ClusterResources, plan_resources
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
 
@@ -74,8 +74,17 @@ def test_extractors_together_take_all_photos_in_flight():
     assert plan.max_ongoing("extractor") * chosen.replicas.extractor.max >= wanted
 
 
-@pytest.mark.parametrize(("role", "returns"), [("ingress", True), ("extractor", True), ("segmenter", False)])
-def test_replicas_that_hold_photos_return_their_memory(role, returns):
+@pytest.mark.parametrize(
+    ("role", "memory"),
+    [
+        ("ingress", RETURN_FREED_MEMORY),
+        ("extractor", RETURN_FREED_MEMORY),
+        ("segmenter", KEEP_FREED_MEMORY),
+        ("embedder", KEEP_FREED_MEMORY),
+        ("matcher", {}),
+    ],
+)
+def test_replicas_that_hold_photos_return_their_memory_and_networks_keep_it(role, memory):
     environment = plan_resources(settings(), CPU_ONLY).actor_options(role)["runtime_env"]["env_vars"]
-    assert ("MALLOC_MMAP_THRESHOLD_" in environment) == returns
+    assert {name: value for name, value in environment.items() if name.startswith("MALLOC_")} == memory
     assert environment["OMP_NUM_THREADS"] == environment["MKL_NUM_THREADS"]
