@@ -1,11 +1,13 @@
 """How an embedder is judged: spread, validation, and where its weights begin."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from pipeline.architectures import NarrowResNet, build_embedder
 from pipeline.model_files import BodyPartSpec
@@ -14,6 +16,7 @@ from training.embedder.spread import measure_spread, require_alive
 from training.embedder.validation import Validation
 from training.errors import CollapsedError, InitialWeightsError
 from training.photos.records import LabelledPhoto
+from training.photos.splits import split_encounters
 from training.runs import initial
 from training.runs.initial import resolve
 
@@ -71,6 +74,64 @@ def test_an_encounter_is_never_on_both_sides():
     assert scores.top1 < 1.0
     assert np.isnan(scores.auroc)
     assert scores.score == scores.top1
+
+
+def answers_by_loops(photos, rows, seed):
+    """Every query compared with the mean of its gallery's first three photos, one at a time: (right, near), near."""
+    place = {photo: index for index, photo in enumerate(photos)}
+    split = split_encounters(photos, 3, round(len({photo.individual for photo in photos}) / 3), seed)
+    gallery = {}
+    for photo in split.gallery:
+        gallery.setdefault(photo.label, []).append(rows[place[photo]].astype(np.float64))
+    means = {name: np.mean(taken[:3], axis=0) for name, taken in gallery.items()}
+
+    def answer(photo):
+        far = {name: np.linalg.norm(rows[place[photo]] - mean) for name, mean in means.items()}
+        best = min(far, key=far.get)
+        return photo.label, best == photo.label, far[best]
+
+    return [answer(photo) for photo in split.queries], [answer(photo) for photo in split.unknown]
+
+
+def top1_and_auroc(known, unknown):
+    far = [distance for _, _, distance in (*known, *unknown)]
+    auroc = roc_auc_score([0] * len(known) + [1] * len(unknown), far)
+    return np.mean([right for _, right, _ in known]), auroc
+
+
+def redrawn(answers, generator):
+    names = sorted({name for name, _, _ in answers})
+    drawn = generator.integers(len(names), size=len(names))
+    return [one for number in drawn for one in answers if one[0] == names[number]]
+
+
+@pytest.mark.parametrize(("seed", "sides"), [(0, (None,)), (5, ("left", "right"))])
+def test_scores_and_intervals_are_those_of_photos_repeated_one_by_one(seed, sides):
+    """The same draws, counted the long way, with scikit-learn's area."""
+    photos = [
+        replace(photo, side=sides[number % len(sides)])
+        for number, photo in enumerate(seen([f"i{number:02d}" for number in range(15)], 3))
+    ]
+    generator = np.random.default_rng(seed)
+    centres = generator.normal(size=(15, 8))
+    rows = np.array([centres[int(photo.individual[1:])] for photo in photos]) + generator.normal(size=(len(photos), 8))
+    rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    validation = Validation(photos, seed)
+    trials = [answers_by_loops(photos, rows, seed + number) for number in range(5)]
+    top1, auroc = np.mean([top1_and_auroc(*trial) for trial in trials], axis=0)
+    assert 0.1 < top1 < 0.95  # the comparison is not of trivial numbers
+    scores = validation.judge(rows)
+    assert (scores.top1, scores.auroc) == pytest.approx((top1, auroc), abs=1e-9)
+    chance = np.random.default_rng(0)
+    drawn = [
+        top1_and_auroc(redrawn(known, chance), redrawn(unknown, chance))
+        for _ in range(100)
+        for known, unknown in trials
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    intervals = validation.intervals(rows)
+    assert intervals["top1"] == pytest.approx((low[0], high[0]), abs=1e-9)
+    assert intervals["auroc"] == pytest.approx((low[1], high[1]), abs=1e-9)
 
 
 def test_intervals_hold_the_score_and_narrow_with_more_individuals():

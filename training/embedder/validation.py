@@ -5,14 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from pipeline.records import Float32Array
-from training.embedder.classes import IntArray
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
-from training.photos.splits import EncounterSplit, split_encounters
+from training.photos.splits import EncounterSplit, first_references, split_encounters
 from training.runs.task import Interval
+from training.scoring.distances import centroid_distances
+from training.scoring.intervals import (
+    FloatArray,
+    IntArray,
+    Resampling,
+    numbered,
+    percentile_interval,
+    weighted_mean,
+)
+from training.scoring.open_set import area_under_roc
+from training.scoring.ranks import BoolArray, ranks_of_truth
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +30,6 @@ _UNKNOWN_SHARE = 1 / 3
 _LEAST_INDIVIDUALS = 3
 _SPLITS = 5
 _RESAMPLES = 500
-
-Answers = tuple[IntArray, Float32Array, Float32Array]
-"""Whether each query's answer is right; smallest distances of queries; smallest distances of unknown animals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +51,43 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class _Answers:
+    """What came of the queries of one split.
+
+    Attributes:
+        right: (q,) whether the nearest centroid is the own individual's.
+        known: (q,) distances to it.
+        unknown: (u,) distances of unknown individuals' photos to their nearest centroid.
+    """
+
+    right: BoolArray
+    known: FloatArray
+    unknown: FloatArray
+
+    def scores(self, known_weights: FloatArray, unknown_weights: FloatArray) -> Scores:
+        top1 = weighted_mean(self.right, known_weights)
+        return Scores(top1, area_under_roc(self.known, self.unknown, known_weights, unknown_weights))
+
+
+@dataclass(frozen=True, slots=True)
 class _Trial:
-    """One split, as places in the set of photos; classes are numbered within the trial."""
+    """One split, as places in the set of photos; individuals (with side) are numbered as in the gallery."""
 
     gallery: IntArray
-    gallery_labels: IntArray
+    gallery_of: IntArray
     queries: IntArray
-    query_labels: IntArray
+    truth: IntArray
     unknown: IntArray
-    unknown_labels: IntArray
+    sampling: Resampling
+
+    def answers(self, embeddings: FloatArray) -> _Answers:
+        known, unknown = (self._distances(embeddings, asked) for asked in (self.queries, self.unknown))
+        right = ranks_of_truth(known, self.truth) == 1.0
+        return _Answers(right, known.min(axis=1), unknown.min(axis=1))
+
+    def _distances(self, embeddings: FloatArray, asked: IntArray) -> FloatArray:
+        count = int(self.gallery_of.max()) + 1
+        return centroid_distances(embeddings[asked], embeddings[self.gallery], self.gallery_of, count)
 
 
 class Validation:
@@ -76,31 +110,30 @@ class Validation:
         self._trials = [_trial(split, place) for split in splits]
 
     def judge(self, embeddings: Float32Array) -> Scores:
-        """Score embeddings.
+        """Score embeddings; every photo counts the same.
 
         Args:
             embeddings: (n, d) float32, L2-normalised, of the photos in their order.
         """
-        scores = [_score(*_answers(trial, embeddings)) for trial in self._trials]
+        answers = self._answers(embeddings)
+        scores = [one.scores(np.ones(len(one.known)), np.ones(len(one.unknown))) for one in answers]
         return Scores(float(np.mean([one.top1 for one in scores])), float(np.mean([one.auroc for one in scores])))
 
     def intervals(self, embeddings: Float32Array) -> dict[str, Interval]:
-        """Return 95 % bootstrap intervals over individuals of top-1 and AUROC, all splits together."""
-        rng = np.random.default_rng(0)
-        answers = [_answers(trial, embeddings) for trial in self._trials]
-        draws = [self._resampled(answers, rng) for _ in range(_RESAMPLES // _SPLITS)]
-        return {
-            "top1": _interval([one.top1 for draw in draws for one in draw]),
-            "auroc": _interval([one.auroc for draw in draws for one in draw]),
-        }
+        """Return 95 % bootstrap intervals over individuals (with side) of top-1 and AUROC, all splits together."""
+        generator = np.random.default_rng(0)
+        pairs = list(zip(self._answers(embeddings), self._trials, strict=True))
+        drawn = [
+            answers.scores(*trial.sampling.draw(generator))
+            for _ in range(_RESAMPLES // _SPLITS)
+            for answers, trial in pairs
+        ]
+        low, high = percentile_interval(np.array([[one.top1, one.auroc] for one in drawn]))
+        return {"top1": (float(low[0]), float(high[0])), "auroc": (float(low[1]), float(high[1]))}
 
-    def _resampled(self, answers: Sequence[Answers], rng: np.random.Generator) -> list[Scores]:
-        scores = []
-        for trial, (right, known, unknown) in zip(self._trials, answers, strict=True):
-            picked = _draw_individuals(trial.query_labels, rng)
-            strangers = _draw_individuals(trial.unknown_labels, rng)
-            scores.append(_score(right[picked], known[picked], unknown[strangers]))
-        return scores
+    def _answers(self, embeddings: Float32Array) -> list[_Answers]:
+        rows = embeddings.astype(np.float64)
+        return [trial.answers(rows) for trial in self._trials]
 
 
 def _with_encounters(photos: Sequence[LabelledPhoto]) -> tuple[list[LabelledPhoto], bool]:
@@ -119,54 +152,18 @@ def _with_encounters(photos: Sequence[LabelledPhoto]) -> tuple[list[LabelledPhot
 
 
 def _trial(split: EncounterSplit, place: dict[LabelledPhoto, int]) -> _Trial:
-    numbers = {name: number for number, name in enumerate(dict.fromkeys(photo.label for photo in split.gallery))}
-    taken = [0] * len(numbers)
-    gallery: list[LabelledPhoto] = []
-    for photo in split.gallery:
-        if taken[numbers[photo.label]] < REFERENCES:
-            taken[numbers[photo.label]] += 1
-            gallery.append(photo)
-    strangers = {name: number for number, name in enumerate(dict.fromkeys(photo.label for photo in split.unknown))}
+    gallery = first_references(split.gallery, REFERENCES)
+    column = {label: number for number, label in enumerate(sorted({photo.label for photo in gallery}))}
+    truth = np.array([column[photo.label] for photo in split.queries], dtype=np.intp)
     return _Trial(
-        np.array([place[photo] for photo in gallery], dtype=np.int64),
-        np.array([numbers[photo.label] for photo in gallery], dtype=np.int64),
-        np.array([place[photo] for photo in split.queries], dtype=np.int64),
-        np.array([numbers[photo.label] for photo in split.queries], dtype=np.int64),
-        np.array([place[photo] for photo in split.unknown], dtype=np.int64),
-        np.array([strangers[photo.label] for photo in split.unknown], dtype=np.int64),
+        gallery=_places(gallery, place),
+        gallery_of=np.array([column[photo.label] for photo in gallery], dtype=np.intp),
+        queries=_places(split.queries, place),
+        truth=truth,
+        unknown=_places(split.unknown, place),
+        sampling=Resampling(truth, numbered([photo.label for photo in split.unknown])),
     )
 
 
-def _answers(trial: _Trial, embeddings: Float32Array) -> Answers:
-    """Answer all queries of a trial."""
-    count = int(trial.gallery_labels.max()) + 1
-    centroids = np.stack([embeddings[trial.gallery[trial.gallery_labels == label]].mean(0) for label in range(count)])
-    known = _distances(embeddings[trial.queries], centroids)
-    unknown = _distances(embeddings[trial.unknown], centroids)
-    right = (known.argmin(1) == trial.query_labels).astype(np.int64)
-    return right, known.min(1), unknown.min(1)
-
-
-def _distances(rows: Float32Array, centroids: Float32Array) -> Float32Array:
-    """Return (n, k) Euclidean distances of (n, d) to (k, d)."""
-    squares = (rows**2).sum(1)[:, None] + (centroids**2).sum(1)[None] - 2.0 * rows @ centroids.T
-    return np.asarray(np.sqrt(squares.clip(0.0)), dtype=np.float32)
-
-
-def _score(right: IntArray, known: Float32Array, unknown: Float32Array) -> Scores:
-    if len(unknown) == 0:
-        return Scores(float(right.mean()), float("nan"))
-    strange = np.concatenate([np.zeros(len(known)), np.ones(len(unknown))])
-    return Scores(float(right.mean()), float(roc_auc_score(strange, np.concatenate([known, unknown]))))
-
-
-def _draw_individuals(labels: IntArray, rng: np.random.Generator) -> IntArray:
-    """Return places of all photos of individuals drawn with replacement."""
-    names = np.unique(labels)
-    drawn = rng.choice(names, len(names)) if len(names) else names
-    return np.concatenate([np.flatnonzero(labels == name) for name in drawn] or [np.zeros(0, dtype=np.int64)])
-
-
-def _interval(values: list[float]) -> Interval:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
+def _places(photos: Sequence[LabelledPhoto], place: dict[LabelledPhoto, int]) -> IntArray:
+    return np.array([place[photo] for photo in photos], dtype=np.intp)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.evaluation.embedded import EmbeddedPhoto
-from training.evaluation.intervals import FloatArray
+from training.scoring.intervals import FloatArray
 
 
 def by_embedding(photo: EmbeddedPhoto) -> FloatArray | None:

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.evaluation.intervals import Estimate
 from training.evaluation.scores import Scores
 from training.evaluation.study import BestDistances, ProtocolResult
 from training.evaluation.trial import MATCHINGS
+from training.scoring.intervals import Estimate
 
 _SIZE_INCHES = (5.2, 3.6)
 _COLOURS = ("#1f5fa8", "#d1701f", "#4b8b3b", "#8a4fa3")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.evaluation.embedded import EmbeddedPhoto
-from training.evaluation.intervals import FloatArray, IntArray
 from training.evaluation.trial import Matching, Trial, individual_distances, photo_distances
+from training.scoring.intervals import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

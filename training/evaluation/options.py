@@ -9,8 +9,8 @@ from typing import Literal
 from pipeline.settings import Backend
 from training.command_line import positive
 from training.evaluation.extraction import Boxes
-from training.evaluation.intervals import RESAMPLES
 from training.evaluation.protocols import SEED_REFERENCES
+from training.scoring.intervals import RESAMPLES
 
 REFERENCES = 3
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
-from training.photos.splits import Photos, left_out, split_encounters
+from training.photos.splits import Photos, first_references, left_out, split_encounters
 
 SEED_REFERENCES = 5
 SEED_LEAST_PHOTOS = 7
@@ -58,7 +58,7 @@ def given_roles(photos: Sequence[LabelledPhoto], references: int) -> Roles:
 
     What encounters the two sides share is the data's business here; it is found out and told.
     """
-    gallery = _first([photo for photo in photos if photo.split in GALLERY_SPLITS], references)
+    gallery = first_references([photo for photo in photos if photo.split in GALLERY_SPLITS], references)
     labels = {photo.label for photo in gallery}
     individuals = {photo.individual for photo in gallery}
     asked = [photo for photo in photos if photo.split in {_QUERY_SPLIT, _UNKNOWN_SPLIT}]
@@ -79,7 +79,7 @@ def honest_roles(
 ) -> Roles:
     """Split by encounter; see `training.photos.splits.split_encounters`."""
     split = split_encounters(photos, references, unknown, seed, digests)
-    return Roles(_first(split.gallery, references), split.queries, split.unknown, split.left_out, "disjoint")
+    return Roles(first_references(split.gallery, references), split.queries, split.unknown, split.left_out, "disjoint")
 
 
 def seed_roles(photos: Sequence[LabelledPhoto], unknown: Photos, seed: int, references: int = SEED_REFERENCES) -> Roles:
@@ -115,14 +115,3 @@ def _shared(gallery: Photos, asked: Photos) -> Encounters:
     if {photo.encounter for photo in gallery if photo.encounter} & {photo.encounter for photo in asked}:
         return "shared"
     return "disjoint" if all(photo.encounter for photo in (*gallery, *asked)) else "not known"
-
-
-def _first(photos: Sequence[LabelledPhoto], references: int) -> Photos:
-    """Keep the first photos of each label."""
-    taken: defaultdict[str, int] = defaultdict(int)
-    kept = []
-    for photo in photos:
-        taken[photo.label] += 1
-        if taken[photo.label] <= references:
-            kept.append(photo)
-    return tuple(kept)

@@ -7,11 +7,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from training.evaluation.charts import all_charts
-from training.evaluation.intervals import Estimate
 from training.evaluation.scores import Scores
 from training.evaluation.study import ProtocolResult
 from training.evaluation.summary import Subject, counts
 from training.files import write_atomically
+from training.scoring.intervals import Estimate
 
 _TEMPLATE = "report.html.jinja"
 

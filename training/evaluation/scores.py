@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.records import UNKNOWN_DISTANCE
-from training.evaluation.intervals import RESAMPLES, Estimate, FloatArray, Resampling, weighted_mean
-from training.evaluation.open_set import Judged, OpenSet, area_under_roc, judge
-from training.evaluation.ranks import average_precisions, cumulative_matches, ranks_of_truth
 from training.evaluation.trial import Matching, Trial, individual_distances, photo_distances
+from training.scoring.intervals import RESAMPLES, Estimate, FloatArray, Resampling, weighted_mean
+from training.scoring.open_set import Judged, OpenSet, area_under_roc, judge
+from training.scoring.ranks import average_precisions, cumulative_matches, ranks_of_truth
 
 REJECTED = 0.9
 """Share of unknown queries that the reported threshold rejects, on the half that it is chosen on."""

@@ -10,12 +10,12 @@ from training.evaluation.baseline import by_embedding, by_thumbnail
 from training.evaluation.confusions import Confusion, false_names, wrong_names
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.extraction import count_failures
-from training.evaluation.intervals import FloatArray
 from training.evaluation.protocols import Roles
-from training.evaluation.ranks import BoolArray
 from training.evaluation.scores import Scores, score
 from training.evaluation.trial import MATCHINGS, Matching, Trial, VectorOf, individual_distances, make_trial
 from training.photos.records import LabelledPhoto
+from training.scoring.intervals import FloatArray
+from training.scoring.ranks import BoolArray
 
 EMBEDDER, THUMBNAIL = "embedder", "thumbnail"
 SERVED: Matching = "centroid"

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 
-from pipeline.matching import euclidean_distances
 from training.evaluation.embedded import EmbeddedPhoto
-from training.evaluation.intervals import FloatArray, IntArray, numbered
 from training.evaluation.protocols import Roles
-from training.evaluation.ranks import BoolArray
 from training.photos.records import LabelledPhoto
+from training.scoring import distances
+from training.scoring.intervals import FloatArray, IntArray, numbered
+from training.scoring.ranks import BoolArray
 
 Matching = Literal["centroid", "nearest"]
 """Distance to an individual: to the mean of its embeddings, as in the service, or to its nearest photo."""
@@ -100,9 +99,9 @@ def make_trial(roles: Roles, embedded: Mapping[LabelledPhoto, EmbeddedPhoto], ve
 
 def photo_distances(trial: Trial, asked: FloatArray, references: int) -> FloatArray:
     """Return (n, g) Euclidean distances to the references; `inf` to those beyond the wanted number and for NaN rows."""
-    distances = _euclidean(asked, trial.references)
-    distances[:, trial.turn >= references] = np.inf
-    return distances
+    measured = distances.photo_distances(asked, trial.references)
+    measured[:, trial.turn >= references] = np.inf
+    return measured
 
 
 def individual_distances(trial: Trial, asked: FloatArray, matching: Matching, references: int) -> FloatArray:
@@ -114,22 +113,9 @@ def individual_distances(trial: Trial, asked: FloatArray, matching: Matching, re
         matching: how.
         references: how many of each individual to use, at most.
     """
-    if matching == "nearest":
-        nearest = np.full((len(trial.labels), len(asked)), np.inf)
-        np.minimum.at(nearest, trial.reference_of, photo_distances(trial, asked, references).T)
-        return nearest.T
     used = trial.turn < references
-    counts = np.bincount(trial.reference_of[used], minlength=len(trial.labels))
-    sums = np.zeros((len(trial.labels), trial.references.shape[1]))
-    np.add.at(sums, trial.reference_of[used], trial.references[used])
-    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
-    return _euclidean(asked, means)
-
-
-def _euclidean(asked: FloatArray, others: FloatArray) -> FloatArray:
-    """Measure with the service's own function; what is not a number is infinitely far."""
-    distances = euclidean_distances(torch.from_numpy(asked), torch.from_numpy(others)).numpy()
-    return np.where(np.isnan(distances), np.inf, distances)
+    measure = distances.nearest_distances if matching == "nearest" else distances.centroid_distances
+    return measure(asked, trial.references[used], trial.reference_of[used], len(trial.labels))
 
 
 def _stack(vectors: Sequence[FloatArray | None], dimension: int) -> FloatArray:

@@ -120,6 +120,17 @@ def split_encounters(
     return EncounterSplit(tuple(gallery), tuple(queries), tuple(asked), left_out(photos, gallery, queries, asked))
 
 
+def first_references(gallery: Sequence[LabelledPhoto], references: int) -> Photos:
+    """Return the first so many photos of each individual (with side) in the gallery, in their order."""
+    taken: defaultdict[str, int] = defaultdict(int)
+    kept = []
+    for photo in gallery:
+        taken[photo.label] += 1
+        if taken[photo.label] <= references:
+            kept.append(photo)
+    return tuple(kept)
+
+
 def left_out(photos: Sequence[LabelledPhoto], *used: Sequence[LabelledPhoto]) -> tuple[str, ...]:
     """Return the individuals of `photos` that are in none of the used ones, sorted."""
     playing = {photo.individual for part in used for photo in part}

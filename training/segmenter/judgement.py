@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training.scoring.intervals import percentile_interval
 from training.segmenter.average_precision import PrecisionOf
 from training.segmenter.judged import JudgedPhoto, answers, match
 
@@ -30,7 +31,6 @@ EXPLANATIONS: Mapping[str, str] = {
 }
 
 _RESAMPLES = 1000
-_COVERED = (2.5, 97.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def _scores(precision_of: PrecisionOf, counts: Mapping[str, Counts], chosen: Cou
 
 
 def _interval(drawn: Sequence[float]) -> Interval:
-    low, high = np.percentile(drawn, _COVERED)
-    return (float(low), float(high))
+    low, high = percentile_interval(np.array(drawn))
+    return float(low), float(high)
 
 
 def _counts(photos: Sequence[JudgedPhoto], rules: AnswerRules) -> dict[str, list[tuple[int, int]]]:

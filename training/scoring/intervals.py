@@ -70,22 +70,40 @@ class Resampling:
 
     def macro_weights(self) -> tuple[FloatArray, FloatArray]:
         """Return (q,) and (u,) weights that make every individual count the same."""
-        known, unknown = (np.ones(_count(of)) for of in (self.known_of, self.unknown_of))
-        return _macro(known, self.known_of), _macro(unknown, self.unknown_of)
+        known, unknown = (_macro(np.ones(len(of)), of) for of in (self.known_of, self.unknown_of))
+        return known, unknown
+
+    def draw(self, generator: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+        """Draw individuals once.
+
+        Returns:
+            (q,) and (u,) weights of photos: how often each one's individual was drawn.
+        """
+        return _draw(self.known_of, generator), _draw(self.unknown_of, generator)
 
     def _interval(self, statistic: Statistic) -> tuple[FloatArray, FloatArray]:
         generator = np.random.default_rng(self.seed)
         drawn = []
         for _ in range(self.resamples):
-            known = _macro(_draw(_count(self.known_of), generator), self.known_of)
-            unknown = _macro(_draw(_count(self.unknown_of), generator), self.unknown_of)
-            drawn.append(statistic(known, unknown))
-        tail = (1.0 - LEVEL) / 2.0
-        stacked = np.stack(drawn)  # (r, m)
-        empty = np.isnan(stacked).all(axis=0)
-        stacked[:, empty] = 0.0  # nothing to take a quantile of
-        low, high = np.nanquantile(stacked, [tail, 1.0 - tail], axis=0)
-        return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+            known, unknown = self.draw(generator)
+            drawn.append(statistic(_macro(known, self.known_of), _macro(unknown, self.unknown_of)))
+        return percentile_interval(np.stack(drawn))
+
+
+def percentile_interval(drawn: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the ends of the 95 % interval of resampled statistics.
+
+    Args:
+        drawn: (r,) or (r, m), one row a resample; NaN where a resample held nothing to count.
+
+    Returns:
+        () or (m,) lower and upper ends, NaN where no resample held anything.
+    """
+    tail = (1.0 - LEVEL) / 2.0
+    empty = np.isnan(drawn).all(axis=0)
+    filled = np.where(empty, 0.0, drawn)  # there is nothing to take a quantile of
+    low, high = np.nanquantile(filled, [tail, 1.0 - tail], axis=0)
+    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
 def weighted_mean(values: npt.ArrayLike, weights: FloatArray) -> float:
@@ -100,17 +118,14 @@ def numbered(names: list[str]) -> IntArray:
     return np.array([place[name] for name in names], dtype=np.intp)
 
 
-def _count(of: IntArray) -> int:
-    return int(of.max()) + 1 if len(of) else 0
-
-
-def _draw(count: int, generator: np.random.Generator) -> FloatArray:
-    """Return how often each of `count` individuals is drawn in `count` draws."""
+def _draw(of: IntArray, generator: np.random.Generator) -> FloatArray:
+    """Return (n,) how often each photo's individual is drawn, in as many draws as there are individuals."""
+    count = int(of.max()) + 1 if len(of) else 0
     drawn = generator.integers(count, size=count) if count else np.zeros(0, dtype=np.intp)
-    return np.bincount(drawn, minlength=count).astype(np.float64)
+    return np.bincount(drawn, minlength=count).astype(np.float64)[of]
 
 
 def _macro(times: FloatArray, of: IntArray) -> FloatArray:
-    """Return photo weights such that an individual weighs `times`, however many photos it has."""
-    photos = np.bincount(of, minlength=len(times))
-    return (times / np.maximum(photos, 1))[of]
+    """Return photo weights such that an individual weighs as often as it was drawn, however many photos it has."""
+    photos: IntArray = np.bincount(of)
+    return times / photos[of]

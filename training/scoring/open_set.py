@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.evaluation.intervals import FloatArray, weighted_mean
-from training.evaluation.ranks import BoolArray
+from training.scoring.intervals import FloatArray, weighted_mean
+from training.scoring.ranks import BoolArray
 
 
 @dataclass(frozen=True, slots=True)

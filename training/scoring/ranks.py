@@ -7,7 +7,7 @@ as a query in which no animal was found; it is never right.
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.intervals import FloatArray, IntArray
+from training.scoring.intervals import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 

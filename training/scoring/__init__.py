@@ -1,0 +1,1 @@
+"""The arithmetic of recognition: distances, ranks, telling known from unknown, averages and their intervals."""
