@@ -11,12 +11,13 @@ from training.evaluation.extraction import PhotoEmbedder
 from training.evaluation.gathering import DATA, check, limit_individuals, read_data
 from training.evaluation.options import Options, parse_options
 from training.evaluation.protocols import Roles, given_roles, has_given_roles, honest_roles, seed_roles
-from training.evaluation.report import PROTOCOL_TITLES, differences, interval, write_report
+from training.evaluation.report import differences, interval, write_report
 from training.evaluation.scores import Scores
 from training.evaluation.seen import individuals_seen
 from training.evaluation.study import ProtocolResult, run_study
 from training.evaluation.summary import Subject, as_json, counts
 from training.evaluation.trial import MATCHINGS
+from training.evaluation.words import PROTOCOL_TITLES
 from training.files import write_atomically
 from training.models_yaml import read_unfinished_folder
 from training.photos.inspection import Inspection

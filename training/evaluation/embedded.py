@@ -16,7 +16,6 @@ class EmbeddedPhoto:
         box_px: that was cut out, in pixels of the upright photo; None for a failure.
         failure: why there is no embedding.
         thumbnail: (32, 32) uint8 grey picture of the crop; None for a failure.
-        picture: small JPEG of the crop for people to look at; empty for a failure.
     """
 
     photo: LabelledPhoto
@@ -24,4 +23,3 @@ class EmbeddedPhoto:
     box_px: BoundingBox | None = None
     failure: Failure | None = None
     thumbnail: UInt8Array | None = None
-    picture: bytes = b""

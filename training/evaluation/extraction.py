@@ -1,7 +1,6 @@
 """Embeds labelled photos as the service does: its decoding, its detector, its choice of box, its crop, its embedder."""
 
 import asyncio
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
@@ -36,8 +35,6 @@ Boxes = Literal["detected", "truth", "photo"]
 Answer = TypeVar("Answer", Detections, Embedding)
 
 THUMBNAIL_SIDE_PX = 32
-_PICTURE_SIDE_PX = 160
-_PICTURE_QUALITY = 80
 _IN_FLIGHT = 4  # photos being decoded or waiting for a network, so that the networks do not wait for photos
 
 
@@ -116,8 +113,7 @@ class PhotoEmbedder:
         if isinstance(answer, Failure):
             return EmbeddedPhoto(photo, failure=answer)
         assert embedder.crop is not None  # it has just been embedded
-        thumbnail, picture = _thumbnail(embedder.crop), _picture(embedder.crop)
-        return EmbeddedPhoto(photo, answer.values, box_px, None, thumbnail, picture)
+        return EmbeddedPhoto(photo, answer.values, box_px, None, _thumbnail(embedder.crop))
 
     async def _extract(
         self,
@@ -210,14 +206,6 @@ def _source(photo: LabelledPhoto) -> PathSource:
 def _thumbnail(pixels: UInt8Array) -> UInt8Array:
     grey = Image.fromarray(pixels).convert("L")
     return np.array(grey.resize((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), Image.Resampling.BILINEAR))
-
-
-def _picture(pixels: UInt8Array) -> bytes:
-    image = Image.fromarray(pixels)
-    image.thumbnail((_PICTURE_SIDE_PX, _PICTURE_SIDE_PX))
-    content = io.BytesIO()
-    image.save(content, "JPEG", quality=_PICTURE_QUALITY)
-    return content.getvalue()
 
 
 def count_failures(photos: Iterable[EmbeddedPhoto]) -> dict[str, int]:

@@ -6,20 +6,21 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from training.evaluation import words
 from training.evaluation.charts import all_charts
+from training.evaluation.embedded import EmbeddedPhoto
+from training.evaluation.pictures import picture
 from training.evaluation.scores import Scores
 from training.evaluation.study import ProtocolResult
 from training.evaluation.summary import Subject, counts
+from training.evaluation.trial import MATCHINGS
 from training.files import write_atomically
 from training.scoring.intervals import Estimate
 
 _TEMPLATE = "report.html.jinja"
 
-PROTOCOL_TITLES = {
-    "encounters": "Honest: gallery and queries share no encounter",
-    "given": "The data's own gallery and queries",
-    "seed": "The original's protocol: optimistic, for comparison only",
-}
+Row = tuple[str, str, Scores]
+"""Protocol, method and what it reaches."""
 
 
 def write_report(file: Path, subject: Subject, results: Mapping[str, ProtocolResult]) -> None:
@@ -37,30 +38,34 @@ def write_report(file: Path, subject: Subject, results: Mapping[str, ProtocolRes
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "interval": interval, "data_url": _data_url, "jpeg_url": _jpeg_url}
+    environment.filters |= {"percent": words.percent, "failures": words.failures}
+    environment.filters |= {"interval": interval, "data_url": _data_url, "picture_url": _picture_url}
     first = next(iter(results.values()))
+    rows, fewer = score_rows(results)
     text = environment.get_template(_TEMPLATE).render(
         subject=subject,
         results=results,
-        titles=PROTOCOL_TITLES,
+        words=words,
         counts={name: counts(result) for name, result in results.items()},
         main=first.main(),
         first=first,
         charts=all_charts(first),
-        rows=score_rows(results),
+        rows=rows,
+        fewer=fewer,
         differences=differences(results),
     )
     write_atomically(file, text.encode())
 
 
-def score_rows(results: Mapping[str, ProtocolResult]) -> list[tuple[str, str, Scores]]:
-    """Return (protocol, method, scores) with the most references first, for tables."""
-    return [
-        (protocol, method, one)
-        for protocol, result in results.items()
-        for method, scores in result.scores.items()
-        for one in sorted(scores, key=lambda one: (-one.references, one.matching))
-    ]
+def score_rows(results: Mapping[str, ProtocolResult]) -> tuple[list[Row], list[Row]]:
+    """Return (protocol, method, scores) for tables: those with the most references, and all with fewer."""
+    main, fewer = [], []
+    for protocol, result in results.items():
+        for method, scores in result.scores.items():
+            best = [result.main(method, matching) for matching in MATCHINGS]
+            main += [(protocol, method, one) for one in best]
+            fewer += [(protocol, method, one) for one in scores if one not in best]
+    return main, sorted(fewer, key=lambda row: -row[2].references)
 
 
 def differences(results: Mapping[str, ProtocolResult]) -> dict[str, float]:
@@ -79,11 +84,6 @@ def differences(results: Mapping[str, ProtocolResult]) -> dict[str, float]:
     return found
 
 
-def percent(value: float) -> str:
-    """Return 0.934 as "93 %"."""
-    return "not to be had" if value != value else f"{100.0 * value:.0f} %"
-
-
 def interval(estimate: Estimate) -> str:
     """Return an estimate as "0.934 (0.900 to 0.960)"."""
     if estimate.value != estimate.value:
@@ -95,5 +95,5 @@ def _data_url(svg: str) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def _jpeg_url(content: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
+def _picture_url(photo: EmbeddedPhoto) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(picture(photo)).decode()}"

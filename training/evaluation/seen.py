@@ -50,7 +50,7 @@ def individuals_seen(weights: Path, individuals: Collection[str], what: str = "e
         f"WARNING: {len(both)} of the {len(set(individuals))} evaluated individuals are among them, so the scores are"
         " too good"
         if both
-        else f"none of the {len(set(individuals))} evaluated ones is among them, by name"
+        else f"none of the {len(set(individuals))} evaluated ones has the name of one of them"
     )
     return Seen(True, len(trained), both, f"The {what} was trained on {len(trained)} individuals; {verdict}.")
 
