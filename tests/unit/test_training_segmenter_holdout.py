@@ -34,7 +34,12 @@ def test_nobody_is_in_both_parts(shown: list[list[int]], seed: int) -> None:
     assert not names(training) & names(validation)
     assert training
     assert validation
-    assert sorted(one.path for one in (*training, *validation)) == sorted(one.path for one in photos)
+    used = {one.path for one in (*training, *validation)}
+    assert len(used) == len(training) + len(validation)
+    for unused in (one for one in photos if one.path not in used):
+        assert len(names((unused,))) > 1
+        assert not names((unused,)) <= names(training)
+        assert not names((unused,)) <= names(validation)
 
 
 def test_individuals_and_empty_photos_are_held_out_by_the_same_share() -> None:

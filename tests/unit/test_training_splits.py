@@ -78,9 +78,14 @@ def test_validation_shares_no_individual_photo_or_copy_with_training(
         return
     assert training
     assert held
-    assert sorted(map(str, (*training, *held))) == sorted(map(str, photos))
-    assert not {photo.individual for photo in training} & {photo.individual for photo in held}
+    trained_on, held_out = ({photo.individual for photo in part} for part in (training, held))
+    assert not trained_on & held_out
     assert not {digests[photo.path] for photo in training} & {digests[photo.path] for photo in held}
+    for content in {digests[photo.path] for photo in set(photos) - {*training, *held}}:
+        shown = {photo.individual for photo in photos if digests[photo.path] == content}
+        assert len(shown) > 1
+        assert not shown <= trained_on
+        assert not shown <= held_out
 
 
 def regular(individuals: int, encounters: int, photos: int) -> list[LabelledPhoto]:
@@ -100,6 +105,21 @@ def test_regular_data_is_used_whole() -> None:
     assert len(split.unknown) == 4 * 12
     assert len(split.gallery) == 10 * 8  # two of three encounters
     assert len(split.queries) == 10 * 4
+
+
+def test_individuals_linked_in_one_long_chain_are_parted_and_the_photos_across_left_out() -> None:
+    pairs = [(number, number + 1) for number in range(49)]
+    photos = [
+        LabelledPhoto(Path(f"{'-'.join(map(str, who))}.jpg"), f"I{one:02}", "fluke")
+        for who in [*pairs, *((number,) for number in range(50))]
+        for one in who
+    ]
+    training, held = split_individuals(photos, 0.2, seed=1)
+    parts = {photo.individual: "training" for photo in training} | {photo.individual: "held" for photo in held}
+    assert list(parts.values()).count("held") == 10
+    across = {f"{one}-{other}.jpg" for one, other in pairs if parts[f"I{one:02}"] != parts[f"I{other:02}"]}
+    assert across
+    assert {photo.path.name for photo in set(photos) - {*training, *held}} == across
 
 
 def test_references_come_from_different_encounters_first() -> None:

@@ -2,6 +2,7 @@
 and query. The same photos and seed give the same split, in whatever order the photos come.
 """
 
+import logging
 import random
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,6 +13,8 @@ from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
 
 Photos = tuple[LabelledPhoto, ...]
+
+_log = logging.getLogger(__name__)
 
 _NO_ENCOUNTERS = (
     "no individual was photographed in two encounters, so nobody can be recognised again: give dates or encounters in"
@@ -44,10 +47,11 @@ def split_individuals(
 ) -> tuple[Photos, Photos]:
     """Hold whole individuals out, for validation.
 
-    Individuals that share a photo stay together.
+    Individuals that share a photo stay together, unless that would hold out more than the share: then they are parted,
+    and the photos that show individuals of both parts are in neither.
 
     Args:
-        photos: of any individuals.
+        photos: of any individuals; one for each individual in a picture.
         share: of the individuals to hold out, above 0 and below 1; at least one is, and at least one is not.
         seed: of the choice.
         digests: sha256 by path, so that copies count as one photo.
@@ -58,26 +62,21 @@ def split_individuals(
     Raises:
         TrainingDataError: there are not two (groups of) individuals to part.
     """
-    keys = [[("individual", photo.individual), _content(photo, digests)] for photo in photos]
-    groups = _connected(keys)
-    members: defaultdict[int, set[str]] = defaultdict(set)
-    for photo, group in zip(photos, groups, strict=True):
-        members[group].add(photo.individual)
-    if len(members) < 2:
-        raise TrainingDataError(
-            f"{len(members)} individuals cannot be parted into training and validation: add photos of others"
-        )
-    order = sorted(members, key=lambda group: min(members[group]))
-    random.Random(seed).shuffle(order)
-    total = sum(len(names) for names in members.values())
-    held: set[int] = set()
-    for group in order[:-1]:
-        if held and sum(len(members[one]) for one in held) >= round(share * total):
-            break
-        held.add(group)
-    pairs = list(zip(photos, groups, strict=True))
-    training = tuple(photo for photo, group in pairs if group not in held)
-    return training, tuple(photo for photo, group in pairs if group in held)
+    shown: defaultdict[Hashable, set[str]] = defaultdict(set)
+    for photo in photos:
+        shown[_content(photo, digests)].add(photo.individual)
+    names = {name for together in shown.values() for name in together}
+    wanted = max(1, round(share * len(names)))
+    for largest_unit in (wanted, len(names)):
+        held = _choose_held(_units(photos, largest_unit, digests), wanted, seed)
+        training = tuple(photo for photo in photos if not shown[_content(photo, digests)] & held)
+        validation = tuple(photo for photo in photos if shown[_content(photo, digests)] <= held)
+        if training and validation:
+            _tell_unused(photos, (*training, *validation))
+            return training, validation
+    raise TrainingDataError(
+        f"{len(names)} individuals cannot be parted into training and validation: add photos of others"
+    )
 
 
 def split_encounters(
@@ -163,6 +162,36 @@ def _encounters(photos: Sequence[LabelledPhoto], digests: Mapping[Path, str] | N
         named = ("encounter", photo.encounter) if photo.encounter else ("undated", photo.individual)
         keys.append([named, _content(photo, digests)])
     return dict(zip(photos, _connected(keys), strict=True))
+
+
+def _units(photos: Sequence[LabelledPhoto], largest: int, digests: Mapping[Path, str] | None) -> list[tuple[str, ...]]:
+    """Return the individuals to hold out together: those linked by photos, or each alone where too many are linked."""
+    groups = _connected([[("individual", photo.individual), _content(photo, digests)] for photo in photos])
+    members: defaultdict[int, set[str]] = defaultdict(set)
+    for photo, group in zip(photos, groups, strict=True):
+        members[group].add(photo.individual)
+    units: list[tuple[str, ...]] = []
+    for names in members.values():
+        units += [tuple(sorted(names))] if len(names) <= largest else [(name,) for name in names]
+    return sorted(units)
+
+
+def _choose_held(units: Sequence[tuple[str, ...]], wanted: int, seed: int) -> set[str]:
+    """Return the individuals to hold out, at least so many; one unit at least is left."""
+    shuffled = list(units)
+    random.Random(seed).shuffle(shuffled)
+    held: set[str] = set()
+    for unit in shuffled[:-1]:
+        if len(held) >= wanted:
+            break
+        held.update(unit)
+    return held
+
+
+def _tell_unused(photos: Sequence[LabelledPhoto], used: Sequence[LabelledPhoto]) -> None:
+    unused = {photo.path for photo in photos} - {photo.path for photo in used}
+    if unused:
+        _log.info("%d photos show individuals of both training and validation: used in neither", len(unused))
 
 
 def _connected(keys: Sequence[Sequence[Hashable]]) -> list[int]:

@@ -14,7 +14,8 @@ def split_boxed(
 ) -> tuple[Photos, Photos]:
     """Hold photos out for validation, with and without animals alike.
 
-    Photos that share an individual, or are copies, stay together. A photo in which nobody is named stands for itself.
+    Individuals that share a photo, and copies, stay together where that is possible; photos that show individuals of
+    both parts are in neither. A photo in which nobody is named stands for itself.
 
     Args:
         photos: with individuals where the data has them.
@@ -30,18 +31,22 @@ def split_boxed(
     """
     with_animals = [photo for photo in photos if photo.boxes]
     empty = [photo for photo in photos if not photo.boxes]
-    held = _held(with_animals, share, seed, digests)
-    if len({digests[photo.path] for photo in empty}) > 1:  # a single one is trained on
-        held |= _held(empty, share, seed, digests)
-    training = tuple(photo for photo in photos if photo.path not in held)
-    return training, tuple(photo for photo in photos if photo.path in held)
+    trained, held = _split(with_animals, share, seed, digests)
+    if len({digests[photo.path] for photo in empty}) > 1:
+        seas_trained, seas_held = _split(empty, share, seed, digests)
+    else:
+        seas_trained, seas_held = {photo.path for photo in empty}, set()
+    training = tuple(photo for photo in photos if photo.path in trained | seas_trained)
+    return training, tuple(photo for photo in photos if photo.path in held | seas_held)
 
 
-def _held(photos: Sequence[BoxedPhoto], share: float, seed: int, digests: Mapping[Path, str]) -> set[Path]:
-    """Return the paths of one kind of photo to hold out."""
+def _split(
+    photos: Sequence[BoxedPhoto], share: float, seed: int, digests: Mapping[Path, str]
+) -> tuple[set[Path], set[Path]]:
+    """Return the paths of one kind of photo to train on, and those to hold out."""
     named = [one for photo in photos for one in _individuals(photo, digests[photo.path])]
-    _, held = split_individuals(named, share, seed, digests)
-    return {photo.path for photo in held}
+    training, held = split_individuals(named, share, seed, digests)
+    return {photo.path for photo in training}, {photo.path for photo in held}
 
 
 def _individuals(photo: BoxedPhoto, digest: str) -> list[LabelledPhoto]:
