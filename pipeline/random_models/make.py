@@ -49,7 +49,7 @@ def make_random_models(
         folder: made; must not exist, or be empty.
         architecture: "narrow" for small, fast networks and a models.yaml that says so; "seed" for exactly the
             original's files, which need no models.yaml where the body parts are the original's.
-        seed: the same seed makes the same files on the same machine.
+        seed: the same seed makes the same files on the same machine with the same number of torch threads.
         photos: to calibrate on; drawn where there are none.
         body_parts: names in the order of the detector's classes.
         module_prefix: put `module.` before every key, as the original's training did.

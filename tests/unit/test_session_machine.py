@@ -138,6 +138,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
     @rule(data=st.binary(max_size=8), wild=st.integers(0, 100))
     def send_bytes_against_the_rules(self, data: bytes, wild: int) -> None:
         if wild == 100:
+            self.shell.lost_count = True
             self.shell.perform(self.session.receive_bytes(data))
             self.shell.uploads = []
             self.shell.perform(self.session.close(1011, "the toy has lost count"))
