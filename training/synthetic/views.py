@@ -20,7 +20,7 @@ MIN_BOX_PX = (24, 8)
 MIN_INSIDE = 0.6
 MIN_UNHIDDEN = 0.75
 MAX_BOX_IOU = 0.15
-"""Intersection over union of two animals' visible boxes: beyond, even people would draw one box."""
+"""Intersection over union of two animals' visible boxes; makes finding both easier than among animals that overlap."""
 SIZE_M = {"fluke": 4.6, "flank": 11.5}
 ATTEMPTS = 500
 
