@@ -1,7 +1,7 @@
 """The stages of the service, one after the other and without the graph: what a photo costs by itself.
 
-Two processes take part, as the number of torch's threads holds for a whole process: here too the detector has all cores
-and an embedder half of them. What passes between the processes is not timed.
+Two processes take part, as in the service the detector and an embedder have a process each, with all cores for threads.
+What passes between the processes is not timed.
 """
 
 import itertools
@@ -53,7 +53,7 @@ class StageWorkers:
     def time_photo(self, architecture: Architecture, backend: Backend, file: Path) -> StageSeconds:
         """Run one photo through the stages; returns the seconds of each."""
         cut = self._finder.submit(find, architecture, backend, self._cores, file).result()
-        return self._embedder.submit(embed, architecture, backend, max(1, self._cores // 2), cut).result()
+        return self._embedder.submit(embed, architecture, backend, self._cores, cut).result()
 
 
 def find(architecture: Architecture, backend: Backend, threads: int, file: Path) -> Cut:

@@ -3,7 +3,7 @@
 from ray import serve
 
 from deployments.meters import StageMeter
-from deployments.model_worker import ModelWorker, settle_memory, size_batches, yield_to_interactive_work
+from deployments.model_worker import ModelWorker, settle_memory, yield_to_interactive_work
 from deployments.networks import Networks
 from pipeline.records import Embedding, Failure, UInt8Array
 from pipeline.settings import Batching
@@ -27,7 +27,7 @@ class Embedder:
         self._device = device
         self._network = networks.embedder(body_part, device, threads)
         self._worker = ModelWorker(self._network.embed, StageMeter(f"embed_{body_part}"))
-        size_batches(self._batch, batching, device)
+        self._answer = self._worker.through(self._batch, batching, device)
         settle_memory()
 
     async def embed(self, crop: UInt8Array) -> Embedding | Failure:
@@ -36,8 +36,7 @@ class Embedder:
         Args:
             crop: (224, 224, 3) uint8 RGB.
         """
-        result: Embedding | Failure = await self._batch(crop)
-        return result
+        return await self._answer(crop)
 
     async def describe(self) -> dict[str, str]:
         """Return the weights' short hash and what runs them."""

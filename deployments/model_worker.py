@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
@@ -37,6 +37,27 @@ class ModelWorker(Generic[Item, Result]):
         """Run one batch, in the order of the calls."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._timed, list(items))
 
+    async def one(self, item: Item) -> Result:
+        """Run one item by itself."""
+        (result,) = await self.batch((item,))
+        return result
+
+    def through(self, batched_method: Any, batching: Batching, device: str) -> Callable[[Item], Awaitable[Result]]:
+        """Return what answers one item: Serve's batching, or, where a batch holds but one, the thread itself.
+
+        Args:
+            batched_method: decorated with `serve.batch` (its type does not show the setters); calls `batch`.
+            batching: bounds of a batch.
+            device: "cpu" or "cuda:0".
+        """
+        size = batching.batch_size(device)
+        if size == 1:
+            return self.one
+        batched_method.set_max_batch_size(size)
+        batched_method.set_batch_wait_timeout_s(batching.wait_s)
+        answer: Callable[[Item], Awaitable[Result]] = batched_method
+        return answer
+
     def _timed(self, items: Sequence[Item]) -> list[Result]:
         start = time.perf_counter()
         results = list(self._run(items))
@@ -56,9 +77,3 @@ def settle_memory() -> None:
 def yield_to_interactive_work() -> None:
     """Lower this process's priority below the ingress's and the matcher's."""
     os.nice(BACKGROUND_NICENESS)
-
-
-def size_batches(batched_method: Any, batching: Batching, device: str) -> None:
-    """Set the bounds of a method decorated with `serve.batch` (its type does not show the setters)."""
-    batched_method.set_max_batch_size(batching.batch_size(device))
-    batched_method.set_batch_wait_timeout_s(batching.wait_s)

@@ -87,13 +87,12 @@ class Plan:
         return options
 
     def threads(self, role: Role) -> int:
-        """Return the compute threads of one replica: the detector gets the cores, the small networks half of them."""
+        """Return the compute threads of one replica: a network may use all cores; a photo has one stage at a time."""
         if role in ("ingress", "extractor", "matcher"):
             return 1
         if self.settings.torch_threads:
             return self.settings.torch_threads
-        cores = max(1, self.cores // self.replicas(role).max)
-        return cores if role == "segmenter" else max(1, cores // 2)
+        return max(1, self.cores // self.replicas(role).max)
 
     def max_ongoing(self, role: Role) -> int:
         """Return how many calls one replica takes at once.

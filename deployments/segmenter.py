@@ -3,7 +3,7 @@
 from ray import serve
 
 from deployments.meters import StageMeter
-from deployments.model_worker import ModelWorker, settle_memory, size_batches, yield_to_interactive_work
+from deployments.model_worker import ModelWorker, settle_memory, yield_to_interactive_work
 from deployments.networks import Networks
 from pipeline.records import Detections, Failure, UInt8Array
 from pipeline.settings import Batching
@@ -26,7 +26,7 @@ class Segmenter:
         self._device = device
         self._network = networks.detector(device, threads)
         self._worker = ModelWorker(self._network.detect, StageMeter("segment"))
-        size_batches(self._batch, batching, device)
+        self._answer = self._worker.through(self._batch, batching, device)
         settle_memory()
 
     async def segment(self, pixels: UInt8Array) -> Detections | Failure:
@@ -35,8 +35,7 @@ class Segmenter:
         Args:
             pixels: (224, 224, 3) uint8 RGB.
         """
-        result: Detections | Failure = await self._batch(pixels)
-        return result
+        return await self._answer(pixels)
 
     async def describe(self) -> dict[str, str]:
         """Return the weights' short hash and what runs them."""

@@ -124,7 +124,7 @@ class Settings(_Block):
         models_dir: folder with the weight files, the catalogue CSVs and, optionally, models.yaml.
         device: "auto" takes fractions of GPUs where the cluster has any and the CPU otherwise.
         backend: what runs the networks on a CPU; on a GPU it is always torch.
-        torch_threads: CPU threads of each model replica; 0 divides the machine's cores between them.
+        torch_threads: CPU threads of each model replica; 0: its node's cores divided by its most replicas.
         photo_roots: folders that clients may name photos in; empty means any path for loopback peers, none for others.
         uploads_only: refuse every path, also from loopback peers.
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.

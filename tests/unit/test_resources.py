@@ -54,7 +54,8 @@ def test_threads_divide_the_cores_between_replicas():
     cluster = ClusterResources(cpus=8, gpus=0, nodes=1)
     plan = plan_resources(settings(replicas={"segmenter": {"min": 1, "max": 4}}), cluster)
     assert plan.threads("segmenter") == 2
-    assert plan.threads("embedder") == 4
+    assert plan.threads("embedder") == 8
+    assert plan.threads("matcher") == 1
     assert plan.actor_options("segmenter")["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "2"
 
 
