@@ -19,11 +19,15 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.tables import heading, markdown
+from training.command_line import COLLAPSED
 
 HOLDOUT_INDIVIDUALS, UNKNOWN_INDIVIDUALS, HOLDOUT_PHOTOS = 140, 40, 10
 REFERENCES = 3
 MATCHING = "centroid"
 """The service's way."""
+
+COLUMNS = 4
+"""Scores in a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,31 +113,42 @@ class Bench:
         return f"## {name.capitalize()}\n\n{text}\n\n{markdown(head, rows)}"
 
     def _row(self, variant: Variant) -> tuple[str, ...]:
-        scores = [self._scores(variant, seed) for seed in self._seeds]
+        runs = [self._scores(variant, seed) for seed in self._seeds]
+        scores = [run for run in runs if run is not None]
+        if not scores:
+            return (variant.name, *["all runs collapsed"] * COLUMNS)
         opened = [one["open_set"] for one in scores]
+        collapsed = len(runs) - len(scores)
         return (
-            variant.name,
+            variant.name + (f" ({collapsed} of {len(runs)} runs collapsed, of the others)" if collapsed else ""),
             _over_runs([one["top1"] for one in scores]),
             _over_runs([one["top5"] for one in scores]),
             _over_runs([one["auroc"] for one in opened]),
             _over_runs([one["accepted_right"] for one in opened]),
         )
 
-    def _scores(self, variant: Variant, seed: int) -> dict[str, Any]:
+    def _scores(self, variant: Variant, seed: int) -> dict[str, Any] | None:
+        """Return what a run is worth, or None where its embeddings collapsed; both are kept."""
         name = "_".join([variant.data.name, *(option.strip("-") for option in variant.options)]) or "default"
         out = self._work / self._part / f"{name}-{self._photos}-seed{seed}"
-        result = out / "evaluation.json"
-        if not result.exists():
-            self._train(variant, seed, out)
-            self._evaluate(out, result)
+        result, collapsed = out / "evaluation.json", out / "collapsed"
+        if not result.exists() and not collapsed.exists():
+            if self._train(variant, seed, out):
+                self._evaluate(out, result)
+            else:
+                collapsed.touch()
+        if collapsed.exists():
+            return None
         document = json.loads(result.read_text(encoding="utf-8"))
         scores: dict[str, Any] = document["protocols"]["encounters"]["methods"]["embedder"][MATCHING][str(REFERENCES)]
         return scores
 
-    def _train(self, variant: Variant, seed: int, out: Path) -> None:
+    def _train(self, variant: Variant, seed: int, out: Path) -> bool:
+        """Return whether the run ended with embeddings that are worth something."""
         data = self._data_set(variant.data, 0) / "dataset" / self._part
         budget = ("--photos", str(self._photos), "--patience", "0", "--seed", str(seed))
-        _run("training.train_embedder", "--data", str(data), "--out", str(out), *budget, *variant.options)
+        where = ("--data", str(data), "--out", str(out))
+        return _run("training.train_embedder", *where, *budget, *variant.options, allowed=(0, COLLAPSED)) == 0
 
     def _evaluate(self, out: Path, result: Path) -> None:
         holdout = self._data_set(DataSet(1, HOLDOUT_PHOTOS), HOLDOUT_INDIVIDUALS) / "holdout" / self._part
@@ -156,9 +171,12 @@ def _over_runs(estimates: list[dict[str, float]]) -> str:
     return f"{mean(one['value'] for one in estimates):.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _run(module: str, *arguments: str) -> None:
-    """Run a module of the project; its output goes to stderr, the tables to stdout."""
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True, stdout=sys.stderr)
+def _run(module: str, *arguments: str, allowed: Sequence[int] = (0,)) -> int:
+    """Run a module of the project and return its exit status; its output goes to stderr, the tables to stdout."""
+    ended = subprocess.run([sys.executable, "-m", module, *arguments], check=False, stdout=sys.stderr)
+    if ended.returncode not in allowed:
+        ended.check_returncode()
+    return ended.returncode
 
 
 if __name__ == "__main__":

@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable
 
 from pipeline.errors import WhaleVisionError
+from training.errors import CollapsedError
+
+COLLAPSED = 3
+"""Exit status of a training that was stopped because its embeddings had become the same."""
 
 
 def exit_status(action: Callable[[], int | None]) -> int:
@@ -15,14 +19,15 @@ def exit_status(action: Callable[[], int | None]) -> int:
         action: returns an exit status, or None for 0.
 
     Returns:
-        The exit status: the action's, or 1 with the reason on stderr where it cannot be done.
+        The exit status: the action's, or 1 with the reason on stderr where it cannot be done; 3 where a run has
+        collapsed, which a script may want to tell from a mistake in its command.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return action() or 0
     except (WhaleVisionError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return COLLAPSED if isinstance(error, CollapsedError) else 1
 
 
 def positive(text: str) -> int:
