@@ -1,6 +1,6 @@
 """What each choice of the training recipe is worth: the same photos, network and number of photos seen, three seeds.
 
-    python -m benchmarks.recipes --work DIR                        # all three tables, some hours on one core
+    python -m benchmarks.recipes --work DIR                        # all tables, some hours on one core
     python -m benchmarks.recipes --work DIR --tables recipe --part fluke --photos 60000
 
 Renders the data sets, trains each variant with `python -m training.train_embedder`, and evaluates it with
@@ -56,16 +56,18 @@ class Variant:
 
 
 DEFAULT = Variant("default")
+PLAIN = Variant("without augmentation", ("--no-augmentation",))
 TABLES: dict[str, tuple[Variant, ...]] = {
     "recipe": (Variant("the original's (seed)", ("--recipe", "seed")), DEFAULT),
     "ablation": (
         DEFAULT,
-        Variant("without augmentation", ("--no-augmentation",)),
+        PLAIN,
         Variant("without mirrored classes", ("--no-mirror",)),
         Variant("supervised contrastive loss", ("--loss", "supcon")),
         Variant("batch-hard triplets", ("--loss", "batch_hard")),
         Variant("random triplets in P-K batches", ("--loss", "triplet")),
     ),
+    "augmentation": (DEFAULT, PLAIN),  # by itself, for longer runs: what it costs at first, it gives back later
     "data": (
         Variant("150 individuals x 20 photos", data=DataSet(150, 20)),
         Variant("300 individuals x 10 photos"),
