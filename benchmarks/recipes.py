@@ -107,9 +107,8 @@ class Bench:
         text = (
             f"{self._part.capitalize()}s; narrow ResNet, 128 px, random initial weights, {self._photos} photos seen; "
             f"{HOLDOUT_INDIVIDUALS - UNKNOWN_INDIVIDUALS} known individuals never seen in training with {REFERENCES} "
-            f"reference photos each, {UNKNOWN_INDIVIDUALS} unknown ones, encounters disjoint, ground-truth boxes. Mean "
-            f"of {len(self._seeds)} runs; in brackets the lowest lower and the highest upper end of the runs' 95 % "
-            f"intervals over individuals."
+            f"reference photos each, {UNKNOWN_INDIVIDUALS} unknown ones, encounters disjoint, ground-truth boxes. "
+            f"{_what_is_shown(len(self._seeds))} over individuals."
         )
         head = (name, "top-1", "top-5", "open-set AUROC", "known accepted and right, 90 % of unknown rejected")
         return f"## {name.capitalize()}\n\n{text}\n\n{markdown(head, rows)}"
@@ -134,13 +133,13 @@ class Bench:
         name = "_".join([variant.data.name, *(option.strip("-") for option in variant.options)]) or "default"
         out = self._work / self._part / f"{name}-{self._photos}-seed{seed}"
         result, collapsed = out / "evaluation.json", out / "collapsed"
-        if not result.exists() and not collapsed.exists():
-            if self._train(variant, seed, out):
-                self._evaluate(out, result)
-            else:
-                collapsed.touch()
         if collapsed.exists():
             return None
+        if not result.exists():
+            if not self._train(variant, seed, out):
+                collapsed.touch()
+                return None
+            self._evaluate(out, result)
         document = json.loads(result.read_text(encoding="utf-8"))
         scores: dict[str, Any] = document["protocols"]["encounters"]["methods"]["embedder"][MATCHING][str(REFERENCES)]
         return scores
@@ -166,6 +165,12 @@ class Bench:
             photos = ("--photos", str(data.photos_each), "--encounters", "3", "--parts", self._part)
             _run("training.synthetic", "dataset", str(folder), *counts, *photos)
         return folder
+
+
+def _what_is_shown(runs: int) -> str:
+    if runs == 1:
+        return "One run; in brackets 95 % intervals"
+    return f"Mean of {runs} runs; in brackets the lowest lower and the highest upper end of the runs' 95 % intervals"
 
 
 def _over_runs(estimates: list[dict[str, float]]) -> str:

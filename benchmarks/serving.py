@@ -95,16 +95,17 @@ def write_config(folder: Path, port: int, applications: list[Application]) -> Pa
 
 
 @contextmanager
-def start_command(folder: Path, applications: list[Application]) -> Iterator[Running]:
+def start_command(folder: Path, applications: list[Application], root: Path = ROOT) -> Iterator[Running]:
     """Run the start command in a folder on a free port, in a Ray cluster of its own; stopped as by Ctrl-C.
 
     Args:
         folder: working directory; gets the config file, the catalogues and the output.
         applications: to serve.
+        root: the checkout whose code runs.
     """
     port = free_port()
     config = write_config(folder, port, applications)
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_ADDRESS": "local"}
+    environment = os.environ | {"PYTHONPATH": str(root), "RAY_ADDRESS": "local"}
     log = folder / "service.log"
     signal.signal(signal.SIGTERM, _leave)  # an interrupted benchmark stops its service too
     with log.open("wb") as output:
