@@ -15,12 +15,12 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.tables import heading, markdown
-from pipeline.images import Photo, box_in_photo, decode_photo, detector_input
 from pipeline.model_files import ModelFolder, load_model_folder
-from pipeline.photo_files import PhotoFiles
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.networks.suppression import suppress
+from pipeline.photos.files import PhotoFiles
+from pipeline.photos.images import Photo, box_in_photo, decode_photo, detector_input
 from pipeline.records import Detection, Failure, PathSource
-from pipeline.segmentation import SegmentationNetwork
-from pipeline.suppression import suppress
 from training.command_line import exit_status, positive
 from training.errors import TrainingError
 

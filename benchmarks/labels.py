@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import BadIdentityError
-from pipeline.identities import normalise_identity
+from pipeline.names import normalise_identity
 from training.errors import TrainingDataError
 from training.photos.inspection import inspect_photos
 from training.photos.problems import Kind, Problem

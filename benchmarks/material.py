@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.model_files import load_model_folder
-from pipeline.random_models import Architecture, make_random_models
-from pipeline.random_models.pictures import draw_pictures
+from training.random_models import Architecture, make_random_models
+from training.random_models.pictures import draw_pictures
 
 KEPT_IN = Path(tempfile.gettempdir()) / "whale-vision-benchmarks"
 """Where photos and models stay for the next run; delete it after the architectures changed."""

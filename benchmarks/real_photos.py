@@ -21,9 +21,8 @@ import torch
 
 from benchmarks.labels import read_labels
 from benchmarks.tables import heading, markdown
-from pipeline.architectures import NARROW_EMBEDDER, build_embedder
 from pipeline.model_files import BodyPartSpec, ModelFolder, SegmenterSpec
-from pipeline.random_models.calibration import seeded
+from pipeline.networks.architectures import NARROW_EMBEDDER, build_embedder
 from training.command_line import exit_status, positive
 from training.evaluation.baseline import by_embedding, by_thumbnail
 from training.evaluation.embedded import EmbeddedPhoto
@@ -34,6 +33,7 @@ from training.evaluation.seen import individuals_seen
 from training.evaluation.study import SERVED
 from training.evaluation.trial import VectorOf, individual_distances, make_trial
 from training.photos.records import LabelledPhoto
+from training.random_models.calibration import seeded
 from training.scoring.intervals import Estimate, FloatArray
 from training.scoring.ranks import ranks_of_truth
 
@@ -54,7 +54,7 @@ class Card:
 
     Attributes:
         text: title, initial weights and length of the training.
-        architecture: a name of `pipeline.architectures`; the narrow ResNet without a card.
+        architecture: a name of `pipeline.networks.architectures`; the narrow ResNet without a card.
         input_size_px: side of the network's input.
     """
 

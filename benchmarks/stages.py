@@ -14,13 +14,13 @@ from pathlib import Path
 from benchmarks.material import make_models
 from benchmarks.workers import worker
 from deployments.resources import KEEP_FREED_MEMORY
-from pipeline.embedding import EmbeddingNetwork
-from pipeline.images import box_in_photo, crop, decode_photo, detector_input
 from pipeline.model_files import load_model_folder
-from pipeline.random_models import Architecture
+from pipeline.networks.embedding import EmbeddingNetwork
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.images import box_in_photo, crop, decode_photo, detector_input
 from pipeline.records import Detections, Embedding, UInt8Array
-from pipeline.segmentation import SegmentationNetwork
 from pipeline.settings import Backend
+from training.random_models import Architecture
 
 STAGES = ("decode", "squash", "detect", "crop", "embed")
 

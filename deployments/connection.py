@@ -11,20 +11,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from deployments.meters import IngressMeters
 from deployments.photo_desk import PhotoDesk
-from pipeline.actions import (
+from pipeline.errors import WhaleVisionError
+from pipeline.records import Extracted, Query, Ranking, SaveOutcome
+from pipeline.session.actions import (
     Action,
     CloseConnection,
     ExtractPhoto,
     IdentifyItems,
-    SaveOutcome,
     SavePhotos,
     SendText,
     StopRequest,
     StoreConfirmations,
 )
-from pipeline.errors import WhaleVisionError
-from pipeline.records import Extracted, Query, Ranking
-from pipeline.session import Session
+from pipeline.session.session import Session
 
 logger = logging.getLogger(__name__)
 

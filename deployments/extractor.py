@@ -14,11 +14,11 @@ from ray.serve.handle import DeploymentHandle
 from deployments.meters import StageMeter
 from deployments.model_worker import settle_memory, yield_to_interactive_work
 from deployments.ports import RemoteEmbedder, RemoteSegmenter
-from pipeline.composition import ExtractionRules, PhotoExtraction
 from pipeline.errors import UnavailableError
+from pipeline.extraction import ExtractionRules, PhotoExtraction
 from pipeline.model_files import ModelFolder
-from pipeline.photo_files import PhotoFiles
-from pipeline.photo_names import shown_name
+from pipeline.names import shown_name
+from pipeline.photos.files import PhotoFiles
 from pipeline.records import Animals, Extracted, PathSource, ReadableSource, Segmented, StoredUpload
 from pipeline.settings import Settings
 

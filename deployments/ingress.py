@@ -18,10 +18,10 @@ from deployments.model_worker import settle_memory
 from deployments.photo_desk import PhotoDesk
 from deployments.ports import RemoteExtractor, RemoteMatcher, describe
 from deployments.site import Site
-from pipeline.actions import SaveOutcome
-from pipeline.export import PhotoExport
+from pipeline.photos.export import PhotoExport
+from pipeline.records import SaveOutcome
+from pipeline.session.fair_queue import Turns
 from pipeline.settings import Settings
-from pipeline.turns import Turns
 
 
 class ThreadedExport:

@@ -16,14 +16,11 @@ from typing import Any, NoReturn
 import yaml
 
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
-from pipeline.catalogue_start import fill_catalogue
+from pipeline.catalogue.opening import fill_catalogue
 from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
-from pipeline.settings import Settings, load_settings
+from pipeline.settings import load_settings
 
 logger = logging.getLogger(__name__)
-
-RANDOM_MODELS = Path("models/random")
-"""Models folder of the shipped config; made on the spot where it is missing."""
 
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -62,7 +59,6 @@ def check(config: Path) -> None:
     check_port(str(http.get("host", "127.0.0.1")), int(http.get("port", 8000)))
     for place in range(len(document.get("applications") or [])):
         settings = load_settings(config, place)
-        _make_random_models(settings)
         check_gpu(settings)
         folder = check_folders(settings)
         check_weights(folder)
@@ -77,14 +73,6 @@ def _read(config: Path) -> Mapping[str, Any]:
     if not isinstance(document, dict) or not document.get("applications"):
         raise SettingsError(f"{config}: holds no `applications`; compare with the shipped serve_config.yaml")
     return document
-
-
-def _make_random_models(settings: Settings) -> None:
-    if settings.models_dir == RANDOM_MODELS and not RANDOM_MODELS.exists():
-        from pipeline.random_models import make_random_models
-
-        logger.info("%s is missing: making random-weight models there; their answers are meaningless", RANDOM_MODELS)
-        make_random_models(RANDOM_MODELS)
 
 
 def _become_serve(config: Path) -> NoReturn:

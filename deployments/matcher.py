@@ -33,7 +33,7 @@ class Matcher:
             CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
             CatalogueOpenError: the catalogue cannot be opened.
         """
-        from pipeline.catalogue_start import open_matcher
+        from pipeline.catalogue.opening import open_matcher
 
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="matcher")

@@ -10,7 +10,7 @@ from pipeline.settings import Backend
 
 
 class DetectorNetwork(Protocol):
-    """A loaded detector; `pipeline.segmentation` has the real one."""
+    """A loaded detector; `pipeline.networks.segmentation` has the real one."""
 
     @property
     def model(self) -> str:
@@ -32,7 +32,7 @@ class DetectorNetwork(Protocol):
 
 
 class EmbeddingNetwork(Protocol):
-    """A loaded embedder; `pipeline.embedding` has the real one."""
+    """A loaded embedder; `pipeline.networks.embedding` has the real one."""
 
     @property
     def model(self) -> str:
@@ -88,7 +88,7 @@ class LoadedNetworks:
     def detector(self, device: str, threads: int) -> DetectorNetwork:
         """See `Networks`; torch is imported here, inside the replica that needs it."""
         from pipeline.model_files import load_model_folder
-        from pipeline.segmentation import SegmentationNetwork
+        from pipeline.networks.segmentation import SegmentationNetwork
 
         network = SegmentationNetwork(load_model_folder(self.models_dir), device, self.backend, threads)
         network.warm_up()
@@ -96,8 +96,8 @@ class LoadedNetworks:
 
     def embedder(self, body_part: str, device: str, threads: int) -> EmbeddingNetwork:
         """See `Networks`."""
-        from pipeline.embedding import EmbeddingNetwork as Embedder
         from pipeline.model_files import load_model_folder
+        from pipeline.networks.embedding import EmbeddingNetwork as Embedder
 
         network = Embedder(load_model_folder(self.models_dir), body_part, device, self.backend, threads)
         network.warm_up()

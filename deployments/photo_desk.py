@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from pipeline.actions import ExtractPhoto
 from pipeline.errors import UnavailableError
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Segmented
-from pipeline.turns import Turns
+from pipeline.session.actions import ExtractPhoto
+from pipeline.session.fair_queue import Turns
 
 logger = logging.getLogger(__name__)
 

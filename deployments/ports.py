@@ -36,7 +36,7 @@ class RemoteSegmenter:
         self._timeout_s = timeout_s
 
     async def segment(self, pixels: UInt8Array) -> Detections:
-        """See `pipeline.composition.Segmenter`."""
+        """See `pipeline.extraction.Segmenter`."""
         result = await call(lambda: self._handle.segment.remote(pixels), "segmenter", self._timeout_s)
         return _unwrap(result, Detections)
 
@@ -51,7 +51,7 @@ class RemoteEmbedder:
         self._timeout_s = timeout_s
 
     async def embed(self, crop: UInt8Array) -> Embedding:
-        """See `pipeline.composition.Embedder`."""
+        """See `pipeline.extraction.Embedder`."""
         result = await call(lambda: self._handle.embed.remote(crop), self._stage, self._timeout_s)
         return _unwrap(result, Embedding)
 

@@ -34,8 +34,8 @@ def check_weights(folder: ModelFolder) -> None:
     Raises:
         ModelFilesError: a file does not fit; names file, key, what was expected and what was found.
     """
-    from pipeline.architectures import build_detector, build_embedder
-    from pipeline.checkpoints import load_weights
+    from pipeline.networks.architectures import build_detector, build_embedder
+    from pipeline.networks.checkpoints import load_weights
 
     load_weights(build_detector(folder.segmenter), folder.segmenter_file)
     for part in folder.body_parts:

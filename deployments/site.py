@@ -19,7 +19,7 @@ from deployments.health import Health
 from deployments.meters import IngressMeters
 from deployments.page import render_page
 from pipeline.access import AccessRules, Handshake, Refusal
-from pipeline.session import Session, SessionConfig
+from pipeline.session.session import Session, SessionConfig
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)

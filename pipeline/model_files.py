@@ -46,7 +46,7 @@ class SegmenterSpec(_Block):
     """The detector.
 
     Attributes:
-        architecture: a name of `pipeline.architectures`.
+        architecture: a name of `pipeline.networks.architectures`.
         file: weight file, relative to the models folder.
         labels: body part of each of the detector's classes in order, class 1 first (class 0 is background).
         score_threshold: boxes below it are dropped where all animals of a photo are asked for; the best box is
@@ -70,7 +70,7 @@ class BodyPartSpec(_Block):
 
     Attributes:
         name: as it stands on the wire ("fluke", "fin").
-        architecture: a name of `pipeline.architectures`.
+        architecture: a name of `pipeline.networks.architectures`.
         file: weight file, relative to the models folder; `pm_<name>.pth` by default.
         dimension: length of the embedding.
         catalogue: CSV of the known individuals, relative to the models folder; `pm_identification_<name>_ind.csv` by
@@ -197,7 +197,7 @@ def load_model_folder(folder: Path) -> ModelFolder:
         ModelFilesError: the folder or a file is missing, or models.yaml is wrong; says what was expected.
     """
     if not folder.is_dir():
-        raise ModelFilesError(f"{folder}: no such models folder; `python -m pipeline.random_models {folder}` makes one")
+        raise ModelFilesError(f"{folder}: no such models folder; `python -m training.random_models {folder}` makes one")
     spec = _read_spec(folder / MODELS_FILE)
     checked = ModelFolder(folder, spec.species, spec.provenance, spec.segmenter, spec.body_parts)
     _require(checked.weight_files(), "weight file")

@@ -234,3 +234,18 @@ class Ranking:
 
     candidates: tuple[Candidate, ...]
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SaveOutcome:
+    """What became of one saved photo.
+
+    Attributes:
+        new_file: where the copy is; None where it failed.
+        skipped: the same bytes were already there.
+        failure: why it could not be copied.
+    """
+
+    new_file: str | None
+    skipped: bool = False
+    failure: Failure | None = None

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from pipeline.segmentation import SegmentationNetwork
+from pipeline.networks.segmentation import SegmentationNetwork
 from pipeline.settings import Backend
 from training.command_line import exit_status
 from training.files import write_atomically

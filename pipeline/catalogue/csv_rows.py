@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.catalogue.vectors import Vector, embedding_problem, storable_text
 from pipeline.errors import BadIdentityError, CatalogueFileError
-from pipeline.identities import normalise_identity
+from pipeline.names import normalise_identity
 
 _REPORTED_ROWS = 5  # bad rows that an error names: enough to see a pattern
 

@@ -20,7 +20,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def light_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small random-weight models in the project's own narrow architectures."""
-    from pipeline.random_models import make_random_models
+    from training.random_models import make_random_models
 
     folder = tmp_path_factory.mktemp("models") / "light"
     make_random_models(folder)

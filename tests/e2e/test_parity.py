@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.images import grow
-from pipeline.random_models import make_random_models
-from pipeline.random_models.pictures import draw_pictures
+from pipeline.photos.images import grow
 from pipeline.records import BoundingBox
 from tests import reference
 from tests.e2e.conftest import free_port
 from tests.e2e.running import Service, start_service
+from training.random_models import make_random_models
+from training.random_models.pictures import draw_pictures
 
 pytestmark = pytest.mark.serve
 

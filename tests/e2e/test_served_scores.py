@@ -6,7 +6,6 @@ import pytest
 
 from pipeline.client import Client
 from pipeline.model_files import ModelFolder
-from pipeline.random_models import make_random_models
 from tests.e2e.conftest import free_port
 from tests.e2e.running import Service, start_service
 from training.evaluation.baseline import by_embedding
@@ -15,6 +14,7 @@ from training.evaluation.protocols import Roles, honest_roles
 from training.evaluation.served import evaluated_answers, served_answers, top_1
 from training.evaluation.trial import make_trial
 from training.photos.folders import read_folder
+from training.random_models import make_random_models
 from training.synthetic.__main__ import main as render
 
 pytestmark = pytest.mark.serve

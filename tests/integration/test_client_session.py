@@ -16,21 +16,29 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from pipeline.actions import (
+from pipeline.client import AsyncClient, ClientOptions, Query
+from pipeline.records import (
+    UNKNOWN,
+    UNKNOWN_DISTANCE,
+    Candidate,
+    Extracted,
+    Failure,
+    Ranking,
+    SaveOutcome,
+    UploadSource,
+)
+from pipeline.session.actions import (
     Action,
     CloseConnection,
     ExtractPhoto,
     IdentifyItems,
-    SaveOutcome,
     SavePhotos,
     SendText,
     StopRequest,
     StoreConfirmations,
 )
-from pipeline.client import AsyncClient, ClientOptions, Query
-from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Candidate, Extracted, Failure, Ranking, UploadSource
-from pipeline.session import Session
-from tests.unit.session_made import SmallLimits, found, make_session
+from pipeline.session.session import Session
+from tests.unit.session.session_made import SmallLimits, found, make_session
 
 MIB = 2**20
 QUICK = ClientOptions(connect_s=1.0, reconnect_s=5.0, first_delay_s=0.005, longest_delay_s=0.02)

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from deployments.launch import main
-from pipeline.architectures import build_detector, build_embedder
 from pipeline.model_files import load_model_folder
+from pipeline.networks.architectures import build_detector, build_embedder
 
 ROW = 'WHALE_A,photo.jpg,"[' + ", ".join(["0.1"] * 128) + ']"\n'
 

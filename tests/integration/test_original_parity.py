@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.embedding import EmbeddingNetwork
-from pipeline.images import box_in_photo, crop, decode_photo, detector_input
 from pipeline.model_files import MODELS_FILE, ModelFolder
-from pipeline.random_models import make_random_models
-from pipeline.random_models.pictures import draw_pictures
-from pipeline.segmentation import SegmentationNetwork
+from pipeline.networks.embedding import EmbeddingNetwork
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.images import box_in_photo, crop, decode_photo, detector_input
 from tests import reference
+from training.random_models import make_random_models
+from training.random_models.pictures import draw_pictures
 
 pytestmark = pytest.mark.slow
 

@@ -21,7 +21,6 @@ from deployments.facts import ServiceFacts
 from deployments.health import MISSING, RUNNING, Health
 from deployments.photo_desk import PhotoDesk
 from deployments.site import Site
-from pipeline.actions import SaveOutcome
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import (
     UNKNOWN,
@@ -33,10 +32,11 @@ from pipeline.records import (
     ExtractedAnimal,
     Failure,
     Ranking,
+    SaveOutcome,
     Segmented,
 )
+from pipeline.session.fair_queue import Turns
 from pipeline.settings import Settings
-from pipeline.turns import Turns
 
 FACTS = ServiceFacts("cpu", "./models/demo", "humpback", "", ("fluke", "flank"))
 ANIMAL = ExtractedAnimal(

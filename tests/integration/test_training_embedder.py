@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
-from pipeline.architectures import NARROW_DETECTOR, NARROW_EMBEDDER, build_detector, build_embedder
-from pipeline.embedding import EmbeddingNetwork
 from pipeline.model_files import BodyPartSpec, SegmenterSpec, load_model_folder
+from pipeline.networks.architectures import NARROW_DETECTOR, NARROW_EMBEDDER, build_detector, build_embedder
+from pipeline.networks.embedding import EmbeddingNetwork
 from training.embedder import job
 from training.models_yaml import write_part, write_segmenter
 from training.runs.crew import Alone

@@ -12,16 +12,16 @@ import pytest
 import yaml
 
 from pipeline.catalogue.csv_rows import parse_csv
-from pipeline.embedding import EmbeddingNetwork
-from pipeline.images import box_in_photo, crop, decode_photo, detector_input
 from pipeline.model_files import MODELS_FILE, ModelFolder
-from pipeline.random_models import make_random_models
+from pipeline.networks.embedding import EmbeddingNetwork
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.images import box_in_photo, crop, decode_photo, detector_input
 from pipeline.records import Detections, Embedding
-from pipeline.segmentation import SegmentationNetwork
 from training import enroll, evaluate
 from training.evaluation.extraction import PhotoEmbedder
 from training.photos.folders import read_folder
 from training.photos.records import LabelledPhoto
+from training.random_models import make_random_models
 from training.synthetic.__main__ import main as render
 
 

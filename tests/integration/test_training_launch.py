@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import ray
 
-from tests.unit.toy_run import BATCH, ToySpec, toy_plan
+from tests.unit.training.toy_run import BATCH, ToySpec, toy_plan
 from training.errors import CollapsedError, TrainingError
 from training.runs.crew import Alone
 from training.runs.launch import train

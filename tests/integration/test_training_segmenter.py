@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.model_files import BodyPartSpec, load_model_folder
-from pipeline.segmentation import SegmentationNetwork
+from pipeline.networks.segmentation import SegmentationNetwork
 from training import evaluate_segmenter
 from training.models_yaml import read_detector_folder, write_part
 from training.runs.crew import Alone

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.model_files import ModelFolder
-from pipeline.random_models import make_random_models
-from pipeline.random_models.pictures import draw_pictures
+from training.random_models import make_random_models
+from training.random_models.pictures import draw_pictures
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,7 @@ def test_a_wrong_models_yaml_is_refused_and_says_where(seed_folder, document, sa
 
 
 def test_a_missing_folder_says_how_to_get_one(tmp_path):
-    with pytest.raises(ModelFilesError, match=r"python -m pipeline\.random_models"):
+    with pytest.raises(ModelFilesError, match=r"python -m training\.random_models"):
         load_model_folder(tmp_path / "nowhere")
 
 

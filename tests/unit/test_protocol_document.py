@@ -13,22 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pipeline.classic
-import pipeline.items
-import pipeline.replies
-import pipeline.streams
-from pipeline.actions import (
-    Action,
-    CloseConnection,
-    ExtractPhoto,
-    IdentifyItems,
-    SaveOutcome,
-    SavePhotos,
-    SendText,
-    StoreConfirmations,
-)
+import pipeline.protocol.classic
+import pipeline.protocol.items
+import pipeline.protocol.replies
+import pipeline.session.answers
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
-from pipeline.protocol import MESSAGE_FIELDS, CloseCode
+from pipeline.protocol.requests import MESSAGE_FIELDS, CloseCode
 from pipeline.records import (
     Annotation,
     BoundingBox,
@@ -39,9 +29,19 @@ from pipeline.records import (
     Failure,
     PathSource,
     Ranking,
+    SaveOutcome,
 )
-from pipeline.session import Session
-from tests.unit.session_made import FakeClock, SmallLimits, make_session
+from pipeline.session.actions import (
+    Action,
+    CloseConnection,
+    ExtractPhoto,
+    IdentifyItems,
+    SavePhotos,
+    SendText,
+    StoreConfirmations,
+)
+from pipeline.session.session import Session
+from tests.unit.session.session_made import FakeClock, SmallLimits, make_session
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
@@ -224,10 +224,10 @@ def words_of(module: ModuleType) -> frozenset[str]:
     "word",
     sorted(
         set(MESSAGE_FIELDS).union(*MESSAGE_FIELDS.values())
-        | words_of(pipeline.replies)
-        | words_of(pipeline.classic)
-        | words_of(pipeline.streams)
-        | words_of(pipeline.items)
+        | words_of(pipeline.protocol.replies)
+        | words_of(pipeline.protocol.classic)
+        | words_of(pipeline.session.answers)
+        | words_of(pipeline.protocol.items)
     ),
 )
 def test_every_message_type_and_field_is_documented(word: str) -> None:
@@ -235,9 +235,17 @@ def test_every_message_type_and_field_is_documented(word: str) -> None:
 
 
 def test_the_search_for_fields_finds_what_is_known_to_be_there() -> None:
-    assert words_of(pipeline.replies) >= {"box_xyxy_px", "new_file", "stage", "seconds", "code", "skip", "identities"}
-    assert words_of(pipeline.items) >= {"sha256", "selectedIdentity", "size", "embedding"}
-    assert words_of(pipeline.streams) >= {"items", "failed", "cancelled"}
+    assert words_of(pipeline.protocol.replies) >= {
+        "box_xyxy_px",
+        "new_file",
+        "stage",
+        "seconds",
+        "code",
+        "skip",
+        "identities",
+    }
+    assert words_of(pipeline.protocol.items) >= {"sha256", "selectedIdentity", "size", "embedding"}
+    assert words_of(pipeline.session.answers) >= {"items", "failed", "cancelled"}
 
 
 def messages(sign: str) -> list[dict[str, Any]]:
@@ -258,5 +266,5 @@ def test_every_message_of_the_server_has_an_example() -> None:
     table = TEXT.split("| Message of the server |")[1].split("\n\n")[0]
     first_column = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert {kind for cell in first_column for kind in re.findall(r"`(\w+)`", cell)} == kinds
-    written = set(re.findall(r'self\._message\(\s*"(\w+)"', inspect.getsource(pipeline.replies)))
+    written = set(re.findall(r'self\._message\(\s*"(\w+)"', inspect.getsource(pipeline.protocol.replies)))
     assert written | {"extract", "identify", "save"} == kinds

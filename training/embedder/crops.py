@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.errors import NoAnimalError
-from pipeline.images import Photo, crop, grow
+from pipeline.photos.images import Photo, crop, grow
 from pipeline.records import BoundingBox, Float32Array, UInt8Array
 from training.errors import TrainingDataError
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import nn
 
-from pipeline.architectures import build_embedder
-from pipeline.checkpoints import read_state
 from pipeline.errors import ModelFilesError
 from pipeline.model_files import BodyPartSpec, short_hash
+from pipeline.networks.architectures import build_embedder
+from pipeline.networks.checkpoints import read_state
 from training.errors import InitialWeightsError
 
 logger = logging.getLogger(__name__)

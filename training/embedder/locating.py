@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-from pipeline.images import Photo, box_in_photo, decode_photo, detector_input
-from pipeline.photo_files import PhotoFiles
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.files import PhotoFiles
+from pipeline.photos.images import Photo, box_in_photo, decode_photo, detector_input
 from pipeline.records import BoundingBox, Detections, PathSource
-from pipeline.segmentation import SegmentationNetwork
 from training.embedder.crops import Crop, Cut, MapNumbers
 from training.models_yaml import read_detector_folder
 from training.photos.records import LabelledPhoto

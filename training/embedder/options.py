@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from pipeline.architectures import NARROW_EMBEDDER
 from pipeline.model_files import BodyPartSpec, short_hash
+from pipeline.networks.architectures import NARROW_EMBEDDER
 from training.command_line import positive
 from training.embedder.recipe import RECIPES, LossName, Recipe
 from training.runs.options import budget_of, resources_of

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 
-from pipeline.images import decode_photo
+from pipeline.photos.images import decode_photo
 from training.embedder.crops import Crop, Cut, MapNumbers
 from training.photos.records import LabelledPhoto
 from training.synthetic.individuals import SIDES, BodyPart, Individual, Population, Side

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.architectures import build_embedder
-from pipeline.embedding import network_input
 from pipeline.model_files import BodyPartSpec
+from pipeline.networks.architectures import build_embedder
+from pipeline.networks.embedding import network_input
 from pipeline.records import Float32Array, UInt8Array
 from training.embedder.augmentation import Augmentation
 from training.embedder.classes import make_classes

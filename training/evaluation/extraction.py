@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline.composition import CropRules, Embedder, ExtractionRules, PhotoExtraction
-from pipeline.embedding import EmbeddingNetwork
 from pipeline.errors import ItemError, UnknownBodyPartError
-from pipeline.images import MAX_PIXELS, Photo, crop, decode_photo
+from pipeline.extraction import CropRules, Embedder, ExtractionRules, PhotoExtraction
 from pipeline.model_files import ModelFolder
-from pipeline.photo_files import PhotoFiles
+from pipeline.networks.embedding import EmbeddingNetwork
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.files import PhotoFiles
+from pipeline.photos.images import MAX_PIXELS, Photo, crop, decode_photo
 from pipeline.records import (
     BoundingBox,
     Detections,
@@ -24,7 +25,6 @@ from pipeline.records import (
     PathSource,
     UInt8Array,
 )
-from pipeline.segmentation import SegmentationNetwork
 from pipeline.settings import Backend
 from training.evaluation.embedded import EmbeddedPhoto
 from training.photos.records import LabelledPhoto

@@ -4,7 +4,7 @@ import io
 
 from PIL import Image
 
-from pipeline.images import decode_photo, grow
+from pipeline.photos.images import decode_photo, grow
 from training.evaluation.embedded import EmbeddedPhoto
 
 _SIDE_PX = 400  # twice what the report shows, for sharp screens and for print

@@ -9,7 +9,7 @@ from typing import cast
 from PIL import ExifTags
 
 from pipeline.errors import ItemError
-from pipeline.image_formats import recognise
+from pipeline.photos.formats import recognise
 
 _EXIF_FORMAT = "%Y:%m:%d"
 _DATE_CHARS = 10

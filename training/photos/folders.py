@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.client.enrolment import read_enrolment
 from pipeline.client.errors import FolderLayoutError
 from pipeline.errors import BadIdentityError
-from pipeline.identities import normalise_identity
+from pipeline.names import normalise_identity
 from training.photos.dates import date_taken
 from training.photos.metadata import METADATA_FILE, read_metadata
 from training.photos.problems import Kind, Problem

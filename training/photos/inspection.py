@@ -12,8 +12,8 @@ from typing import Generic
 from tqdm import tqdm
 
 from pipeline.errors import ItemError
-from pipeline.images import decode_photo
-from pipeline.photo_files import PhotoFiles
+from pipeline.photos.files import PhotoFiles
+from pipeline.photos.images import decode_photo
 from pipeline.records import BoundingBox, PathSource
 from training.errors import TrainingDataError
 from training.photos.problems import Kind, Problem, count_kinds, describe

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from pipeline.errors import BadIdentityError
-from pipeline.identities import normalise_identity
+from pipeline.names import normalise_identity
 from pipeline.records import BoundingBox
 from training.photos.problems import Kind, Problem
 from training.photos.records import LabelledPhoto, PhotoSet, Side

@@ -31,7 +31,7 @@ class CardFacts:
     Attributes:
         title: of the card.
         weights: the file; card and curve lie beside it.
-        architecture: a name of `pipeline.architectures`.
+        architecture: a name of `pipeline.networks.architectures`.
         input_size_px: side of the network's input.
         data: what it was trained, validated and tested on, by name.
         recipe: every choice of the training, by name.

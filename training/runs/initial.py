@@ -16,7 +16,7 @@ def resolve(init: str | None, architecture: str) -> Path | None:
 
     Args:
         init: a file, "imagenet" for torchvision's weights of that architecture, or None for random ones.
-        architecture: a name of `pipeline.architectures`.
+        architecture: a name of `pipeline.networks.architectures`.
 
     Raises:
         InitialWeightsError: there is no such file, or it cannot be downloaded.

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.matching import euclidean_distances
+from pipeline.catalogue.matching import euclidean_distances
 from training.scoring.intervals import FloatArray, IntArray
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pipeline.images import box_in_photo, decode_photo, detector_input
 from pipeline.model_files import ModelFolder
-from pipeline.photo_files import PhotoFiles
+from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.files import PhotoFiles
+from pipeline.photos.images import box_in_photo, decode_photo, detector_input
 from pipeline.records import Detection, Failure, PathSource, UInt8Array
-from pipeline.segmentation import SegmentationNetwork
 from training.errors import TrainingError
 from training.evaluation.seen import individuals_seen
 from training.photos.records import BoxedPhoto

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from pipeline.checkpoints import read_state
 from pipeline.errors import ModelFilesError
+from pipeline.networks.checkpoints import read_state
 from training.errors import InitialWeightsError
 from training.runs.initial import IMAGENET, resolve
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.networks.suppression import suppress
 from pipeline.records import BoundingBox, Detection
-from pipeline.suppression import suppress
 from training.photos.records import LabelledBox
 
 MATCH_IOU = 0.5

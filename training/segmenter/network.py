@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.architectures import NARROW_DETECTOR, build_detector, detector_names
 from pipeline.model_files import SegmenterSpec
+from pipeline.networks.architectures import NARROW_DETECTOR, build_detector, detector_names
 from pipeline.records import BoundingBox, Detection
 from training.errors import TrainingError
 
@@ -63,7 +63,7 @@ def total_loss(network: nn.Module, pictures: Tensor, targets: Sequence[Mapping[s
 
 
 def find(network: nn.Module, pictures: Tensor, labels: Sequence[str]) -> list[tuple[Detection, ...]]:
-    """Return what a network in evaluation mode finds, as `pipeline.segmentation` would.
+    """Return what a network in evaluation mode finds, as `pipeline.networks.segmentation` would.
 
     Args:
         network: in evaluation mode, gradients off.

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from pipeline.images import decode_photo, detector_input
-from pipeline.photo_files import PhotoFiles
+from pipeline.photos.files import PhotoFiles
+from pipeline.photos.images import decode_photo, detector_input
 from pipeline.records import BoundingBox, Float32Array, PathSource, UInt8Array
 from training.photos.records import BoxedPhoto
 
@@ -37,7 +37,7 @@ class Animals:
 
 
 def squash_box(box_px: BoundingBox, photo_size_px: tuple[int, int], side_px: int) -> tuple[float, float, float, float]:
-    """Scale a box from the photo to the detector's square; the inverse of `pipeline.images.box_in_photo`.
+    """Scale a box from the photo to the detector's square; the inverse of `pipeline.photos.images.box_in_photo`.
 
     Args:
         box_px: in pixels of the photo; what lies outside is cut off.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.suppression import MAX_OVERLAP
+from pipeline.networks.suppression import MAX_OVERLAP
 from training.segmenter.judged import JudgedPhoto, Match, answers, match
 
 _CANDIDATES = tuple(round(0.05 + 0.01 * number, 2) for number in range(91))

@@ -1,0 +1,240 @@
+"""Ranking of the known individuals for query embeddings, over a catalogue that others change at the same time."""
+
+import math
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.port import Catalogue
+from pipeline.catalogue.rows import Confirmation
+from pipeline.catalogue.vectors import embedding_problem, storable_key, storable_text
+from pipeline.errors import BadEmbeddingError, BadItemError, ItemError, OtherModelError, UnknownBodyPartError
+from pipeline.names import normalise_identity
+from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Candidate, Failure, Query, Ranking
+
+_MAX_ANIMAL = 2**31 - 1  # what a database's integer holds
+_MAX_DISTANCES = 4_000_000  # computed at once: 32 MB, and as much again for their order
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """The embedder that is loaded for one body part.
+
+    Attributes:
+        body_part: name from models.yaml.
+        model: short hash of its weights.
+        dimension: length of its embeddings.
+    """
+
+    body_part: str
+    model: str
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
+class MatcherStatus:
+    """What a matcher answers from.
+
+    Attributes:
+        head: the catalogue's version.
+        individuals: known individuals.
+        photos: photos of them.
+        other_model_rows: rows that are never ranked, because no loaded model made them.
+    """
+
+    head: int
+    individuals: int
+    photos: int
+    other_model_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A query that can be answered, and the place of its answer."""
+
+    index: int
+    query: Query
+    model: str
+
+
+class CatalogueMatcher:
+    """Confirms and ranks; every call answers with all that was committed to the catalogue before it.
+
+    Safe to call from several threads. CatalogueUnavailableError is raised where the catalogue cannot be read or
+    written.
+
+    Args:
+        catalogue: shared with other matchers.
+        models: the loaded embedder of each body part.
+        device: where distances are computed; needs float64.
+    """
+
+    def __init__(self, catalogue: Catalogue, models: Sequence[LoadedModel], device: torch.device | str = "cpu") -> None:
+        self._catalogue = catalogue
+        self._models = {model.body_part: model for model in models}
+        self._device = torch.device(device)
+        self._lock = threading.Lock()
+        self._head = 0
+        self._status: MatcherStatus | None = None
+        self._galleries = self._empty_galleries()
+        self._refresh()
+
+    def confirm(self, queries: Sequence[Query]) -> list[Failure | None]:
+        """Add the queries that carry an identity to the catalogue, in one transaction, on disk when this returns.
+
+        Returns:
+            For each query, why it was refused; None where it is stored or carries no identity.
+        """
+        checked, failures = self._check(queries)
+        words = [_as_confirmation(item, item.query.identity) for item in checked if item.query.identity is not None]
+        if words:
+            self._catalogue.confirm(words)
+        return [failures.get(i) if query.identity is not None else None for i, query in enumerate(queries)]
+
+    def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
+        """Rank the known individuals for each query, ascending by distance, "Unknown" at 1 among them.
+
+        The distance is the Euclidean one to the mean of an individual's embeddings (float64, by subtraction); ties
+        stand in the order "Unknown", then that of the catalogue. A query that carries an identity is matched as if its
+        own row were not in the catalogue.
+
+        Args:
+            queries: of any body part.
+            top_k: how many candidates, "Unknown" counted; None gives all.
+
+        Returns:
+            One ranking a query, in order; one with a failure and no candidates where the query cannot be answered.
+        """
+        checked, failures = self._check(queries)
+        rankings = {index: Ranking((), failure) for index, failure in failures.items()}
+        by_part: defaultdict[str, list[_Checked]] = defaultdict(list)
+        for item in checked:
+            by_part[item.query.body_part].append(item)
+        with self._lock:
+            self._refresh()
+            for body_part, items in by_part.items():
+                ranked = rank_queries(self._galleries[body_part], [item.query for item in items], top_k)
+                rankings.update({item.index: ranking for item, ranking in zip(items, ranked, strict=True)})
+        return [rankings[index] for index in range(len(queries))]
+
+    def status(self) -> MatcherStatus:
+        """Return what the catalogue holds; counted again only where it has changed, so health checks may ask often."""
+        head = self._catalogue.head()
+        status = self._status
+        if status is None or status.head != head:
+            status = self._status = self._count(head)
+        return status
+
+    def _count(self, head: int) -> MatcherStatus:
+        counts = self._catalogue.counts()
+        ranked = {(model.body_part, model.model) for model in self._models.values()}
+        return MatcherStatus(
+            head=head,
+            individuals=counts.individuals,
+            photos=counts.photos,
+            other_model_rows=sum(rows for made_by, rows in counts.rows.items() if made_by not in ranked),
+        )
+
+    def _empty_galleries(self) -> dict[str, Gallery]:
+        return {
+            part: Gallery(part, loaded.model, loaded.dimension, self._device) for part, loaded in self._models.items()
+        }
+
+    def _refresh(self) -> None:
+        head = self._catalogue.head()
+        if head == self._head:
+            return
+        if head < self._head:  # an older copy of the catalogue was put in place: nothing that is loaded holds
+            self._head, self._galleries = 0, self._empty_galleries()
+        changes = self._catalogue.changes_since(self._head)
+        for gallery in self._galleries.values():
+            gallery.update(changes)
+        self._head = changes.head
+
+    def _check(self, queries: Sequence[Query]) -> tuple[list[_Checked], dict[int, Failure]]:
+        checked: list[_Checked] = []
+        failures: dict[int, Failure] = {}
+        for index, query in enumerate(queries):
+            try:
+                checked.append(self._check_query(index, query))
+            except ItemError as error:
+                failures[index] = Failure(error.code, f"{query.path}: {error.message}")
+        return checked, failures
+
+    def _check_query(self, index: int, query: Query) -> _Checked:
+        loaded = self._models.get(query.body_part)
+        if loaded is None:
+            parts = ", ".join(sorted(self._models))
+            raise UnknownBodyPartError(f"no model for body part {query.body_part!r}; there are: {parts}")
+        if query.model is not None and query.model != loaded.model:
+            raise OtherModelError(
+                f"the embedding was made by model {query.model}, loaded is {loaded.model}: extract the photo again"
+            )
+        problem = embedding_problem(query.values, loaded.dimension)
+        if problem is not None:
+            raise BadEmbeddingError(f"the embedding {problem}: extract the photo again")
+        if query.key.animal > _MAX_ANIMAL:
+            raise BadItemError(f"animal: must be at most {_MAX_ANIMAL}")
+        identity = None if query.identity is None else normalise_identity(query.identity)
+        key = replace(query.key, photo=storable_key(query.key.photo))
+        return _Checked(index, replace(query, key=key, identity=identity), loaded.model)
+
+
+def rank_queries(gallery: Gallery, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
+    """Rank one gallery's individuals; see `CatalogueMatcher.rank`. The queries have been checked."""
+    at_once = max(1, _MAX_DISTANCES // (len(gallery.names) + 1))
+    some = (queries[start : start + at_once] for start in range(0, len(queries), at_once))
+    return [ranking for part in some for ranking in _rank_some(gallery, part, top_k)]
+
+
+def _rank_some(gallery: Gallery, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
+    stacked = np.stack([query.values for query in queries]).astype(np.float64)
+    values = torch.from_numpy(stacked).to(gallery.means.device)  # (q, d)
+    distances = euclidean_distances(values, gallery.means)  # (q, m)
+    _leave_out_own_photos(gallery, queries, values, distances)
+    unknown = torch.full((len(queries), 1), UNKNOWN_DISTANCE, dtype=torch.float64, device=distances.device)
+    # "Unknown" stands first, then the catalogue's order: a stable sort keeps that order among equals.
+    ascending, order = torch.sort(torch.cat((unknown, distances), dim=1), dim=1, stable=True)
+    names = (UNKNOWN, *gallery.names)
+    columns = zip(ascending[:, :top_k].tolist(), order[:, :top_k].tolist(), strict=True)
+    return [_as_ranking(names, *column) for column in columns]
+
+
+def _leave_out_own_photos(
+    gallery: Gallery, queries: Sequence[Query], values: torch.Tensor, distances: torch.Tensor
+) -> None:
+    """Measure confirmed queries against their individual's other photos; one that has none is infinitely far."""
+    for row, query in enumerate(queries):
+        own = gallery.without_photo(query.key) if query.identity is not None else None
+        if own is not None:
+            column, mean = own
+            distances[row, column] = (
+                torch.inf if mean is None else euclidean_distances(values[row : row + 1], mean.unsqueeze(0))
+            )
+
+
+def euclidean_distances(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
+    """Return (q, m) Euclidean distances by subtraction: the faster product form loses half of the digits."""
+    return torch.cdist(values, means, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def _as_ranking(names: Sequence[str], distances: Sequence[float], order: Sequence[int]) -> Ranking:
+    pairs = zip(order, distances, strict=True)
+    return Ranking(tuple(Candidate(names[place], distance) for place, distance in pairs if distance != math.inf))
+
+
+def _as_confirmation(item: _Checked, identity: str) -> Confirmation:
+    query = item.query
+    return Confirmation(
+        key=query.key,
+        body_part=query.body_part,
+        individual=identity,
+        values=query.values.astype(np.float64),
+        model=item.model,
+        path=storable_text(query.path),
+    )

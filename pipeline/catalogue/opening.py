@@ -1,0 +1,63 @@
+"""From a models folder and a database URL to a matcher: opens the catalogue and takes in the folder's CSVs."""
+
+from pipeline.catalogue.csv_import import CsvSource, import_csvs
+from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.rows import ImportOutcome
+from pipeline.catalogue.sql_store import open_catalogue
+from pipeline.model_files import ModelFolder, short_hash
+
+
+def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
+    """Return the embedder of each body part with its hash, read from the weight files.
+
+    Raises:
+        ModelFilesError: a weight file cannot be read.
+    """
+    return tuple(
+        LoadedModel(part.name, short_hash(folder.embedder_file(part.name)), part.dimension)
+        for part in folder.body_parts
+    )
+
+
+def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher:
+    """Open the catalogue, import what is new in the folder's CSVs, and wrap it in a matcher.
+
+    Args:
+        url: of the database, as SQLAlchemy has it.
+        folder: names the CSVs and the embedders whose rows are ranked.
+        device: where distances are computed.
+
+    Raises:
+        CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
+        CatalogueOpenError: the catalogue cannot be opened.
+        CatalogueUnavailableError: the catalogue is locked, or the disk is full; nothing was taken in.
+        ModelFilesError: a weight file cannot be read.
+    """
+    models = loaded_models(folder)
+    catalogue = open_catalogue(url)
+    import_csvs(catalogue, csv_sources(folder, models))
+    return CatalogueMatcher(catalogue, models, device)
+
+
+def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
+    """Import what is new in the folder's CSVs and close the catalogue again.
+
+    Raises:
+        StartupError: as `open_matcher`.
+        CatalogueUnavailableError: the catalogue is locked, or the disk is full; nothing was taken in.
+    """
+    catalogue = open_catalogue(url)
+    try:
+        return import_csvs(catalogue, csv_sources(folder, loaded_models(folder)))
+    finally:
+        catalogue.close()
+
+
+def csv_sources(folder: ModelFolder, models: tuple[LoadedModel, ...]) -> list[CsvSource]:
+    """Return the folder's catalogue files with the weights they lie beside."""
+    sources = []
+    for model in models:
+        path = folder.catalogue_file(model.body_part)
+        if path is not None:
+            sources.append(CsvSource(path, model.body_part, model.model, model.dimension))
+    return sources

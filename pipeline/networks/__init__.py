@@ -1,0 +1,1 @@
+"""The detector and the embedders: architectures, weights, and what runs them."""

@@ -1,0 +1,1 @@
+"""The wire protocol: requests, items, answers, as typed records and as text; no connections, no I/O."""

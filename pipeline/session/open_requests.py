@@ -1,0 +1,69 @@
+"""The requests of one connection: who runs under which number and `id`, and which ids ended lately."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from pipeline.session.jobs import Job
+
+MAX_REMEMBERED_IDS = 256
+"""Ended requests whose late `cancel` and `ack` (they crossed with the end) are told from unknown ids."""
+
+
+class Roster:
+    """Running requests by number and by `id`."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._numbers: dict[str, int] = {}
+        self._ids: dict[int, str] = {}
+        self._ended: OrderedDict[str, int] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._jobs.values()))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def with_id(self) -> int:
+        """How many requests with an `id` are running."""
+        return len(self._numbers)
+
+    def add(self, job: Job, request_id: str | None) -> None:
+        """Note that a request runs."""
+        self._jobs[job.number] = job
+        if request_id is not None:
+            self._numbers[request_id] = job.number
+            self._ids[job.number] = request_id
+            self._ended.pop(request_id, None)
+
+    def end(self, job: Job) -> int | None:
+        """Note that a request has ended.
+
+        Returns:
+            The number of the ended request that is forgotten for it, if one is.
+        """
+        del self._jobs[job.number]
+        request_id = self._ids.pop(job.number, None)
+        if request_id is None:
+            return None
+        del self._numbers[request_id]
+        self._ended[request_id] = job.number
+        return self._ended.popitem(last=False)[1] if len(self._ended) > MAX_REMEMBERED_IDS else None
+
+    def numbered(self, number: int) -> Job | None:
+        """Return the running request of this number."""
+        return self._jobs.get(number)
+
+    def running(self, request_id: str) -> Job | None:
+        """Return the running request of this `id`."""
+        number = self._numbers.get(request_id)
+        return None if number is None else self._jobs[number]
+
+    def ended(self, request_id: str) -> int | None:
+        """Return the number of the request of this `id` that ended lately."""
+        return self._ended.get(request_id)
+
+    def id_of(self, number: int) -> str:
+        """Return the `id` of a running request that has one."""
+        return self._ids[number]

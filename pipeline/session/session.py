@@ -1,0 +1,297 @@
+"""The connection's state machine: what a client sends and what the shell reports go in, actions come out. No I/O.
+
+The shell (deployments.ingress) performs the actions in order and reports back through the methods below, each of which
+returns further actions. Reports about a request that has ended meanwhile, or repeated ones, are ignored. The states
+and their transitions are in pipeline.session.lifecycle; docs/protocol.md is the reference for clients.
+
+For the shell:
+- `ExtractPhoto` comes in a window (twice `in_flight_per_connection` a request), the next ones as photos are done.
+- `StoreConfirmations` comes at most once a request, before its first `IdentifyItems`; those come in portions. After
+  `request_failed` for either, or for `SavePhotos`, there is no `StopRequest`: the shell knows.
+- `StopRequest` comes only while the shell has something of that request outstanding.
+- After `CloseConnection` nothing else comes, and everything outstanding has been stopped before it.
+- `next_deadline` may change with every call.
+- `close` ends the connection from the shell's side (1011, 1012); `busy` tells whether a request is unfinished.
+"""
+
+from pipeline.errors import (
+    DuplicateIdError,
+    PolicyViolationError,
+    RequestError,
+    TooManyRequestsError,
+    UnknownIdError,
+    WhaleVisionError,
+)
+from pipeline.protocol.classic import ClassicQueue
+from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit
+from pipeline.protocol.replies import WithId, error_to_nobody
+from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request, read_id, read_message
+from pipeline.records import Extracted, Ranking, SaveOutcome
+from pipeline.session.actions import Action, CloseConnection, SendText
+from pipeline.session.config import Clock, SessionConfig, SessionLimits
+from pipeline.session.extract_job import ExtractJob, UploadsJob
+from pipeline.session.identify_job import IdentifyJob
+from pipeline.session.job_factory import JobFactory
+from pipeline.session.jobs import Job
+from pipeline.session.lifecycle import CONNECTION_TRANSITIONS, ConnectionEvent, ConnectionState, Lifecycle, RequestState
+from pipeline.session.open_requests import Roster
+from pipeline.session.save_job import SaveJob
+from pipeline.session.uploads import UploadQueue
+
+__all__ = ["Clock", "Session", "SessionConfig", "SessionLimits"]
+
+
+class Session:
+    """One connection."""
+
+    def __init__(self, config: SessionConfig, clock: Clock) -> None:
+        """Begin when the WebSocket has been accepted.
+
+        Args:
+            config: the connection's circumstances.
+            clock: where the time comes from.
+        """
+        self._config = config
+        self._clock = clock
+        self._connection = Lifecycle(CONNECTION_TRANSITIONS, ConnectionState.OPEN)
+        self._factory = JobFactory(config, clock)
+        self._roster = Roster()
+        self._uploads = UploadQueue()
+        self._waiting: ClassicQueue[Job | RequestError] = ClassicQueue(config.limits.max_requests_per_connection)
+        self._classic: Job | None = None
+        self._active_s = clock.monotonic()
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands."""
+        return self._connection.state
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is unfinished."""
+        return len(self._roster) > 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of uploaded photos that have not left for their extraction."""
+        return self._uploads.held_bytes
+
+    # --- what the client sends ---
+
+    def receive_text(self, text: str) -> list[Action]:
+        """Take one text message."""
+        if not self._touch():
+            return []
+        if exceeds_limit(text):
+            return self.close(CloseCode.TOO_BIG, f"text messages are at most {MAX_TEXT_BYTES} bytes")
+        try:
+            fields = decode_object(text)
+            request_id = read_id(fields)
+            if request_id is not None:
+                return self._receive_with_id(fields, request_id)
+            message = read_message(fields, None)
+            assert not isinstance(message, Cancel | Ack)  # they need an id
+            return self._receive_classic(self._factory.make(message), len(text))
+        except RequestError as error:
+            return self._receive_classic(error, len(text))
+
+    def receive_bytes(self, data: bytes) -> list[Action]:
+        """Take one binary message."""
+        if not self._touch():
+            return []
+        if len(data) > MAX_BINARY_BYTES:
+            return self.close(CloseCode.TOO_BIG, f"binary messages are at most {MAX_BINARY_BYTES} bytes")
+        try:
+            photos = self._uploads.take(data)
+        except PolicyViolationError as error:
+            return self.close(CloseCode.POLICY, error.message)
+        actions = self._acknowledge_bytes()
+        for photo in photos:
+            job = self._roster.numbered(photo.request)
+            assert isinstance(job, UploadsJob)  # bytes are kept for no others
+            actions += self._settle(job, job.photo_received(photo.index, photo.content))
+        return actions
+
+    # --- what the shell reports ---
+
+    def photo_started(self, request: int, index: int) -> list[Action]:
+        """Note that a photo left the shell's queue, and its bytes this process's care."""
+        self._uploads.release(request, index)
+        return self._acknowledge_bytes()
+
+    def photo_segmented(self, request: int, index: int) -> list[Action]:
+        """Note that a photo's segmentation ended, found or not."""
+        job = self._roster.numbered(request)
+        return self._settle(job, job.photo_segmented(index)) if isinstance(job, ExtractJob) else []
+
+    def photo_extracted(self, request: int, index: int, extracted: Extracted) -> list[Action]:
+        """Note that a photo is done."""
+        actions = self.photo_started(request, index)
+        job = self._roster.numbered(request)
+        if isinstance(job, ExtractJob):
+            actions += self._settle(job, job.photo_extracted(index, extracted))
+        return actions
+
+    def confirmations_stored(self, request: int) -> list[Action]:
+        """Note that a request's confirmations are on disk."""
+        job = self._roster.numbered(request)
+        return self._settle(job, job.confirmations_stored()) if isinstance(job, IdentifyJob) else []
+
+    def item_identified(self, request: int, index: int, ranking: Ranking) -> list[Action]:
+        """Note the answer to one identify item."""
+        job = self._roster.numbered(request)
+        return self._settle(job, job.item_identified(index, ranking)) if isinstance(job, IdentifyJob) else []
+
+    def photo_saved(self, request: int, index: int, outcome: SaveOutcome) -> list[Action]:
+        """Note what became of one photo to save."""
+        job = self._roster.numbered(request)
+        return self._settle(job, job.photo_saved(index, outcome)) if isinstance(job, SaveJob) else []
+
+    def request_failed(self, request: int, error: WhaleVisionError) -> list[Action]:
+        """End a request that cannot be answered."""
+        job = self._roster.numbered(request)
+        return [] if job is None else self._settle(job, job.shell_failed(error))
+
+    # --- time, and the end ---
+
+    def next_deadline(self) -> float | None:
+        """Return the monotonic time at which `tick` should be called; None when nothing is waited for."""
+        if self.state is not ConnectionState.OPEN:
+            return None
+        deadlines = [job.ack_deadline_s for job in self._roster if job.ack_deadline_s is not None]
+        idle_deadline_s = self._idle_deadline_s()
+        return min(deadlines if idle_deadline_s is None else [*deadlines, idle_deadline_s], default=None)
+
+    def tick(self) -> list[Action]:
+        """End the streams that were not acknowledged in time, and the connection when it has been idle."""
+        if self.state is not ConnectionState.OPEN:
+            return []
+        now_s = self._clock.monotonic()
+        actions: list[Action] = []
+        for job in self._roster:
+            if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s:
+                actions += self._settle(job, job.ack_timed_out())
+        idle = self._idle_deadline_s()
+        if idle is not None and idle <= now_s:
+            actions += self.close(CloseCode.IDLE, f"idle for {self._config.idle_timeout_s:g} s")
+        return actions
+
+    def close(self, code: int, reason: str) -> list[Action]:
+        """Stop everything and close the connection."""
+        if self.state is not ConnectionState.OPEN:
+            return []
+        stops = self._discard_all()
+        self._connection.fire(ConnectionEvent.CLOSE)
+        return [*stops, CloseConnection(int(code), reason)]
+
+    def disconnected(self) -> list[Action]:
+        """Note that the client is gone; stop everything."""
+        stops = self._discard_all()
+        self._connection.fire(ConnectionEvent.DISCONNECT)
+        return stops
+
+    # --- requests with an id ---
+
+    def _receive_with_id(self, fields: dict[str, object], request_id: str) -> list[Action]:
+        try:
+            message = read_message(fields, request_id)
+            if isinstance(message, Cancel | Ack):
+                return self._control(message)
+            return self._begin(message, request_id)
+        except RequestError as error:
+            return self._refuse(error, request_id, about_running=fields.get("type") in ("cancel", "ack"))
+
+    def _control(self, message: Cancel | Ack) -> list[Action]:
+        job = self._roster.running(message.request_id)
+        if job is None:
+            return self._control_ended(message)
+        if isinstance(message, Cancel):
+            return self._settle(job, job.cancel(), by_client=True)
+        return self._settle(job, job.acknowledge(message.items))
+
+    def _control_ended(self, message: Cancel | Ack) -> list[Action]:
+        """A `cancel` or `ack` that crossed with the end of its request on the wire is no fault of the client."""
+        number = self._roster.ended(message.request_id)
+        if number is None:
+            raise UnknownIdError("id: no request of this id is running")
+        if isinstance(message, Cancel):
+            self._uploads.forgive(number)
+        return []
+
+    def _begin(self, message: Request, request_id: str) -> list[Action]:
+        if self._roster.running(request_id) is not None:
+            raise DuplicateIdError("id: a request of this id is still running; its end comes first")
+        limit = self._config.limits.max_requests_per_connection
+        if self._roster.with_id >= limit:
+            raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
+        job = self._factory.make(message)
+        self._uploads.forgive(self._roster.ended(request_id))
+        self._roster.add(job, request_id)
+        if isinstance(job, UploadsJob) and job.awaited:
+            self._uploads.add(job.number, job.awaited)
+        return self._settle(job, job.start())
+
+    def _refuse(self, error: RequestError, request_id: str, *, about_running: bool) -> list[Action]:
+        """Answer a message that cannot be followed; a running request ends only by a wrong message about it."""
+        job = self._roster.running(request_id)
+        if job is not None and about_running:
+            return self._settle(job, job.fail(error))
+        if job is not None and not isinstance(error, DuplicateIdError):
+            error = DuplicateIdError(f"id: a request of this id is still running; beside that, {error.message}")
+        return [SendText(WithId(request_id).error(error))]
+
+    # --- classic requests, one after the other ---
+
+    def _receive_classic(self, item: Job | RequestError, text_bytes: int) -> list[Action]:
+        if self._classic is None:
+            return self._answer_classic(item)
+        try:
+            self._waiting.add(item, text_bytes)
+        except PolicyViolationError as error:
+            return self.close(CloseCode.POLICY, error.message)
+        return []
+
+    def _answer_classic(self, item: Job | RequestError) -> list[Action]:
+        if isinstance(item, RequestError):
+            return [SendText(error_to_nobody(item))]
+        self._classic = item
+        self._roster.add(item, None)
+        return self._settle(item, item.start())
+
+    # --- what every step has in common ---
+
+    def _settle(self, job: Job, actions: list[Action], *, by_client: bool = False) -> list[Action]:
+        """Clear up after a request that has ended."""
+        self._touch()
+        if job.state is not RequestState.ENDED:
+            return actions
+        self._uploads.end(job.number, by_client=by_client)
+        self._uploads.forgive(self._roster.end(job))
+        actions = [*actions, *self._acknowledge_bytes()]
+        if job is self._classic:
+            self._classic = None
+            while self._classic is None and (item := self._waiting.take()) is not None:
+                actions += self._answer_classic(item)
+        return actions
+
+    def _acknowledge_bytes(self) -> list[Action]:
+        due = self._uploads.acknowledgements()
+        return [SendText(WithId(self._roster.id_of(request)).received(count)) for request, count in due]
+
+    def _discard_all(self) -> list[Action]:
+        stops: list[Action] = []
+        for job in self._roster:
+            stops += job.discard()
+            self._roster.end(job)
+            self._uploads.end(job.number, by_client=True)
+        return stops
+
+    def _touch(self) -> bool:
+        """Note activity; return whether the connection is open."""
+        self._active_s = self._clock.monotonic()
+        return self.state is ConnectionState.OPEN
+
+    def _idle_deadline_s(self) -> float | None:
+        """Only the shell's outstanding work keeps a silent connection; a client may not leave an upload half done."""
+        working = any(job.outstanding for job in self._roster)
+        return None if working else self._active_s + self._config.idle_timeout_s

@@ -1,0 +1,514 @@
+"""Requests with `id`: overlap, cancelling, refusals; and every message in every state."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pipeline.errors import CatalogueUnavailableError
+from pipeline.protocol.json_text import MAX_TEXT_BYTES
+from pipeline.records import Failure, Ranking, SaveOutcome
+from pipeline.session.actions import Action, SavePhotos, SendText, StopRequest
+from pipeline.session.lifecycle import ConnectionState
+from pipeline.session.session import Session
+from tests.unit.session.session_made import (
+    ACK_TIMEOUT_S,
+    IDLE_TIMEOUT_S,
+    FakeClock,
+    SmallLimits,
+    asked,
+    closed,
+    finish,
+    found,
+    lines,
+    make_session,
+    not_found,
+    of_type,
+    ranking,
+    said,
+    send,
+)
+
+ITEM = {"path": "a.jpg", "type": "fluke", "embedding": [0.5]}
+
+
+def begin(session: Session, request_id: str = "x", photos: int = 2, **fields: Any) -> list[Action]:
+    """Start an extract of some photos."""
+    return send(session, type="extract", id=request_id, fileNames=[f"{n}.jpg" for n in range(photos)], **fields)
+
+
+# --- the answers ---
+
+
+def test_an_extract_is_answered_in_json_with_all_that_is_known() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    actions = begin(session)
+    actions += session.photo_segmented(1, 0)
+    actions += session.photo_extracted(1, 0, found((0.5, -0.25)))
+    clock.time_s += 1.234
+    actions += session.photo_extracted(1, 1, not_found())
+    progress = {"type": "progress", "id": "x", "total": 2}
+    assert said(actions) == [
+        {**progress, "stage": "segmenting", "done": 1},
+        {**progress, "stage": "extracting", "done": 1},
+        {**progress, "stage": "segmenting", "done": 2},
+        {**progress, "stage": "extracting", "done": 2},
+        {
+            "type": "extract",
+            "id": "x",
+            "data": [
+                {
+                    "path": "0.jpg",
+                    "type": "fluke",
+                    "embedding": [0.5, -0.25],
+                    "index": 0,
+                    "animal": 1,
+                    "box_xyxy_px": [10.0, 20.0, 110.5, 80.0],
+                    "score": 0.75,
+                    "model": "5e1f00d",
+                    "sha256": "ab" * 32,
+                },
+                {
+                    "path": "1.jpg",
+                    "index": 1,
+                    "error": {"code": "no_animal", "message": "no fluke or flank was found"},
+                    "sha256": "cd" * 32,
+                },
+            ],
+        },
+        {"type": "complete", "id": "x", "seconds": 1.23},
+    ]
+
+
+def test_entries_stand_in_the_order_of_the_request_whatever_the_order_of_the_photos() -> None:
+    session = make_session()
+    begin(session, photos=3)
+    actions = [action for index in (2, 0, 1) for action in session.photo_extracted(1, index, found(animals=2))]
+    (result,) = of_type(actions, "extract")
+    assert [(entry["index"], entry["animal"]) for entry in result["data"]] == [
+        (0, 1),
+        (0, 2),
+        (1, 1),
+        (1, 2),
+        (2, 1),
+        (2, 2),
+    ]
+
+
+def test_an_identify_is_answered_in_json() -> None:
+    session = make_session()
+    send(session, type="identify", id="x", data=[ITEM, ITEM, {"type": "fluke"}])
+    actions = session.item_identified(1, 1, Ranking((), Failure("other_model", "made by other weights")))
+    actions += session.item_identified(1, 0, ranking(("Dante", 0.25)))
+    (result,) = of_type(actions, "identify")
+    assert result["data"] == [
+        {"path": "a.jpg", "index": 0, "identities": [["Dante", 0.25]]},
+        {"path": "a.jpg", "index": 1, "error": {"code": "other_model", "message": "made by other weights"}},
+        {"path": None, "index": 2, "error": {"code": "bad_item", "message": "path: must be a string"}},
+    ]
+
+
+def test_a_save_is_answered_in_json() -> None:
+    session = make_session()
+    items = [{"file": "a.jpg", "selectedIdentity": "Dante"}, {"file": "b.jpg", "selectedIdentity": "Dante"}, 5]
+    actions = send(session, type="save", id="x", whaleIdentities=items)
+    actions += session.photo_saved(1, 0, SaveOutcome("export/Dante/a.jpg", skipped=True))
+    actions += session.photo_saved(1, 1, SaveOutcome(None, failure=Failure("export_failed", "disk full")))
+    assert [message["done"] for message in of_type(actions, "progress")] == [1, 2, 3]
+    (result,) = of_type(actions, "save")
+    assert result["data"] == [
+        {
+            "file": "a.jpg",
+            "selectedIdentity": "Dante",
+            "index": 0,
+            "new_file": "export/Dante/a.jpg",
+            "skipped": True,
+        },
+        {
+            "file": "b.jpg",
+            "selectedIdentity": "Dante",
+            "index": 1,
+            "error": {"code": "export_failed", "message": "disk full"},
+        },
+        {
+            "file": None,
+            "selectedIdentity": None,
+            "index": 2,
+            "error": {"code": "bad_item", "message": "must be an object"},
+        },
+    ]
+
+
+def test_a_service_that_takes_uploads_only_refuses_every_path_by_itself() -> None:
+    session = make_session(uploads_only=True)
+    actions = begin(session)
+    assert asked(actions) == []
+    (result,) = of_type(actions, "extract")
+    assert [entry["error"]["code"] for entry in result["data"]] == ["outside_roots"] * 2
+    assert len(of_type(actions, "progress")) == 4
+
+
+# --- overlap ---
+
+
+def test_requests_overlap() -> None:
+    session = make_session()
+    begin(session, "x")
+    actions = finish(session, begin(session, "y"))
+    assert [message["id"] for message in of_type(actions, "complete")] == ["y"]
+    assert session.busy
+
+
+def test_photos_are_issued_in_a_window() -> None:
+    session = make_session(limits=SmallLimits(in_flight_per_connection=2))
+    assert asked(begin(session, photos=6)) == [(1, 0), (1, 1), (1, 2), (1, 3)]
+    assert asked(session.photo_extracted(1, 2, found())) == [(1, 4)]
+
+
+def test_more_requests_than_allowed_are_refused_and_the_others_go_on() -> None:
+    session = make_session(limits=SmallLimits(max_requests_per_connection=2))
+    begin(session, "x")
+    begin(session, "y")
+    (refusal,) = said(begin(session, "z"))
+    assert (refusal["type"], refusal["id"], refusal["code"]) == ("error", "z", "too_many_requests")
+    session.photo_extracted(1, 0, found())
+    session.photo_extracted(1, 1, found())
+    assert asked(begin(session, "z")) == [(3, 0), (3, 1)]
+
+
+def test_too_many_photos_are_refused() -> None:
+    session = make_session(limits=SmallLimits(max_photos_per_request=3))
+    (refusal,) = said(begin(session, photos=4))
+    assert (refusal["id"], refusal["code"]) == ("x", "too_many_photos")
+    assert asked(begin(session, photos=3)) != []
+
+
+def test_an_answer_that_grows_too_long_ends_its_request_and_no_other() -> None:
+    session = make_session(limits=SmallLimits(max_result_bytes=400))
+    send(session, type="identify", id="x", data=[ITEM] * 3)
+    begin(session, "y", photos=1)
+    assert of_type(session.item_identified(1, 0, ranking()), "error") == []
+    actions = session.item_identified(1, 1, ranking(*[(f"INDIVIDUAL_{number}", 0.5) for number in range(20)]))
+    assert [message["code"] for message in of_type(actions, "error")] == ["result_too_large"]
+    assert StopRequest(1) in actions
+    assert session.item_identified(1, 2, ranking()) == []
+    assert len(of_type(session.photo_extracted(2, 0, not_found()), "complete")) == 1
+
+
+def test_a_stream_may_be_longer_than_a_result() -> None:
+    session = make_session(limits=SmallLimits(max_result_bytes=100))
+    begin(session, "x", photos=3, stream=True)
+    actions = [action for index in range(3) for action in session.photo_extracted(1, index, found())]
+    assert len(of_type(actions, "complete")) == 1
+
+
+def test_reports_are_taken_once_and_never_after_the_end() -> None:
+    session = make_session()
+    begin(session)
+    session.photo_segmented(1, 0)
+    assert session.photo_segmented(1, 0) == []
+    session.photo_extracted(1, 0, found())
+    assert session.photo_extracted(1, 0, found()) == []
+    assert session.photo_segmented(1, 0) == []
+    assert session.photo_extracted(1, 7, found()) == []
+    assert session.item_identified(1, 0, ranking()) == []
+    session.photo_extracted(1, 1, found())
+    assert session.photo_extracted(1, 1, found()) == []
+    assert session.request_failed(1, CatalogueUnavailableError("disk full")) == []
+
+
+def test_a_failure_of_the_shell_ends_the_request_and_stops_its_photos() -> None:
+    session = make_session()
+    begin(session)
+    stop, error = session.request_failed(1, CatalogueUnavailableError("disk full"))
+    assert stop == StopRequest(1)
+    assert isinstance(error, SendText)
+    assert json.loads(error.text) == {
+        "type": "error",
+        "id": "x",
+        "code": "catalogue_unavailable",
+        "message": "disk full",
+    }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "identify", "data": [ITEM]},
+        {"type": "identify", "data": [{**ITEM, "identity": "Dante"}]},
+        {"type": "save", "whaleIdentities": [{"file": "a", "selectedIdentity": "Dante"}]},
+    ],
+)
+def test_the_shell_is_not_told_to_stop_what_it_said_had_failed(message: dict[str, Any]) -> None:
+    session = make_session()
+    send(session, id="x", **message)
+    actions = session.request_failed(1, CatalogueUnavailableError("disk full"))
+    assert [type(action) for action in actions] == [SendText]
+
+
+# --- cancelling ---
+
+
+def test_what_was_left_of_a_cancelled_extract_is_cancelled() -> None:
+    session = make_session()
+    begin(session, photos=3)
+    session.photo_extracted(1, 1, found())
+    actions = send(session, type="cancel", id="x")
+    assert actions[0] == StopRequest(1)
+    result, complete = said(actions)
+    assert [entry.get("error", {}).get("code") for entry in result["data"]] == ["cancelled", None, "cancelled"]
+    assert complete["type"] == "complete"
+    assert not session.busy
+
+
+def test_what_was_left_of_a_cancelled_identify_and_save_is_cancelled() -> None:
+    session = make_session()
+    send(session, type="identify", id="x", data=[ITEM, ITEM])
+    send(session, type="save", id="y", whaleIdentities=[{"file": "a", "selectedIdentity": "Dante"}])
+    session.item_identified(1, 0, ranking())
+    (identified,) = of_type(send(session, type="cancel", id="x"), "identify")
+    (saved,) = of_type(send(session, type="cancel", id="y"), "save")
+    assert [entry.get("error", {}).get("code") for entry in identified["data"] + saved["data"]] == [
+        None,
+        "cancelled",
+        "cancelled",
+    ]
+
+
+def test_a_cancel_or_ack_that_crosses_with_the_end_is_no_error() -> None:
+    session = make_session()
+    finish(session, begin(session))
+    assert send(session, type="cancel", id="x") == []
+    assert send(session, type="ack", id="x", items=1) == []
+
+
+def test_only_so_many_ended_ids_are_remembered() -> None:
+    session = make_session()
+    for number in range(257):
+        send(session, type="identify", id=f"{number}", data=[])
+    assert send(session, type="cancel", id="1") == []
+    assert said(send(session, type="cancel", id="0"))[0]["code"] == "unknown_id"
+
+
+# --- every message in every state of the request that it names ---
+
+
+def _none(session: Session) -> None:
+    """No request ever had the id."""
+
+
+def _running(session: Session) -> None:
+    begin(session)
+
+
+def _streaming(session: Session) -> None:
+    begin(session, photos=300, stream=True)
+    session.photo_extracted(1, 0, found())
+
+
+def _paused(session: Session) -> None:
+    begin(session, photos=300, stream=True)
+    for index in range(256):
+        session.photo_extracted(1, index, found())
+
+
+def _receiving(session: Session) -> None:
+    send(session, type="extract", id="x", uploads=[{"name": "a", "size": 50}])
+
+
+def _confirming(session: Session) -> None:
+    send(session, type="identify", id="x", data=[{**ITEM, "identity": "Dante"}])
+
+
+def _ranking(session: Session) -> None:
+    send(session, type="identify", id="x", data=[ITEM])
+
+
+def _saving(session: Session) -> None:
+    send(session, type="save", id="x", whaleIdentities=[{"file": "a", "selectedIdentity": "Dante"}])
+
+
+def _ended(session: Session) -> None:
+    finish(session, begin(session))
+
+
+BUSY = (_running, _streaming, _paused, _receiving, _confirming, _ranking, _saving)
+STATES = (_none, *BUSY, _ended)
+REQUESTS: tuple[dict[str, Any], ...] = (
+    {"type": "extract", "id": "x", "fileNames": ["b.jpg"]},
+    {"type": "extract", "id": "x", "uploads": [{"name": "b.jpg", "size": 3}]},
+    {"type": "identify", "id": "x", "data": [ITEM]},
+    {"type": "save", "id": "x", "whaleIdentities": [{"file": "b.jpg", "selectedIdentity": "Dante"}]},
+)
+WRONG: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"type": "extract", "id": "x"}, "malformed"),
+    ({"type": "identify", "id": "x", "data": [], "topK": 0}, "malformed"),
+    ({"type": "rename", "id": "x"}, "unknown_type"),
+    ({"id": "x"}, "malformed"),
+    ({"type": "extract", "id": "x", "fileNames": ["a"] * 1001}, "too_many_photos"),
+)
+Prepare = Callable[[Session], None]
+
+
+def codes(actions: list[Action]) -> list[str]:
+    return [message["code"] for message in of_type(actions, "error")]
+
+
+@pytest.mark.parametrize("prepare", STATES)
+@pytest.mark.parametrize("message", REQUESTS, ids=lambda message: f"{message['type']}-{list(message)[-1]}")
+def test_a_request_runs_unless_its_id_does(prepare: Prepare, message: dict[str, Any]) -> None:
+    session = make_session()
+    prepare(session)
+    actions = send(session, **message)
+    assert codes(actions) == (["duplicate_id"] if prepare in BUSY else [])
+    assert session.busy
+
+
+@pytest.mark.parametrize("prepare", STATES)
+@pytest.mark.parametrize(("message", "code"), WRONG)
+def test_a_wrong_message_is_refused_and_does_not_touch_a_running_request(
+    prepare: Prepare, message: dict[str, Any], code: str
+) -> None:
+    session = make_session()
+    prepare(session)
+    actions = send(session, **message)
+    assert codes(actions) == (["duplicate_id"] if prepare in BUSY else [code])
+    assert session.busy == (prepare in BUSY)
+
+
+@pytest.mark.parametrize("prepare", STATES)
+def test_cancel_ends_whatever_runs(prepare: Prepare) -> None:
+    session = make_session()
+    prepare(session)
+    actions = send(session, type="cancel", id="x")
+    assert codes(actions) == (["unknown_id"] if prepare is _none else [])
+    assert [message["id"] for message in of_type(actions, "complete")] == (["x"] if prepare in BUSY else [])
+    assert [action for action in actions if isinstance(action, StopRequest)] == (
+        [StopRequest(1)] if prepare in BUSY and prepare is not _receiving else []
+    )
+    assert not session.busy
+
+
+ACK_CODES = {_none: ["unknown_id"], _streaming: [], _paused: [], _ended: []}
+
+
+@pytest.mark.parametrize("prepare", STATES)
+def test_ack_is_for_streams(prepare: Prepare) -> None:
+    session = make_session()
+    prepare(session)
+    actions = send(session, type="ack", id="x", items=1)
+    assert codes(actions) == ACK_CODES.get(prepare, ["malformed"])
+    assert session.busy == (prepare in (_streaming, _paused))
+
+
+@pytest.mark.parametrize("prepare", STATES)
+@pytest.mark.parametrize("message", [{"type": "ack", "items": 0}, {"type": "cancel", "reason": "tired"}])
+def test_a_wrong_message_about_a_running_request_ends_it(prepare: Prepare, message: dict[str, Any]) -> None:
+    session = make_session()
+    prepare(session)
+    actions = send(session, id="x", **message)
+    assert codes(actions) == ["malformed"]
+    assert not session.busy
+
+
+@pytest.mark.parametrize("prepare", STATES)
+def test_binary_is_for_uploads(prepare: Prepare) -> None:
+    session = make_session()
+    prepare(session)
+    assert closed(session.receive_bytes(b"abc")) == ([] if prepare is _receiving else [1008])
+
+
+@pytest.mark.parametrize("prepare", STATES)
+def test_a_disconnect_stops_what_is_outstanding_and_says_nothing(prepare: Prepare) -> None:
+    session = make_session()
+    prepare(session)
+    stops = [StopRequest(1)] if prepare in BUSY and prepare is not _receiving else []
+    assert session.disconnected() == stops
+    assert session.state is ConnectionState.CLOSED
+    assert session.disconnected() == []
+
+
+@pytest.mark.parametrize("prepare", STATES)
+def test_after_the_close_nothing_is_heard_or_said(prepare: Prepare) -> None:
+    session = make_session()
+    prepare(session)
+    actions = session.close(1012, "restart")
+    assert closed(actions) == [1012]
+    assert lines(actions) == []
+    assert not session.busy
+    later = send(session, **REQUESTS[0]) + session.receive_text("x") + session.receive_bytes(b"x") + session.tick()
+    later += session.photo_extracted(1, 0, found()) + session.photo_started(1, 0) + session.confirmations_stored(1)
+    later += session.item_identified(1, 0, ranking()) + session.photo_saved(1, 0, SaveOutcome("a"))
+    later += session.request_failed(1, CatalogueUnavailableError("x")) + session.close(1000, "idle")
+    later += session.disconnected()
+    assert later == []
+    assert session.next_deadline() is None
+
+
+# --- time and size ---
+
+
+def test_an_idle_connection_is_closed() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    assert session.next_deadline() == clock.time_s + IDLE_TIMEOUT_S
+    clock.time_s += IDLE_TIMEOUT_S - 1
+    assert session.tick() == []
+    finish(session, begin(session))
+    clock.time_s += IDLE_TIMEOUT_S - 1
+    assert session.tick() == []
+    clock.time_s += 1
+    assert closed(session.tick()) == [1000]
+
+
+def test_a_connection_whose_photos_are_worked_on_is_not_idle() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    begin(session)
+    assert session.next_deadline() is None
+    clock.time_s += 10 * IDLE_TIMEOUT_S
+    assert session.tick() == []
+    finish(session, session.photo_extracted(1, 0, found()) + session.photo_extracted(1, 1, found()))
+    assert session.next_deadline() == clock.time_s + IDLE_TIMEOUT_S
+
+
+def test_an_upload_that_is_left_half_done_does_not_keep_the_connection() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    _receiving(session)
+    session.receive_bytes(b"abc")
+    clock.time_s += IDLE_TIMEOUT_S
+    assert closed(session.tick()) == [1000]
+    assert session.held_bytes == 0
+
+
+def test_a_paused_stream_is_due_before_the_connection_is_idle() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    _paused(session)
+    assert session.next_deadline() == clock.time_s + ACK_TIMEOUT_S
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("x" * (MAX_TEXT_BYTES + 1), 1009),
+        (b"x" * (2**20 + 1), 1009),
+        (b"", 1008),
+    ],
+    ids=["text above 16 MiB", "binary above 1 MiB", "empty binary that nobody waits for"],
+)
+def test_what_breaks_the_protocol_closes_the_connection(data: str | bytes, code: int) -> None:
+    session = make_session()
+    begin(session)
+    actions = session.receive_text(data) if isinstance(data, str) else session.receive_bytes(data)
+    assert actions[0] == StopRequest(1)
+    assert closed(actions) == [code]
+
+
+def test_saving_asks_the_shell_once() -> None:
+    session = make_session()
+    actions = send(session, type="save", id="x", whaleIdentities=[{"file": "a", "selectedIdentity": "Dante"}] * 3)
+    assert [len(action.items) for action in actions if isinstance(action, SavePhotos)] == [3]

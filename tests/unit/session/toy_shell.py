@@ -1,0 +1,189 @@
+"""A shell that does nothing but remember what it was asked for, and checks what it is told.
+
+It reads the messages as a client would and fails as soon as one breaks a promise of the protocol.
+"""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pipeline.records import UploadSource
+from pipeline.session.actions import (
+    Action,
+    CloseConnection,
+    ExtractPhoto,
+    IdentifyItems,
+    SavePhotos,
+    SendText,
+    StopRequest,
+    StoreConfirmations,
+)
+
+ENDINGS = ("complete", "error")
+
+
+@dataclass(frozen=True, order=True)
+class Work:
+    """One thing that the shell was asked for."""
+
+    request: int
+    index: int
+    kind: Literal["photo", "confirmations", "ranking", "copy"]
+
+
+@dataclass
+class Conversation:
+    """What a client has heard about one of its requests with `id`."""
+
+    kind: str
+    total: int
+    stream: bool
+    sizes: list[int] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+    unacknowledged: int = 0
+    progress: Counter[str] = field(default_factory=Counter)
+    answered: bool = False
+    cancelled: bool = False
+
+    def hear(self, message: dict[str, Any], max_unacknowledged: int) -> None:
+        """Check one message."""
+        if message["type"] == "progress":
+            self.progress[message["stage"]] += 1
+            assert message["done"] == self.progress[message["stage"]] <= message["total"] == self.total
+        elif "item" in message:
+            assert self.stream
+            assert message["item"]["index"] not in self.indexes
+            self.indexes.append(message["item"]["index"])
+            self.unacknowledged += 1
+            assert self.unacknowledged <= max_unacknowledged
+        elif message["type"] == self.kind:
+            self._hear_result(message)
+        elif message["type"] == "complete":
+            assert self.answered
+            assert self.cancelled or set(self.progress.values()) <= {self.total}
+
+    def _hear_result(self, message: dict[str, Any]) -> None:
+        assert not self.answered
+        self.answered = True
+        if self.stream:
+            counts = message["counts"]
+            assert counts["items"] == len(self.indexes)
+            assert counts["items"] + counts["cancelled"] == self.total
+            assert self.cancelled or not counts["cancelled"]
+        else:
+            assert [entry["index"] for entry in message["data"]] == list(range(self.total))
+
+
+@dataclass
+class Upload:
+    """The bytes of one request: of each photo its size, again and again."""
+
+    request_id: str
+    content: bytes
+
+
+@dataclass
+class ToyShell:
+    """Carries out nothing; `outstanding` is what a real shell would be busy with."""
+
+    max_unacknowledged: int
+    window: int
+    outstanding: set[Work] = field(default_factory=set)
+    stopped: set[Work] = field(default_factory=set)
+    conversations: dict[str, Conversation] = field(default_factory=dict)
+    classic: list[str] = field(default_factory=list)
+    """Lines of classic answers."""
+    uploads: list["Upload"] = field(default_factory=list)
+    """What the client has still to send, the oldest first."""
+    unacknowledged_bytes: Counter[str] = field(default_factory=Counter)
+    abandoned: list[str] = field(default_factory=list)
+    """Ids of requests that the server ended before their bytes were sent; the client has to say that it knows."""
+    closed: bool = False
+    lost_count: bool = False
+    """The client sent bytes that are not those it announced: what comes in and is acknowledged says nothing more."""
+
+    def next_bytes(self, length: int, window_bytes: int) -> bytes:
+        """Return so many bytes, or as many as an obedient client may send."""
+        data = b""
+        while self.uploads and len(data) < length:
+            upload = self.uploads[0]
+            chunk, upload.content = upload.content[: length - len(data)], upload.content[length - len(data) :]
+            room = window_bytes - self.unacknowledged_bytes.total()
+            if len(chunk) > room:
+                chunk, upload.content = chunk[:room], chunk[room:] + upload.content
+                length = 0
+            self.unacknowledged_bytes[upload.request_id] += len(chunk)
+            data += chunk
+            if not upload.content:
+                self.uploads.pop(0)
+        return data
+
+    def perform(self, actions: list[Action]) -> None:
+        """Take actions in order."""
+        for action in actions:
+            assert not self.closed, "an action after the close"
+            match action:
+                case SendText():
+                    action.text.encode("utf-8")
+                    self._hear(action.text)
+                case CloseConnection():
+                    assert not self.outstanding, "closed with work outstanding"
+                    self.closed = True
+                case ExtractPhoto():
+                    self._ask(Work(action.request, action.index, "photo"))
+                    if isinstance(action.source, UploadSource) and not self.lost_count:
+                        assert set(action.source.content) == {len(action.source.content)}
+                    photos = [w for w in self.outstanding if w.request == action.request]
+                    assert len(photos) <= self.window
+                case StoreConfirmations():
+                    self._ask(Work(action.request, 0, "confirmations"))
+                case IdentifyItems():
+                    for item in action.queries:
+                        self._ask(Work(action.request, item.index, "ranking"))
+                case SavePhotos():
+                    for copy in action.items:
+                        self._ask(Work(action.request, copy.index, "copy"))
+                case StopRequest():
+                    stopped = {work for work in self.outstanding if work.request == action.request}
+                    assert stopped, "nothing to stop"
+                    self.outstanding -= stopped
+                    self.stopped |= stopped
+
+    def _ask(self, work: Work) -> None:
+        assert work not in self.outstanding
+        assert work not in self.stopped
+        self.outstanding.add(work)
+
+    def _hear(self, text: str) -> None:
+        message = json.loads(text) if text.startswith("{") else {}
+        if "id" not in message:
+            self.classic.append(text)
+        elif message.get("code") in ("duplicate_id", "unknown_id", "too_many_requests", "too_many_photos"):
+            pass
+        elif message["type"] == "received":
+            self.unacknowledged_bytes[message["id"]] -= message["bytes"]
+            assert self.lost_count or self.unacknowledged_bytes[message["id"]] >= 0
+            assert message["id"] in self.conversations
+        elif message["type"] == "ready":
+            self._hear_ready(message)
+        elif message["type"] == "error" and message["id"] not in self.conversations:
+            pass
+        else:
+            self.conversations[message["id"]].hear(message, self.max_unacknowledged)
+            if message["type"] in ENDINGS:
+                self._end(message["id"])
+
+    def _hear_ready(self, message: dict[str, Any]) -> None:
+        sizes = self.conversations[message["id"]].sizes
+        content = b"".join(bytes([size]) * size for place, size in enumerate(sizes) if place not in message["skip"])
+        if content:
+            self.uploads.append(Upload(message["id"], content))
+
+    def _end(self, request_id: str) -> None:
+        conversation = self.conversations.pop(request_id)
+        del self.unacknowledged_bytes[request_id]
+        lacking = [upload for upload in self.uploads if upload.request_id == request_id]
+        self.uploads = [upload for upload in self.uploads if upload.request_id != request_id]
+        if lacking and not conversation.cancelled:
+            self.abandoned.append(request_id)

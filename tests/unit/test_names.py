@@ -1,0 +1,123 @@
+"""Names: one spelling for what looks the same, harmless in messages, safe on every disk."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import BadIdentityError
+from pipeline.names import MAX_SHOWN_CHARS, normalise_identity, shown_name, why_unsafe
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("PMOD001_DANTE", "PMOD001_DANTE"),
+        ("  Dante\t\n", "Dante"),
+        ("\u00a0Dante\u3000", "Dante"),
+        ("Jose\u0301", "Jos\u00e9"),
+        ("Old  Tom", "Old  Tom"),
+        ("Unknown 7", "Unknown 7"),
+        ("x" * 200, "x" * 200),
+    ],
+)
+def test_name_is_composed_and_trimmed(name: str, expected: str) -> None:
+    assert normalise_identity(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "is empty"),
+        (" \n\u00a0", "is empty"),
+        ("Unknown", "reserved"),
+        (" unknown ", "reserved"),
+        ("UNKNOWN", "reserved"),
+        ("a\0b", "control character"),
+        ("a\nb", "control character"),
+        ("a\u2029b", "control character"),
+        ("a\ud800", "control character"),
+        ("x" * 201, "longer than 200"),
+    ],
+)
+def test_name_that_cannot_be_used_is_refused_with_the_reason(name: str, reason: str) -> None:
+    with pytest.raises(BadIdentityError, match=reason) as caught:
+        normalise_identity(name)
+    caught.value.message.encode("utf-8")
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_a_normal_name_stays_as_it_is(name: str) -> None:
+    try:
+        normal = normalise_identity(name)
+    except BadIdentityError:
+        return
+    assert normalise_identity(normal) == normal
+    assert unicodedata.is_normalized("NFC", normal)
+
+
+@pytest.mark.parametrize("name", [r"C:\Photos\a.jpg", "/data/鯨/ñ.jpg", "a b.jpg"])
+def test_sane_names_are_shown_whole(name: str) -> None:
+    assert shown_name(name) == name
+
+
+def test_what_no_message_can_carry_becomes_a_question_mark() -> None:
+    assert shown_name("a\nb\0c\udce9d\u2028e") == "a?b?c?d?e"
+
+
+def test_of_a_long_name_both_ends_are_shown() -> None:
+    shown = shown_name("/photos/" + "x" * 5000 + "/IMG_0689.jpg")
+    assert shown.startswith("/photos/")
+    assert shown.endswith("/IMG_0689.jpg")
+    assert len(shown) <= MAX_SHOWN_CHARS
+
+
+def test_an_empty_name_is_said_to_be_empty() -> None:
+    assert shown_name("") == "(no name)"
+
+
+@given(st.text(alphabet=st.characters(), max_size=600))
+def test_every_name_fits_one_line_of_valid_text(name: str) -> None:
+    shown = shown_name(name)
+    shown.encode("utf-8")
+    assert len(shown.splitlines()) == 1
+    assert len(shown) <= MAX_SHOWN_CHARS
+
+
+@pytest.mark.parametrize(
+    "name", ["PMOD001_DANTE", "Señora Ñ", "鯨", "a.b.jpg", ".hidden", "Console", "COM10", "NULL", "x" * 255]
+)
+def test_ordinary_names_are_safe(name: str) -> None:
+    assert why_unsafe(name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "empty"),
+        (".", "dot"),
+        ("..", "dot"),
+        ("Dante.", "dot"),
+        ("Dante ", "space"),
+        ("../etc", "separator"),
+        ("/etc", "separator"),
+        ("a/b", "separator"),
+        ("a\\b", "separator"),
+        ("C:\\x", "separator"),
+        ("a\0b", "control"),
+        ("a\nb", "control"),
+        ("a\x7fb", "control"),
+        ("a\u2028b", "control"),
+        ("CON", "device"),
+        ("nul", "device"),
+        ("Com1", "device"),
+        ("LPT9.jpg", "device"),
+        ("aux .tar.gz", "device"),
+        ("COM¹", "device"),
+        ("x" * 256, "too long"),
+        ("鯨" * 86, "too long"),
+    ],
+)
+def test_unsafe_names_are_told_with_the_reason(name: str, reason: str) -> None:
+    assert reason in (why_unsafe(name) or "")
