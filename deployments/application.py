@@ -8,9 +8,9 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from deployments.autoscaling import ByPhotos
+from deployments.description import ServiceDescription
 from deployments.embedder import Embedder
 from deployments.extractor import Extractor
-from deployments.facts import ServiceFacts
 from deployments.ingress import Ingress
 from deployments.matcher import Matcher
 from deployments.networks import LoadedNetworks, Networks
@@ -68,14 +68,14 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     extractor = _sized(Extractor, "Extractor", "extractor", plan).bind(settings, folder, models["Segmenter"], embedders)
     ranking_device = networks.ranking_device(plan.device)
     matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, ranking_device)
-    facts = ServiceFacts(
+    description = ServiceDescription(
         device=plan.device,
         models_dir=shown_dir,
         species=folder.species,
         provenance=folder.provenance,
         body_parts=folder.body_part_names,
     )
-    application: Application = _ingress(settings, plan).bind(settings, facts, extractor, matcher, models)
+    application: Application = _ingress(settings, plan).bind(settings, description, extractor, matcher, models)
     return application
 
 

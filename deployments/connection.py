@@ -9,8 +9,8 @@ from typing import Any, Protocol, assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from deployments.meters import IngressMeters
-from deployments.photo_desk import PhotoDesk
+from deployments.metrics import IngressMetrics
+from deployments.photo_queue import PhotoQueue
 from pipeline.errors import WhaleVisionError
 from pipeline.records import Extracted, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
@@ -49,10 +49,10 @@ class ExportPort(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Desks:
+class Services:
     """Where a replica's connections send their work."""
 
-    photos: PhotoDesk
+    photos: PhotoQueue
     matcher: MatcherPort
     export: ExportPort
 
@@ -64,18 +64,18 @@ class Connection:
         self,
         websocket: WebSocket,
         session: Session,
-        desks: Desks,
-        meters: IngressMeters,
+        services: Services,
+        metrics: IngressMetrics,
         local_peer: bool,
     ) -> None:
-        """Wire an accepted WebSocket to the replica's desks; `local_peer` says whether the client is on loopback."""
+        """Wire an accepted WebSocket to the replica's services; `local_peer` says whether the client is on loopback."""
         self._websocket = websocket
         self._session = session
-        self._desk = desks.photos
-        self._matcher = desks.matcher
-        self._export = desks.export
+        self._photos = services.photos
+        self._matcher = services.matcher
+        self._export = services.export
         self._local_peer = local_peer
-        self._meters = meters
+        self._metrics = metrics
         self._outbox: asyncio.Queue[SendText | CloseConnection] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._alarm: asyncio.TimerHandle | None = None
@@ -98,7 +98,7 @@ class Connection:
                 if isinstance(error, Exception):
                     logger.error("connection ended by an error", exc_info=error)
 
-    # --- reports of the photo desk ---
+    # --- reports of the photo queue ---
 
     def photo_started(self, request: int, index: int) -> None:
         """See `PhotoReports`."""
@@ -110,7 +110,7 @@ class Connection:
 
     def photo_extracted(self, request: int, index: int, result: Extracted) -> None:
         """See `PhotoReports`."""
-        self._meters.photo_answered(result.failure.code if result.failure else "ok")
+        self._metrics.photo_answered(result.failure.code if result.failure else "ok")
         self._perform(self._session.photo_extracted(request, index, result))
 
     # --- input and output ---
@@ -128,10 +128,10 @@ class Connection:
     def _receive(self, message: Any) -> None:
         text, content = message.get("text"), message.get("bytes")
         if text is not None:
-            self._meters.received(len(text))
+            self._metrics.received(len(text))
             self._perform(self._session.receive_text(text))
         elif content is not None:
-            self._meters.received(len(content))
+            self._metrics.received(len(content))
             self._perform(self._session.receive_bytes(content))
 
     async def _write(self) -> None:
@@ -153,7 +153,7 @@ class Connection:
                 case SendText() | CloseConnection():
                     self._outbox.put_nowait(action)
                 case ExtractPhoto():
-                    self._desk.submit(self, action, self)
+                    self._photos.submit(self, action, self)
                 case StoreConfirmations():
                     self._spawn(action.request, self._confirm(action))
                 case IdentifyItems():
@@ -182,7 +182,7 @@ class Connection:
             self._perform(self._session.request_failed(request, failure))
 
     def _stop(self, request: int) -> None:
-        self._desk.stop(self, request)
+        self._photos.stop(self, request)
         for task, owner in self._tasks.items():
             if owner == request:
                 task.cancel()

@@ -2,7 +2,7 @@
 
 from ray import serve
 
-from deployments.meters import StageMeter
+from deployments.metrics import StageMetric
 from deployments.model_worker import ModelWorker, settle_memory, yield_to_interactive_work
 from deployments.networks import Networks
 from pipeline.records import Embedding, Failure, UInt8Array
@@ -26,7 +26,7 @@ class Embedder:
         yield_to_interactive_work()
         self._device = device
         self._network = networks.embedder(body_part, device, threads)
-        self._worker = ModelWorker(self._network.embed, StageMeter(f"embed_{body_part}"))
+        self._worker = ModelWorker(self._network.embed, StageMetric(f"embed_{body_part}"))
         self._answer = self._worker.through(self._batch, batching, device)
         settle_memory()
 

@@ -11,9 +11,9 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
-from deployments.meters import StageMeter
+from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory, yield_to_interactive_work
-from deployments.ports import RemoteEmbedder, RemoteSegmenter
+from deployments.remote import RemoteEmbedder, RemoteSegmenter
 from pipeline.errors import UnavailableError
 from pipeline.extraction import ExtractionRules, PhotoExtraction
 from pipeline.model_files import ModelFolder
@@ -53,7 +53,7 @@ class Extractor:
             rules=ExtractionRules.from_models(folder, settings.limits.max_photo_pixels),
             executor=ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode"),
         )
-        self._meter = StageMeter("extract")
+        self._metric = StageMetric("extract")
         settle_memory()
 
     async def extract_path(self, source: PathSource, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
@@ -79,7 +79,7 @@ class Extractor:
         start = time.perf_counter()
         async for step in self._extraction.extract(source, animals):
             yield step
-        self._meter.observe(time.perf_counter() - start)
+        self._metric.observe(time.perf_counter() - start)
 
 
 def fetch_upload(name: str, stored: ray.ObjectRef[bytes]) -> bytes:

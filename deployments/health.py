@@ -60,7 +60,7 @@ Describe = Callable[[], Awaitable[Mapping[str, Any]]]
 """Asks one deployment about itself; raises where it does not answer."""
 
 
-class HealthDesk:
+class HealthCheck:
     """Asks Serve for the deployments' states and the deployments for what they run."""
 
     def __init__(self, application: str, expected: tuple[str, ...], describers: Mapping[str, Describe]) -> None:

@@ -10,17 +10,17 @@ from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from deployments.autoscaling import SIGNAL
-from deployments.connection import Desks
-from deployments.facts import ServiceFacts
-from deployments.health import HealthDesk
-from deployments.meters import IngressMeters
+from deployments.connection import Services
+from deployments.description import ServiceDescription
+from deployments.health import HealthCheck
+from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
-from deployments.photo_desk import PhotoDesk
-from deployments.ports import RemoteExtractor, RemoteMatcher, describe
+from deployments.photo_queue import PhotoQueue
+from deployments.remote import RemoteExtractor, RemoteMatcher, describe
 from deployments.site import Site
 from pipeline.photos.export import PhotoExport
 from pipeline.records import SaveOutcome
-from pipeline.session.fair_queue import Turns
+from pipeline.session.fair_queue import FairQueue
 from pipeline.settings import Settings
 
 
@@ -44,7 +44,7 @@ class Ingress:
     def __init__(
         self,
         settings: Settings,
-        facts: ServiceFacts,
+        description: ServiceDescription,
         extractor: DeploymentHandle[Any],
         matcher: DeploymentHandle[Any],
         models: Mapping[str, DeploymentHandle[Any]],
@@ -53,27 +53,27 @@ class Ingress:
 
         Args:
             settings: of the application.
-            facts: what clients are told.
+            description: what clients are told.
             extractor: the extractor deployment.
             matcher: the matcher deployment.
             models: segmenter and embedders by deployment name, asked for `/healthz` only.
         """
-        meters = IngressMeters()
+        metrics = IngressMetrics()
         limits, timeouts = settings.limits, settings.timeouts
-        turns = Turns[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
-        self._photos = PhotoDesk(RemoteExtractor(extractor, timeouts.photo_timeout_s), turns, meters.in_flight)
-        desks = Desks(
+        turns = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
+        self._photos = PhotoQueue(RemoteExtractor(extractor, timeouts.photo_timeout_s), turns, metrics.in_flight)
+        services = Services(
             photos=self._photos,
             matcher=RemoteMatcher(matcher, timeouts.identify_timeout_s),
             export=ThreadedExport(PhotoExport.from_settings(settings)),
         )
         told = {**models, matcher.deployment_name: matcher}
-        health = HealthDesk(
+        health = HealthCheck(
             application=serve.get_replica_context().app_name,
             expected=("Ingress", extractor.deployment_name, *told),
             describers={name: partial(describe, handle) for name, handle in told.items()},
         )
-        self._site = Site(settings, facts, desks, health, meters)
+        self._site = Site(settings, description, services, health, metrics)
         settle_memory()
 
     def __serve_build_asgi_app__(self) -> Starlette:

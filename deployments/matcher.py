@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ray import serve
 
-from deployments.meters import StageMeter
+from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
 from pipeline.records import Query, Ranking
@@ -37,7 +37,7 @@ class Matcher:
 
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="matcher")
-        self._meters = {"confirm": StageMeter("confirm"), "rank": StageMeter("rank")}
+        self._metrics = {"confirm": StageMetric("confirm"), "rank": StageMetric("rank")}
         settle_memory()
 
     async def confirm(self, queries: Sequence[Query]) -> None:
@@ -72,4 +72,4 @@ class Matcher:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         finally:
-            self._meters[stage].observe(time.perf_counter() - start)
+            self._metrics[stage].observe(time.perf_counter() - start)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from deployments.meters import StageMeter
+from deployments.metrics import StageMetric
 from pipeline.settings import Batching
 
 Item = TypeVar("Item")
@@ -22,15 +22,15 @@ waits behind extracts."""
 class ModelWorker(Generic[Item, Result]):
     """One thread that runs one network."""
 
-    def __init__(self, run: Callable[[Sequence[Item]], Sequence[Result]], meter: StageMeter) -> None:
+    def __init__(self, run: Callable[[Sequence[Item]], Sequence[Result]], metric: StageMetric) -> None:
         """Start the thread.
 
         Args:
             run: the network's batch call; a result or a failure for each item.
-            meter: told the seconds of each batch.
+            metric: told the seconds of each batch.
         """
         self._run = run
-        self._meter = meter
+        self._metric = metric
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
 
     async def batch(self, items: Sequence[Item]) -> list[Result]:
@@ -61,7 +61,7 @@ class ModelWorker(Generic[Item, Result]):
     def _timed(self, items: Sequence[Item]) -> list[Result]:
         start = time.perf_counter()
         results = list(self._run(items))
-        self._meter.observe(time.perf_counter() - start)
+        self._metric.observe(time.perf_counter() - start)
         return results
 
 

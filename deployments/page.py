@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 
-from deployments.facts import ServiceFacts
+from deployments.description import ServiceDescription
 from deployments.health import Health
 
 _PAGE = """<!doctype html>
@@ -42,16 +42,16 @@ table {{ border-collapse: collapse; }} td, th {{ text-align: left; padding: .15r
 """
 
 
-def render_page(facts: ServiceFacts, health: Health) -> str:
+def render_page(description: ServiceDescription, health: Health) -> str:
     """Return the page as HTML."""
     return _PAGE.format(
-        body_parts=escape(" or ".join(facts.body_parts)),
-        warning=f"<p><strong>{escape(facts.provenance)}</strong></p>" if facts.provenance else "",
+        body_parts=escape(" or ".join(description.body_parts)),
+        warning=f"<p><strong>{escape(description.provenance)}</strong></p>" if description.provenance else "",
         catalogue=_catalogue(health.catalogue),
         deployments="\n".join(_row(name, health) for name in health.deployments),
-        models_dir=escape(facts.models_dir),
-        device=escape(facts.device),
-        species=escape(facts.species),
+        models_dir=escape(description.models_dir),
+        device=escape(description.device),
+        species=escape(description.species),
     )
 
 

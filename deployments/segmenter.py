@@ -2,7 +2,7 @@
 
 from ray import serve
 
-from deployments.meters import StageMeter
+from deployments.metrics import StageMetric
 from deployments.model_worker import ModelWorker, settle_memory, yield_to_interactive_work
 from deployments.networks import Networks
 from pipeline.records import Detections, Failure, UInt8Array
@@ -25,7 +25,7 @@ class Segmenter:
         yield_to_interactive_work()
         self._device = device
         self._network = networks.detector(device, threads)
-        self._worker = ModelWorker(self._network.detect, StageMeter("segment"))
+        self._worker = ModelWorker(self._network.detect, StageMetric("segment"))
         self._answer = self._worker.through(self._batch, batching, device)
         settle_memory()
 

@@ -13,10 +13,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from deployments.connection import Connection, Desks
-from deployments.facts import ServiceFacts
+from deployments.connection import Connection, Services
+from deployments.description import ServiceDescription
 from deployments.health import Health
-from deployments.meters import IngressMeters
+from deployments.metrics import IngressMetrics
 from deployments.page import render_page
 from pipeline.access import AccessRules, Handshake, Refusal
 from pipeline.session.session import Session, SessionConfig
@@ -45,17 +45,17 @@ class Site:
     def __init__(
         self,
         settings: Settings,
-        facts: ServiceFacts,
-        desks: Desks,
+        description: ServiceDescription,
+        services: Services,
         health: Callable[[], Awaitable[Health]],
-        meters: IngressMeters,
+        metrics: IngressMetrics,
     ) -> None:
         """Wire the edge; `health` is asked anew for each page."""
         self._settings = settings
-        self._facts = facts
-        self._desks = desks
+        self._description = description
+        self._services = services
         self._health = health
-        self._meters = meters
+        self._metrics = metrics
         self._rules = AccessRules(settings.tokens, settings.allowed_origins, settings.array_origins)
         self._open = 0
 
@@ -89,13 +89,13 @@ class Site:
     def _connection(self, websocket: WebSocket, handshake: Handshake) -> Connection:
         array_dialect = self._rules.speaks_array_dialect(handshake, websocket.query_params.get("dialect"))
         session = Session(self._session_config(array_dialect, handshake.is_local), SystemClock())
-        return Connection(websocket, session, self._desks, self._meters, handshake.is_local)
+        return Connection(websocket, session, self._services, self._metrics, handshake.is_local)
 
     def _session_config(self, array_dialect: bool, local_peer: bool) -> SessionConfig:
         return SessionConfig(
-            device=self._facts.device,
-            models_dir=self._facts.models_dir,
-            body_parts=self._facts.body_parts,
+            device=self._description.device,
+            models_dir=self._description.models_dir,
+            body_parts=self._description.body_parts,
             array_dialect=array_dialect,
             local_peer=local_peer,
             uploads_only=self._settings.uploads_only,
@@ -106,13 +106,13 @@ class Site:
 
     def _count_open(self, change: int) -> None:
         self._open += change
-        self._meters.connections(self._open)
+        self._metrics.connections(self._open)
 
     async def _index(self, request: Request) -> Response:
         refusal = self._rules.check(_handshake(request))
         if refusal is not None:
             return PlainTextResponse(refusal.reason, refusal.status)
-        return HTMLResponse(render_page(self._facts, await self._health()))
+        return HTMLResponse(render_page(self._description, await self._health()))
 
     async def _healthz(self, request: Request) -> Response:
         """Answer any peer with the state (a probe carries no token), the details only to those who may connect."""

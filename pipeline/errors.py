@@ -111,6 +111,18 @@ class ExportError(ItemError):
     code = "export_failed"
 
 
+class InternalItemError(ItemError):
+    """The item failed inside the service; its log says why."""
+
+    code = "internal"
+
+
+def item_error(code: str, message: str) -> ItemError:
+    """Return the error of one item that has this code; a code that no class has is a plain failure."""
+    kinds: tuple[type[ItemError], ...] = tuple(ItemError.__subclasses__())
+    return next((kind for kind in kinds if kind.code == code), ItemError)(message)
+
+
 # --- a whole request ---
 
 

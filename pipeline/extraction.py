@@ -59,7 +59,7 @@ class Segmenter(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns the crop of one body part into an embedding."""
+    """FairQueue the crop of one body part into an embedding."""
 
     async def embed(self, crop: UInt8Array) -> Embedding:
         """Embed.
@@ -258,7 +258,7 @@ async def _outcome(step: Awaitable[None], shown: str) -> Failure | None:
     try:
         await step
     except ItemError as error:
-        return Failure(error.code, error.message)
+        return Failure.of(error)
     except Exception:
         logger.exception("unexpected error with photo %s", shown)
         return Failure(WhaleVisionError.code, f"{shown}: the server failed on this photo; its log says why")

@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import ItemError, WhaleVisionError, item_error
+
 UNKNOWN = "Unknown"
 """The candidate that stands for "none of the known individuals", at distance `UNKNOWN_DISTANCE`."""
 
@@ -111,6 +113,15 @@ class Failure:
 
     code: str
     message: str
+
+    @classmethod
+    def of(cls, error: WhaleVisionError, name: str | None = None) -> "Failure":
+        """Return the outcome that an error is; the message begins with the photo's name where it is given."""
+        return cls(error.code, error.message if name is None else f"{name}: {error.message}")
+
+    def as_error(self) -> ItemError:
+        """Return the error that `of` was given, as far as its code tells."""
+        return item_error(self.code, self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,3 +260,25 @@ class SaveOutcome:
     new_file: str | None
     skipped: bool = False
     failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who says something: everything that is stored carries it.
+
+    Attributes:
+        institution: name of the institution that the actor belongs to.
+        name: of the person or program, unique within the institution.
+        kind: whether a person decides or a program does.
+    """
+
+    institution: str
+    name: str
+    kind: Literal["person", "program"] = "person"
+
+
+LOCAL_USER = Actor("default", "local user")
+"""Who speaks where no tokens are configured: whoever sits at this machine."""
+
+SERVICE = Actor("default", "whale-vision", "program")
+"""The service itself, which takes in the models folder's catalogue files."""

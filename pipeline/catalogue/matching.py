@@ -163,7 +163,7 @@ class CatalogueMatcher:
             try:
                 checked.append(self._check_query(index, query))
             except ItemError as error:
-                failures[index] = Failure(error.code, f"{query.path}: {error.message}")
+                failures[index] = Failure.of(error, query.path)
         return checked, failures
 
     def _check_query(self, index: int, query: Query) -> _Checked:

@@ -1,4 +1,4 @@
-"""Turns the progress of single requests into that of a whole call, split and repeated as it may be."""
+"""FairQueue the progress of single requests into that of a whole call, split and repeated as it may be."""
 
 from pipeline.client.results import JsonObject, OnProgress, Progress
 

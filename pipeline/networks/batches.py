@@ -62,7 +62,7 @@ def _run(pictures: list[UInt8Array], forward: Forward[Answer]) -> list[Answer | 
 
 def _failure(error: Exception) -> Failure:
     if isinstance(error, WhaleVisionError):
-        return Failure(error.code, error.message)
+        return Failure.of(error)
     return Failure(ItemError.code, f"the network failed on this picture ({type(error).__name__}); try again")
 
 

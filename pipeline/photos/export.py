@@ -60,7 +60,7 @@ class PhotoExport:
         try:
             return self._save(PathSource(file, local_peer), identity)
         except ItemError as error:
-            return SaveOutcome(None, failure=Failure(error.code, error.message))
+            return SaveOutcome(None, failure=Failure.of(error))
 
     def _save(self, source: PathSource, identity: str) -> SaveOutcome:
         folder_name = _folder_name(identity)

@@ -24,7 +24,7 @@ MAX_WAITING_BYTES = 32 * 2**20
 """Text of the classic requests that wait for their turn on one connection."""
 
 
-class ClassicVoice:
+class ClassicReplies:
     """Section 1 of the protocol, with the result in an envelope."""
 
     def __init__(self, device: str, models_dir: str) -> None:
@@ -81,7 +81,7 @@ class ClassicVoice:
         return sendable(ERROR_LINE % error.message)
 
 
-class ArrayVoice(ClassicVoice):
+class ArrayReplies(ClassicReplies):
     """The desktop app's dialect: bare lists, of what the app can use."""
 
     def photo(self, photo: Photo, extracted: Extracted) -> tuple[Entry, ...]:

@@ -61,14 +61,9 @@ class SavePhotoItem:
     failure: Failure | None = None
 
 
-def failure_of(error: ItemError) -> Failure:
-    """Turn an item's error into its outcome."""
-    return Failure(error.code, error.message)
-
-
 def read_path(value: object) -> str | Failure:
     """Read one element of `fileNames`."""
-    return value if isinstance(value, str) else failure_of(BadItemError("a file name must be a string"))
+    return value if isinstance(value, str) else Failure.of(BadItemError("a file name must be a string"))
 
 
 def read_upload(value: object) -> UploadItem:
@@ -79,10 +74,10 @@ def read_upload(value: object) -> UploadItem:
         if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
             raise BadItemError(f"name: must be a string of 1 to {MAX_NAME_CHARACTERS} characters")
         if not is_integer(size) or size < 0:
-            return UploadItem(name, 0, failure_of(BadItemError("size: must be the photo's length in bytes")))
+            return UploadItem(name, 0, Failure.of(BadItemError("size: must be the photo's length in bytes")))
         return UploadItem(name, size)
     except BadItemError as error:
-        return UploadItem(None, 0, failure_of(error))
+        return UploadItem(None, 0, Failure.of(error))
 
 
 def read_identify_item(value: object) -> IdentifyItem:
@@ -96,7 +91,7 @@ def read_identify_item(value: object) -> IdentifyItem:
     try:
         return IdentifyItem(path, _read_query(_object(value)), confirms)
     except ItemError as error:
-        return IdentifyItem(path, failure_of(error), confirms)
+        return IdentifyItem(path, Failure.of(error), confirms)
 
 
 def read_save_item(value: object) -> SavePhotoItem:
@@ -108,7 +103,7 @@ def read_save_item(value: object) -> SavePhotoItem:
             raise BadItemError("file: must not be empty")
         return SavePhotoItem(file, _read_name(fields.get("selectedIdentity"), "selectedIdentity", normalise_name))
     except ItemError as error:
-        return SavePhotoItem(file, _string_or_none(fields.get("selectedIdentity")), failure_of(error))
+        return SavePhotoItem(file, _string_or_none(fields.get("selectedIdentity")), Failure.of(error))
 
 
 def _read_name(value: object, field: str, normalise: Callable[[str], str]) -> str:

@@ -35,7 +35,7 @@ class Photo:
     animals: Animals
 
 
-class Voice(Protocol):
+class Replies(Protocol):
     """One way of speaking to a client about one request."""
 
     def starting(self, kind: Kind) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class Voice(Protocol):
         ...
 
 
-class WithId:
+class RepliesWithId:
     """Section 2 of the protocol: JSON only, every message with the request's `id`."""
 
     def __init__(self, request_id: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from pipeline.errors import MalformedMessageError
-from pipeline.protocol.replies import Entry, Voice, WithId
+from pipeline.protocol.replies import Entry, Replies, RepliesWithId
 from pipeline.protocol.requests import Kind
 
 MAX_UNACKNOWLEDGED_ITEMS = 256
@@ -54,8 +54,8 @@ class Answers(Protocol):
 class CollectedAnswers:
     """Keeps all entries, in the order of the request, for one result message of bounded length."""
 
-    def __init__(self, voice: Voice, kind: Kind, total: int, max_bytes: int) -> None:
-        self._voice = voice
+    def __init__(self, replies: Replies, kind: Kind, total: int, max_bytes: int) -> None:
+        self._replies = replies
         self._kind: Kind = kind
         self._entries: list[tuple[Entry, ...] | None] = [None] * total
         self._left = total
@@ -95,14 +95,14 @@ class CollectedAnswers:
 
     def closing(self) -> tuple[str, ...]:
         """Return the result."""
-        return self._voice.result(self._kind, (entry for entries in self._entries for entry in entries or ()))
+        return self._replies.result(self._kind, (entry for entries in self._entries for entry in entries or ()))
 
 
 class StreamedAnswers:
     """Sends each entry by itself while the client keeps up, and holds those that come in while it does not."""
 
-    def __init__(self, voice: WithId, kind: Kind, total: int) -> None:
-        self._voice = voice
+    def __init__(self, replies: RepliesWithId, kind: Kind, total: int) -> None:
+        self._replies = replies
         self._kind: Kind = kind
         self._left = total
         self._unsent: deque[tuple[int, Entry]] = deque()
@@ -145,7 +145,7 @@ class StreamedAnswers:
 
     def closing(self) -> tuple[str, ...]:
         """Return the counts."""
-        return (self._voice.counts(self._kind, self._counts),)
+        return (self._replies.counts(self._kind, self._counts),)
 
     def _send(self) -> tuple[str, ...]:
         texts = []
@@ -154,5 +154,5 @@ class StreamedAnswers:
             self._unacknowledged += 1
             self._counts["items"] += 1
             self._counts["failed"] += entry.failed
-            texts.append(self._voice.item(self._kind, entry))
+            texts.append(self._replies.item(self._kind, entry))
         return tuple(texts)

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pipeline.errors import ItemError, OutsideRootsError, PhotoTooLargeError, UnreadablePhotoError
-from pipeline.protocol.items import UploadItem, failure_of
-from pipeline.protocol.replies import Entry, Photo, Voice, WithId
+from pipeline.protocol.items import UploadItem
+from pipeline.protocol.replies import Entry, Photo, Replies, RepliesWithId
 from pipeline.protocol.requests import ExtractPaths, ExtractUploads, Kind
 from pipeline.records import Animals, Extracted, Failure, PathSource, PhotoSource, UploadSource
 from pipeline.session.actions import Action, ExtractPhoto, SendText
@@ -24,9 +24,9 @@ class ExtractJob(Job):
     kind: Kind = "extract"
 
     def __init__(
-        self, number: int, voice: Voice, total: int, animals: Animals, config: SessionConfig, clock: Clock
+        self, number: int, replies: Replies, total: int, animals: Animals, config: SessionConfig, clock: Clock
     ) -> None:
-        super().__init__(number, voice, total, config, clock)
+        super().__init__(number, replies, total, config, clock)
         self._animals: Animals = animals
         self._next = 0
         self._in_flight: dict[int, bool] = {}
@@ -71,15 +71,15 @@ class ExtractJob(Job):
         return [ExtractPhoto(self.number, index, source, self._animals)]
 
     def _done_with(self, index: int, extracted: Extracted) -> list[Action]:
-        entries = self._voice.photo(self._photo(index), extracted)
+        entries = self._replies.photo(self._photo(index), extracted)
         return [*self._count("extracting"), *self._answer(index, entries)]
 
     def _count(self, stage: str) -> list[Action]:
         self._done[stage] += 1
-        return say(self._voice.progress(stage, self._done[stage], self._total))
+        return say(self._replies.progress(stage, self._done[stage], self._total))
 
     def _refused(self, index: int, failure: Failure) -> tuple[Entry, ...]:
-        return self._voice.photo(self._photo(index), Extracted((), failure, None))
+        return self._replies.photo(self._photo(index), Extracted((), failure, None))
 
     def _photo(self, index: int) -> Photo:
         return Photo(index, self._name(index), self._animals)
@@ -96,8 +96,10 @@ class ExtractJob(Job):
 class PathsJob(ExtractJob):
     """Photos on the server's disk."""
 
-    def __init__(self, number: int, message: ExtractPaths, voice: Voice, config: SessionConfig, clock: Clock) -> None:
-        super().__init__(number, voice, len(message.paths), message.animals, config, clock)
+    def __init__(
+        self, number: int, message: ExtractPaths, replies: Replies, config: SessionConfig, clock: Clock
+    ) -> None:
+        super().__init__(number, replies, len(message.paths), message.animals, config, clock)
         self._paths = message.paths
 
     def _name(self, index: int) -> str | None:
@@ -109,7 +111,7 @@ class PathsJob(ExtractJob):
         if isinstance(path, Failure):
             return path
         if self._config.uploads_only:
-            return failure_of(OutsideRootsError("this service reads no files of its own machine; upload the photo"))
+            return Failure.of(OutsideRootsError("this service reads no files of its own machine; upload the photo"))
         return PathSource(path, self._config.local_peer)
 
 
@@ -117,10 +119,10 @@ class UploadsJob(ExtractJob):
     """Photos that the client sends."""
 
     def __init__(
-        self, number: int, message: ExtractUploads, voice: WithId, config: SessionConfig, clock: Clock
+        self, number: int, message: ExtractUploads, replies: RepliesWithId, config: SessionConfig, clock: Clock
     ) -> None:
-        super().__init__(number, voice, len(message.items), message.animals, config, clock)
-        self._ready = voice.ready
+        super().__init__(number, replies, len(message.items), message.animals, config, clock)
+        self._ready = replies.ready
         self._items = message.items
         self._contents: dict[int, bytes] = {}
         self.skipped: Mapping[int, Failure] = self._inspect()
@@ -170,4 +172,4 @@ def _refusal(item: UploadItem, max_photo_bytes: int) -> Failure | None:
         error = PhotoTooLargeError(f"the photo has {item.size_bytes} bytes; at most {max_photo_bytes} are accepted")
     else:
         return None
-    return failure_of(error)
+    return Failure.of(error)

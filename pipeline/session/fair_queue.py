@@ -15,7 +15,7 @@ class _Client(Generic[Job]):
     since: int = 0
 
 
-class Turns(Generic[Job]):
+class FairQueue(Generic[Job]):
     """Jobs wait here until it is their client's turn and there is room.
 
     The next turn goes to the client with the fewest jobs running and, among those, to the one that came, or last saw a

@@ -1,9 +1,8 @@
 """An identify request at work: confirmations first and all at once, then rankings in portions."""
 
 from pipeline.errors import UnknownBodyPartError, WhaleVisionError
-from pipeline.protocol.items import failure_of
 from pipeline.protocol.json_text import encode
-from pipeline.protocol.replies import Entry, Voice
+from pipeline.protocol.replies import Entry, Replies
 from pipeline.protocol.requests import Identify, Kind
 from pipeline.records import Failure, Query, Ranking
 from pipeline.session.actions import Action, IdentifyItems, IndexedQuery, StoreConfirmations
@@ -21,8 +20,8 @@ class IdentifyJob(Job):
 
     kind: Kind = "identify"
 
-    def __init__(self, number: int, message: Identify, voice: Voice, config: SessionConfig, clock: Clock) -> None:
-        super().__init__(number, voice, len(message.items), config, clock)
+    def __init__(self, number: int, message: Identify, replies: Replies, config: SessionConfig, clock: Clock) -> None:
+        super().__init__(number, replies, len(message.items), config, clock)
         self._items = message.items
         self._top_k = message.top_k
         self._next = 0
@@ -87,17 +86,17 @@ class IdentifyJob(Job):
             return query
         shown = encode(query.body_part[:_SHOWN_CHARACTERS])
         known = ", ".join(self._config.body_parts)
-        return failure_of(
+        return Failure.of(
             UnknownBodyPartError(f"type: {shown} is no body part of the loaded models, which have {known}")
         )
 
     def _done_with(self, index: int, ranking: Ranking) -> list[Action]:
         self._done += 1
-        progress = say(self._voice.progress("identifying", self._done, self._total))
+        progress = say(self._replies.progress("identifying", self._done, self._total))
         return [*progress, *self._answer(index, self._entry(index, ranking))]
 
     def _refused(self, index: int, failure: Failure) -> tuple[Entry, ...]:
         return self._entry(index, Ranking((), failure))
 
     def _entry(self, index: int, ranking: Ranking) -> tuple[Entry, ...]:
-        return self._voice.ranking(index, self._items[index], ranking)
+        return self._replies.ranking(index, self._items[index], ranking)

@@ -3,8 +3,8 @@
 from typing import assert_never
 
 from pipeline.errors import TooManyPhotosError
-from pipeline.protocol.classic import ArrayVoice, ClassicVoice
-from pipeline.protocol.replies import Voice, WithId
+from pipeline.protocol.classic import ArrayReplies, ClassicReplies
+from pipeline.protocol.replies import Replies, RepliesWithId
 from pipeline.protocol.requests import ExtractPaths, ExtractUploads, Identify, Request, Save
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.extract_job import PathsJob, UploadsJob
@@ -32,27 +32,27 @@ class JobFactory:
             raise TooManyPhotosError(f"the request has {length} items; at most {limit} are accepted, split it")
         self._last_number += 1
         if message.request_id is None:
-            return self._job(message, self._classic_voice())
-        job = self._job(message, voice := WithId(message.request_id))
+            return self._job(message, self._classic_replies())
+        job = self._job(message, replies := RepliesWithId(message.request_id))
         if not isinstance(message, Save) and message.stream:
-            job.stream_to(voice)
+            job.stream_to(replies)
         return job
 
-    def _classic_voice(self) -> ClassicVoice:
-        kind = ArrayVoice if self._config.array_dialect else ClassicVoice
+    def _classic_replies(self) -> ClassicReplies:
+        kind = ArrayReplies if self._config.array_dialect else ClassicReplies
         return kind(self._config.device, self._config.models_dir)
 
-    def _job(self, message: Request, voice: Voice) -> Job:
+    def _job(self, message: Request, replies: Replies) -> Job:
         number = self._last_number
         match message:
             case ExtractPaths():
-                return PathsJob(number, message, voice, self._config, self._clock)
+                return PathsJob(number, message, replies, self._config, self._clock)
             case ExtractUploads():
-                return UploadsJob(number, message, WithId(message.request_id), self._config, self._clock)
+                return UploadsJob(number, message, RepliesWithId(message.request_id), self._config, self._clock)
             case Identify():
-                return IdentifyJob(number, message, voice, self._config, self._clock)
+                return IdentifyJob(number, message, replies, self._config, self._clock)
             case Save():
-                return SaveJob(number, message, voice, self._config, self._clock)
+                return SaveJob(number, message, replies, self._config, self._clock)
             case _:
                 assert_never(message)
 

@@ -4,8 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from pipeline.errors import AckTimeoutError, CancelledError, ResultTooLargeError, WhaleVisionError
-from pipeline.protocol.items import failure_of
-from pipeline.protocol.replies import Entry, Voice, WithId
+from pipeline.protocol.replies import Entry, Replies, RepliesWithId
 from pipeline.protocol.requests import Kind
 from pipeline.records import Failure
 from pipeline.session.actions import Action, SendText, StopRequest
@@ -13,7 +12,7 @@ from pipeline.session.answers import Answers, CollectedAnswers, StreamedAnswers
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.lifecycle import PAUSED_STATES, REQUEST_TRANSITIONS, Lifecycle, RequestEvent, RequestState
 
-CANCELLED = failure_of(CancelledError("the request was cancelled before this item was done"))
+CANCELLED = Failure.of(CancelledError("the request was cancelled before this item was done"))
 """Outcome of what was left of a cancelled request."""
 
 
@@ -22,29 +21,29 @@ class Job(ABC):
 
     kind: Kind
 
-    def __init__(self, number: int, voice: Voice, total: int, config: SessionConfig, clock: Clock) -> None:
+    def __init__(self, number: int, replies: Replies, total: int, config: SessionConfig, clock: Clock) -> None:
         """Let the request wait for its turn.
 
         Args:
             number: the session's serial number of it.
-            voice: how its client is spoken to.
+            replies: how its client is spoken to.
             total: elements of its list.
             config: the connection's circumstances.
             clock: the session's.
         """
         self.number = number
         self.ack_deadline_s: float | None = None
-        self._voice = voice
+        self._replies = replies
         self._total = total
         self._config = config
         self._clock = clock
         self._started_s = 0.0
-        self._answers: Answers = CollectedAnswers(voice, self.kind, total, config.limits.max_result_bytes)
+        self._answers: Answers = CollectedAnswers(replies, self.kind, total, config.limits.max_result_bytes)
         self._lifecycle = Lifecycle(REQUEST_TRANSITIONS, RequestState.QUEUED)
 
-    def stream_to(self, voice: WithId) -> None:
+    def stream_to(self, replies: RepliesWithId) -> None:
         """Send each entry by itself; called before the start."""
-        self._answers = StreamedAnswers(voice, self.kind, self._total)
+        self._answers = StreamedAnswers(replies, self.kind, self._total)
 
     @property
     def state(self) -> RequestState:
@@ -60,7 +59,7 @@ class Job(ABC):
         """Begin."""
         self._started_s = self._clock.monotonic()
         self._lifecycle.fire(self._starting_event())
-        return [*say(self._voice.starting(self.kind)), *self._begin(), *self.proceed()]
+        return [*say(self._replies.starting(self.kind)), *self._begin(), *self.proceed()]
 
     def proceed(self) -> list[Action]:
         """Ask for as much as may be asked for; pause, resume, complete or give up as it comes out."""
@@ -98,7 +97,7 @@ class Job(ABC):
         """End the request with an error that the session found."""
         stop = self._stop()
         self._lifecycle.fire(RequestEvent.FAIL)
-        return [*stop, SendText(self._voice.error(error))]
+        return [*stop, SendText(self._replies.error(error))]
 
     def shell_failed(self, error: WhaleVisionError) -> list[Action]:
         """End the request with an error of the shell, which has stopped by itself what had failed."""
@@ -152,7 +151,7 @@ class Job(ABC):
         self._lifecycle.fire(event)
         seconds = self._clock.monotonic() - self._started_s
         clock_time = f"{self._clock.now():%H:%M}"
-        return [*say(self._answers.closing()), *say(self._voice.complete(clock_time, seconds))]
+        return [*say(self._answers.closing()), *say(self._replies.complete(clock_time, seconds))]
 
 
 def say(texts: Iterable[str]) -> list[Action]:

@@ -9,7 +9,7 @@ MAX_REMEMBERED_IDS = 256
 """Ended requests whose late `cancel` and `ack` (they crossed with the end) are told from unknown ids."""
 
 
-class Roster:
+class OpenRequests:
     """Running requests by number and by `id`."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from pipeline.errors import WhaleVisionError
 from pipeline.protocol.items import SavePhotoItem
-from pipeline.protocol.replies import Entry, Voice
+from pipeline.protocol.replies import Entry, Replies
 from pipeline.protocol.requests import Kind, Save
 from pipeline.records import Failure, SaveOutcome
 from pipeline.session.actions import Action, SaveItem, SavePhotos
@@ -15,8 +15,8 @@ class SaveJob(Job):
 
     kind: Kind = "save"
 
-    def __init__(self, number: int, message: Save, voice: Voice, config: SessionConfig, clock: Clock) -> None:
-        super().__init__(number, voice, len(message.items), config, clock)
+    def __init__(self, number: int, message: Save, replies: Replies, config: SessionConfig, clock: Clock) -> None:
+        super().__init__(number, replies, len(message.items), config, clock)
         self._items = message.items
         self._done = 0
         self._saving: set[int] = set()
@@ -55,8 +55,8 @@ class SaveJob(Job):
     def _done_with(self, index: int, outcome: SaveOutcome) -> list[Action]:
         self._done += 1
         item: SavePhotoItem = self._items[index]
-        lines = say(self._voice.saving(item, outcome, self._done, self._total))
-        return [*lines, *self._answer(index, self._voice.saved(index, item, outcome))]
+        lines = say(self._replies.saving(item, outcome, self._done, self._total))
+        return [*lines, *self._answer(index, self._replies.saved(index, item, outcome))]
 
     def _refused(self, index: int, failure: Failure) -> tuple[Entry, ...]:
-        return self._voice.saved(index, self._items[index], SaveOutcome(None, failure=failure))
+        return self._replies.saved(index, self._items[index], SaveOutcome(None, failure=failure))

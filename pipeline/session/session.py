@@ -24,7 +24,7 @@ from pipeline.errors import (
 )
 from pipeline.protocol.classic import ClassicQueue
 from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit
-from pipeline.protocol.replies import WithId, error_to_nobody
+from pipeline.protocol.replies import RepliesWithId, error_to_nobody
 from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request, read_id, read_message
 from pipeline.records import Extracted, Ranking, SaveOutcome
 from pipeline.session.actions import Action, CloseConnection, SendText
@@ -34,7 +34,7 @@ from pipeline.session.identify_job import IdentifyJob
 from pipeline.session.job_factory import JobFactory
 from pipeline.session.jobs import Job
 from pipeline.session.lifecycle import CONNECTION_TRANSITIONS, ConnectionEvent, ConnectionState, Lifecycle, RequestState
-from pipeline.session.open_requests import Roster
+from pipeline.session.open_requests import OpenRequests
 from pipeline.session.save_job import SaveJob
 from pipeline.session.uploads import UploadQueue
 
@@ -55,7 +55,7 @@ class Session:
         self._clock = clock
         self._connection = Lifecycle(CONNECTION_TRANSITIONS, ConnectionState.OPEN)
         self._factory = JobFactory(config, clock)
-        self._roster = Roster()
+        self._open = OpenRequests()
         self._uploads = UploadQueue()
         self._waiting: ClassicQueue[Job | RequestError] = ClassicQueue(config.limits.max_requests_per_connection)
         self._classic: Job | None = None
@@ -69,7 +69,7 @@ class Session:
     @property
     def busy(self) -> bool:
         """Whether a request is unfinished."""
-        return len(self._roster) > 0
+        return len(self._open) > 0
 
     @property
     def held_bytes(self) -> int:
@@ -107,7 +107,7 @@ class Session:
             return self.close(CloseCode.POLICY, error.message)
         actions = self._acknowledge_bytes()
         for photo in photos:
-            job = self._roster.numbered(photo.request)
+            job = self._open.numbered(photo.request)
             assert isinstance(job, UploadsJob)  # bytes are kept for no others
             actions += self._settle(job, job.photo_received(photo.index, photo.content))
         return actions
@@ -121,35 +121,35 @@ class Session:
 
     def photo_segmented(self, request: int, index: int) -> list[Action]:
         """Note that a photo's segmentation ended, found or not."""
-        job = self._roster.numbered(request)
+        job = self._open.numbered(request)
         return self._settle(job, job.photo_segmented(index)) if isinstance(job, ExtractJob) else []
 
     def photo_extracted(self, request: int, index: int, extracted: Extracted) -> list[Action]:
         """Note that a photo is done."""
         actions = self.photo_started(request, index)
-        job = self._roster.numbered(request)
+        job = self._open.numbered(request)
         if isinstance(job, ExtractJob):
             actions += self._settle(job, job.photo_extracted(index, extracted))
         return actions
 
     def confirmations_stored(self, request: int) -> list[Action]:
         """Note that a request's confirmations are on disk."""
-        job = self._roster.numbered(request)
+        job = self._open.numbered(request)
         return self._settle(job, job.confirmations_stored()) if isinstance(job, IdentifyJob) else []
 
     def item_identified(self, request: int, index: int, ranking: Ranking) -> list[Action]:
         """Note the answer to one identify item."""
-        job = self._roster.numbered(request)
+        job = self._open.numbered(request)
         return self._settle(job, job.item_identified(index, ranking)) if isinstance(job, IdentifyJob) else []
 
     def photo_saved(self, request: int, index: int, outcome: SaveOutcome) -> list[Action]:
         """Note what became of one photo to save."""
-        job = self._roster.numbered(request)
+        job = self._open.numbered(request)
         return self._settle(job, job.photo_saved(index, outcome)) if isinstance(job, SaveJob) else []
 
     def request_failed(self, request: int, error: WhaleVisionError) -> list[Action]:
         """End a request that cannot be answered."""
-        job = self._roster.numbered(request)
+        job = self._open.numbered(request)
         return [] if job is None else self._settle(job, job.shell_failed(error))
 
     # --- time, and the end ---
@@ -158,7 +158,7 @@ class Session:
         """Return the monotonic time at which `tick` should be called; None when nothing is waited for."""
         if self.state is not ConnectionState.OPEN:
             return None
-        deadlines = [job.ack_deadline_s for job in self._roster if job.ack_deadline_s is not None]
+        deadlines = [job.ack_deadline_s for job in self._open if job.ack_deadline_s is not None]
         idle_deadline_s = self._idle_deadline_s()
         return min(deadlines if idle_deadline_s is None else [*deadlines, idle_deadline_s], default=None)
 
@@ -168,7 +168,7 @@ class Session:
             return []
         now_s = self._clock.monotonic()
         actions: list[Action] = []
-        for job in self._roster:
+        for job in self._open:
             if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s:
                 actions += self._settle(job, job.ack_timed_out())
         idle = self._idle_deadline_s()
@@ -202,7 +202,7 @@ class Session:
             return self._refuse(error, request_id, about_running=fields.get("type") in ("cancel", "ack"))
 
     def _control(self, message: Cancel | Ack) -> list[Action]:
-        job = self._roster.running(message.request_id)
+        job = self._open.running(message.request_id)
         if job is None:
             return self._control_ended(message)
         if isinstance(message, Cancel):
@@ -211,7 +211,7 @@ class Session:
 
     def _control_ended(self, message: Cancel | Ack) -> list[Action]:
         """A `cancel` or `ack` that crossed with the end of its request on the wire is no fault of the client."""
-        number = self._roster.ended(message.request_id)
+        number = self._open.ended(message.request_id)
         if number is None:
             raise UnknownIdError("id: no request of this id is running")
         if isinstance(message, Cancel):
@@ -219,26 +219,26 @@ class Session:
         return []
 
     def _begin(self, message: Request, request_id: str) -> list[Action]:
-        if self._roster.running(request_id) is not None:
+        if self._open.running(request_id) is not None:
             raise DuplicateIdError("id: a request of this id is still running; its end comes first")
         limit = self._config.limits.max_requests_per_connection
-        if self._roster.with_id >= limit:
+        if self._open.with_id >= limit:
             raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
         job = self._factory.make(message)
-        self._uploads.forgive(self._roster.ended(request_id))
-        self._roster.add(job, request_id)
+        self._uploads.forgive(self._open.ended(request_id))
+        self._open.add(job, request_id)
         if isinstance(job, UploadsJob) and job.awaited:
             self._uploads.add(job.number, job.awaited)
         return self._settle(job, job.start())
 
     def _refuse(self, error: RequestError, request_id: str, *, about_running: bool) -> list[Action]:
         """Answer a message that cannot be followed; a running request ends only by a wrong message about it."""
-        job = self._roster.running(request_id)
+        job = self._open.running(request_id)
         if job is not None and about_running:
             return self._settle(job, job.fail(error))
         if job is not None and not isinstance(error, DuplicateIdError):
             error = DuplicateIdError(f"id: a request of this id is still running; beside that, {error.message}")
-        return [SendText(WithId(request_id).error(error))]
+        return [SendText(RepliesWithId(request_id).error(error))]
 
     # --- classic requests, one after the other ---
 
@@ -255,7 +255,7 @@ class Session:
         if isinstance(item, RequestError):
             return [SendText(error_to_nobody(item))]
         self._classic = item
-        self._roster.add(item, None)
+        self._open.add(item, None)
         return self._settle(item, item.start())
 
     # --- what every step has in common ---
@@ -266,7 +266,7 @@ class Session:
         if job.state is not RequestState.ENDED:
             return actions
         self._uploads.end(job.number, by_client=by_client)
-        self._uploads.forgive(self._roster.end(job))
+        self._uploads.forgive(self._open.end(job))
         actions = [*actions, *self._acknowledge_bytes()]
         if job is self._classic:
             self._classic = None
@@ -276,13 +276,13 @@ class Session:
 
     def _acknowledge_bytes(self) -> list[Action]:
         due = self._uploads.acknowledgements()
-        return [SendText(WithId(self._roster.id_of(request)).received(count)) for request, count in due]
+        return [SendText(RepliesWithId(self._open.id_of(request)).received(count)) for request, count in due]
 
     def _discard_all(self) -> list[Action]:
         stops: list[Action] = []
-        for job in self._roster:
+        for job in self._open:
             stops += job.discard()
-            self._roster.end(job)
+            self._open.end(job)
             self._uploads.end(job.number, by_client=True)
         return stops
 
@@ -293,5 +293,5 @@ class Session:
 
     def _idle_deadline_s(self) -> float | None:
         """Only the shell's outstanding work keeps a silent connection; a client may not leave an upload half done."""
-        working = any(job.outstanding for job in self._roster)
+        working = any(job.outstanding for job in self._open)
         return None if working else self._active_s + self._config.idle_timeout_s

@@ -16,10 +16,10 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from deployments.connection import Desks
-from deployments.facts import ServiceFacts
+from deployments.connection import Services
+from deployments.description import ServiceDescription
 from deployments.health import MISSING, RUNNING, Health
-from deployments.photo_desk import PhotoDesk
+from deployments.photo_queue import PhotoQueue
 from deployments.site import Site
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import (
@@ -35,10 +35,10 @@ from pipeline.records import (
     SaveOutcome,
     Segmented,
 )
-from pipeline.session.fair_queue import Turns
+from pipeline.session.fair_queue import FairQueue
 from pipeline.settings import Settings
 
-FACTS = ServiceFacts("cpu", "./models/demo", "humpback", "", ("fluke", "flank"))
+FACTS = ServiceDescription("cpu", "./models/demo", "humpback", "", ("fluke", "flank"))
 ANIMAL = ExtractedAnimal(
     Annotation(BoundingBox(1.0, 2.0, 3.0, 4.0), "fluke", 0.9, 1),
     Embedding(np.array([1.0, 0.0], dtype="float32"), "abc"),
@@ -114,11 +114,11 @@ class Edge:
 
     def __init__(self, health=None, **arguments):
         self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
-        self.extractor, self.matcher, self.meters = FakeExtractor(), FakeMatcher(), FakeMeters()
-        turns = Turns(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
-        desks = Desks(PhotoDesk(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
+        self.extractor, self.matcher, self.metrics = FakeExtractor(), FakeMatcher(), FakeMeters()
+        turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
+        services = Services(PhotoQueue(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
-        site = Site(self.settings, FACTS, desks, self._health, self.meters)
+        site = Site(self.settings, FACTS, services, self._health, self.metrics)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -175,7 +175,7 @@ def test_extract_answers_each_photo_and_counts_the_outcomes(edge):
         messages = ask(websocket, type="extract", id="1", fileNames=["/a.jpg", "/bad.jpg"])
     result = next(message for message in messages if "data" in message)
     assert [entry.get("error", {}).get("code") for entry in result["data"]] == [None, "unreadable"]
-    assert sorted(edge.meters.outcomes) == ["ok", "unreadable"]
+    assert sorted(edge.metrics.outcomes) == ["ok", "unreadable"]
 
 
 def test_identify_confirms_first_and_ranks(edge):

@@ -141,7 +141,7 @@ class PhotoEmbedder:
             box_px, pixels = await asyncio.get_running_loop().run_in_executor(pool, self._cut, photo)
             return box_px, await embedder.embed(pixels)
         except ItemError as error:
-            return None, Failure(error.code, error.message)
+            return None, Failure.of(error)
 
     def _cut(self, photo: LabelledPhoto) -> tuple[BoundingBox, UInt8Array]:
         decoded: Photo = decode_photo(self._files.read(_source(photo)), str(photo.path), self._rules.max_pixels)
@@ -195,7 +195,7 @@ class _OtherPart:
 
 def _or_raise(answer: Answer | Failure) -> Answer:
     if isinstance(answer, Failure):
-        raise ItemError(answer.message)
+        raise answer.as_error()
     return answer
 
 

@@ -36,26 +36,26 @@ class Batched:
 
 
 @pytest.fixture
-def meter():
+def metric():
     return Meter()
 
 
 @pytest.fixture
-def worker(meter):
-    return ModelWorker(lambda items: [10 * item for item in items], meter)
+def worker(metric):
+    return ModelWorker(lambda items: [10 * item for item in items], metric)
 
 
-def test_a_batch_is_answered_in_its_order_and_timed_once(worker, meter):
+def test_a_batch_is_answered_in_its_order_and_timed_once(worker, metric):
     assert asyncio.run(worker.batch([3, 1, 2])) == [30, 10, 20]
-    assert meter.calls == 1
+    assert metric.calls == 1
 
 
-def test_where_a_batch_holds_one_item_serves_batching_is_left_out(worker, meter):
+def test_where_a_batch_holds_one_item_serves_batching_is_left_out(worker, metric):
     batched = Batched()
     answer = worker.through(batched, Batching(max_batch_size=8, cpu_max_batch_size=1, wait_s=0.01), "cpu")
     assert asyncio.run(answer(4)) == 40
     assert batched.bounds == {}
-    assert meter.calls == 1
+    assert metric.calls == 1
 
 
 def test_larger_batches_go_through_serve_with_the_bounds_of_the_settings(worker):
@@ -65,9 +65,9 @@ def test_larger_batches_go_through_serve_with_the_bounds_of_the_settings(worker)
     assert batched.bounds == {"size": 8, "wait_s": 0.01}
 
 
-def test_an_error_of_the_network_reaches_the_caller(meter):
+def test_an_error_of_the_network_reaches_the_caller(metric):
     def fail(_items):
         raise ValueError("no weights")
 
     with pytest.raises(ValueError, match="no weights"):
-        asyncio.run(ModelWorker(fail, meter).one(1))
+        asyncio.run(ModelWorker(fail, metric).one(1))

@@ -1,10 +1,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.session.fair_queue import Turns
+from pipeline.session.fair_queue import FairQueue
 
 
-def drain(turns: Turns[str]) -> list[tuple[str, str]]:
+def drain(turns: FairQueue[str]) -> list[tuple[str, str]]:
     taken = []
     while (job := turns.take()) is not None:
         taken.append((str(job[0]), job[1]))
@@ -12,7 +12,7 @@ def drain(turns: Turns[str]) -> list[tuple[str, str]]:
 
 
 def test_one_clients_jobs_come_in_their_order():
-    turns = Turns[str](per_client=2, total=8)
+    turns = FairQueue[str](per_client=2, total=8)
     for job in "abc":
         turns.add("x", job)
     assert drain(turns) == [("x", "a"), ("x", "b")]
@@ -21,7 +21,7 @@ def test_one_clients_jobs_come_in_their_order():
 
 
 def test_newcomer_goes_before_the_rest_of_a_long_queue():
-    turns = Turns[str](per_client=4, total=4)
+    turns = FairQueue[str](per_client=4, total=4)
     for number in range(100):
         turns.add("busy", str(number))
     assert len(drain(turns)) == 4
@@ -31,7 +31,7 @@ def test_newcomer_goes_before_the_rest_of_a_long_queue():
 
 
 def test_clients_with_equal_work_alternate():
-    turns = Turns[str](per_client=9, total=6)
+    turns = FairQueue[str](per_client=9, total=6)
     for number in range(3):
         turns.add("a", f"a{number}")
         turns.add("b", f"b{number}")
@@ -39,7 +39,7 @@ def test_clients_with_equal_work_alternate():
 
 
 def test_total_bounds_all_clients_together():
-    turns = Turns[str](per_client=4, total=3)
+    turns = FairQueue[str](per_client=4, total=3)
     for client in "abcde":
         turns.add(client, client)
     assert len(drain(turns)) == 3
@@ -47,7 +47,7 @@ def test_total_bounds_all_clients_together():
 
 
 def test_discard_drops_waiting_jobs_only():
-    turns = Turns[str](per_client=1, total=1)
+    turns = FairQueue[str](per_client=1, total=1)
     for job in ("keep", "drop-1", "keep-2", "drop-2"):
         turns.add("x", job)
     turns.take()
@@ -56,7 +56,7 @@ def test_discard_drops_waiting_jobs_only():
 
 
 def test_discard_of_an_unknown_client_is_nothing():
-    assert Turns[str](1, 1).discard("nobody", lambda job: True) == []
+    assert FairQueue[str](1, 1).discard("nobody", lambda job: True) == []
 
 
 @given(
@@ -65,7 +65,7 @@ def test_discard_of_an_unknown_client_is_nothing():
     st.lists(st.tuples(st.sampled_from(["add", "take", "done"]), st.integers(0, 3)), max_size=200),
 )
 def test_bounds_hold_and_no_job_is_lost_or_doubled(per_client, total, steps):
-    turns = Turns[int](per_client, total)
+    turns = FairQueue[int](per_client, total)
     added, taken, running = 0, [], []
     for step, client in steps:
         if step == "add":
@@ -88,7 +88,7 @@ def test_bounds_hold_and_no_job_is_lost_or_doubled(per_client, total, steps):
 
 @given(st.integers(1, 4), st.integers(1, 8), st.integers(1, 3), st.lists(st.integers(0, 3), max_size=60))
 def test_newcomer_waits_for_at_most_per_client_jobs_of_each_other(per_client, total, others, finishes):
-    turns = Turns[str](per_client, total)
+    turns = FairQueue[str](per_client, total)
     for client in range(others):
         for _ in range(50):
             turns.add(client, "old")

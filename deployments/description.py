@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceFacts:
+class ServiceDescription:
     """What the edge tells about the service behind it.
 
     Attributes:

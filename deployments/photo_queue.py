@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from pipeline.errors import UnavailableError
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Segmented
 from pipeline.session.actions import ExtractPhoto
-from pipeline.session.fair_queue import Turns
+from pipeline.session.fair_queue import FairQueue
 
 logger = logging.getLogger(__name__)
 
 HandedOver = Any
-"""A photo as the extractor port wants it back; opaque to the desk."""
+"""A photo as the extractor port wants it back; opaque to the queue."""
 
 
 class ExtractorPort(Protocol):
@@ -54,11 +54,11 @@ class _Job:
     reports: PhotoReports
 
 
-class PhotoDesk:
+class PhotoQueue:
     """Takes photos from all connections of a replica and runs a bounded number of them, fairly."""
 
-    def __init__(self, extractor: ExtractorPort, turns: Turns[_Job], on_change: Callable[[int], None]) -> None:
-        """Open the desk.
+    def __init__(self, extractor: ExtractorPort, turns: FairQueue[_Job], on_change: Callable[[int], None]) -> None:
+        """Open the queue.
 
         Args:
             extractor: does the work.

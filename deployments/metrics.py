@@ -5,7 +5,7 @@ from ray.serve.metrics import Counter, Gauge, Histogram
 SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0]
 
 
-class IngressMeters:
+class IngressMetrics:
     """What one ingress replica counts."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class IngressMeters:
         self._connections.set(sockets)
 
 
-class StageMeter:
+class StageMetric:
     """Seconds of one stage of the pipeline."""
 
     def __init__(self, stage: str) -> None:

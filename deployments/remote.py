@@ -9,7 +9,6 @@ import ray
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import call, stream
-from pipeline.errors import ItemError
 from pipeline.records import (
     Animals,
     Detections,
@@ -65,7 +64,7 @@ class PutUpload:
 
 
 class RemoteExtractor:
-    """The extractor as the photo desk sees it.
+    """The extractor as the photo queue sees it.
 
     Uploads exceed what gRPC carries, so they go through the object store, by a handle that passes by reference.
     """
@@ -83,7 +82,7 @@ class RemoteExtractor:
         return PutUpload(source.name, await asyncio.to_thread(ray.put, source.content))
 
     async def extract(self, photo: PathSource | PutUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
-        """See `deployments.photo_desk.ExtractorPort`."""
+        """See `deployments.photo_queue.ExtractorPort`."""
         if isinstance(photo, PathSource):
             path = photo
             steps = stream(lambda: self._by_path.extract_path.remote(path, animals), "extractor", self._timeout_s)
@@ -127,6 +126,4 @@ def _unwrap(result: Any, wanted: type[Wanted]) -> Wanted:
     if isinstance(result, wanted):
         return result
     assert isinstance(result, Failure), f"a stage answered {type(result).__name__}"
-    error = ItemError(result.message)
-    error.code = result.code
-    raise error
+    raise result.as_error()

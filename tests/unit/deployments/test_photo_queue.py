@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from deployments.photo_desk import PhotoDesk
+from deployments.photo_queue import PhotoQueue
 from pipeline.errors import UnavailableError
 from pipeline.records import Extracted, Failure, PathSource, Segmented
 from pipeline.session.actions import ExtractPhoto
-from pipeline.session.fair_queue import Turns
+from pipeline.session.fair_queue import FairQueue
 
 NOTHING = Extracted((), Failure("no_animal", "nothing there"), "ab")
 
@@ -51,7 +51,7 @@ class ScriptedExtractor:
 
 def desk_for(scripts, per_client=4, total=8):
     extractor, changes = ScriptedExtractor(scripts), []
-    return PhotoDesk(extractor, Turns(per_client, total), changes.append), extractor, changes
+    return PhotoQueue(extractor, FairQueue(per_client, total), changes.append), extractor, changes
 
 
 def photo(path, request=1, index=0):
