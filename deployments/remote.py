@@ -1,4 +1,4 @@
-"""The pipeline's ports, carried by Serve handles: every call has a deadline and survives a replica's death."""
+"""Other deployments as the code here sees them: every call has a deadline and survives a replica's death."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -9,7 +9,9 @@ import ray
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import call, stream
+from pipeline.protocol.requests import Request
 from pipeline.records import (
+    Actor,
     Animals,
     Detections,
     Embedding,
@@ -82,7 +84,7 @@ class RemoteExtractor:
         return PutUpload(source.name, await asyncio.to_thread(ray.put, source.content))
 
     async def extract(self, photo: PathSource | PutUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
-        """See `deployments.photo_queue.ExtractorPort`."""
+        """See `deployments.photo_queue.PhotoExtractor`."""
         if isinstance(photo, PathSource):
             path = photo
             steps = stream(lambda: self._by_path.extract_path.remote(path, animals), "extractor", self._timeout_s)
@@ -98,22 +100,28 @@ class RemoteExtractor:
 
 
 class RemoteMatcher:
-    """The matcher as a connection sees it; confirming twice is the same as once, so both calls may be repeated."""
+    """The catalogue as a connection sees it; confirming twice is the same as once, so every call may be repeated."""
 
     def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
         """Take the deployment's handle."""
         self._handle = handle
         self._timeout_s = timeout_s
 
-    async def confirm(self, queries: Sequence[Query]) -> None:
-        """See `deployments.connection.MatcherPort`."""
-        await call(lambda: self._handle.confirm.remote(list(queries)), "matcher", self._timeout_s)
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> None:
+        """See `deployments.services.Catalogue`."""
+        await call(lambda: self._handle.confirm.remote(list(queries), actor, key), "matcher", self._timeout_s)
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
-        """See `deployments.connection.MatcherPort`."""
+        """See `deployments.services.Catalogue`."""
         answer = await call(lambda: self._handle.rank.remote(list(queries), top_k), "matcher", self._timeout_s)
         rankings: Sequence[Ranking] = answer
         return rankings
+
+    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+        """See `deployments.services.Catalogue`."""
+        answer = await call(lambda: self._handle.answer.remote(message, actor), "matcher", self._timeout_s)
+        given: dict[str, Any] = answer
+        return given
 
 
 async def describe(handle: DeploymentHandle[Any]) -> Mapping[str, Any]:

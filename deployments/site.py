@@ -13,13 +13,16 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from deployments.connection import Connection, Services
+from deployments.connection import Connection
 from deployments.description import ServiceDescription
 from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
+from deployments.services import Client, Services
 from pipeline.access import AccessRules, Handshake, Refusal
-from pipeline.session.session import Session, SessionConfig
+from pipeline.records import LOCAL_USER
+from pipeline.session.config import SessionConfig
+from pipeline.session.session import Session
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -89,7 +92,7 @@ class Site:
     def _connection(self, websocket: WebSocket, handshake: Handshake) -> Connection:
         array_dialect = self._rules.speaks_array_dialect(handshake, websocket.query_params.get("dialect"))
         session = Session(self._session_config(array_dialect, handshake.is_local), SystemClock())
-        return Connection(websocket, session, self._services, self._metrics, handshake.is_local)
+        return Connection(websocket, session, self._services, self._metrics, Client(LOCAL_USER, handshake.is_local))
 
     def _session_config(self, array_dialect: bool, local_peer: bool) -> SessionConfig:
         return SessionConfig(

@@ -1,4 +1,4 @@
-"""The requests of the wire protocol as typed messages: reads text, knows nothing of connections.
+"""The requests of the wire protocol as typed messages: reads fields, knows nothing of connections.
 
 A request without `id` is spoken the classic way (answered in lines of text), one with `id` in JSON. Fields that are
 wrong for the request as a whole raise a RequestError whose message names the field; an element of a list that is wrong
@@ -7,33 +7,35 @@ by itself carries its own failure (pipeline.protocol.items) and the others are a
 docs/protocol.md is the reference for clients. What it fixes beyond the original protocol:
 - an optional field that is `null` counts as absent; `id` may not be null;
 - with `id`, unknown fields are refused; without, they are ignored, as the original ignored them;
-- `uploads`, `stream`, `cancel` and `ack` need an `id`.
+- every message but `extract` of `fileNames`, `identify` and `save` needs an `id`, and so does `stream`.
+
+A new request is a class here and a member of `Message`: it is read, described in docs/protocol.schema.json, refused
+where its fields are wrong, and carried to its handler and back without another line in this package or in
+`pipeline.session`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Literal, TypeVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pipeline.errors import MalformedMessageError, UnknownTypeError
-from pipeline.protocol.items import (
-    IdentifyItem,
-    SavePhotoItem,
-    UploadItem,
-    is_integer,
-    read_identify_item,
-    read_path,
-    read_save_item,
-    read_upload,
-)
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, ValidationError, WithJsonSchema, model_validator
+
+from pipeline.errors import MalformedMessageError, TooManyPhotosError, UnknownTypeError
+from pipeline.protocol.items import FileName, IdentifyElement, SaveElement, Upload
 from pipeline.protocol.json_text import decode_object, encode
-from pipeline.records import Animals, Failure
+from pipeline.records import Animals
 
 MAX_ID_CHARACTERS = 256
 """Longest `id`; it is repeated in every answer."""
 
+MAX_KEY_CHARACTERS = 128
+"""Longest `key` of a change."""
+
 MAX_BINARY_BYTES = 2**20
 """Longest binary message."""
+
+_SHOWN_CHARACTERS = 40
 
 
 class CloseCode(IntEnum):
@@ -47,87 +49,151 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
 
 
-_SHOWN_CHARACTERS = 40
-_Item = TypeVar("_Item")
-
-Kind = Literal["extract", "identify", "save"]
-"""The messages that are requests: they run, and end with an answer."""
+RequestId = Annotated[str, SkipValidation(), WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARACTERS})]
+"""Checked by `read_id`: pydantic refuses lone surrogates, which an id may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractPaths:
-    """`extract` with `fileNames`: find and embed the animals in photos on the server's disk.
+class BaseMessage(BaseModel):
+    """What every message of a client has.
 
     Attributes:
-        paths: as the client sent them, or why an element is none.
+        type: which message it is; a literal of each class.
+        id: the client's name for the request; None for a classic one.
     """
 
-    request_id: str | None
-    paths: tuple[str | Failure, ...]
-    animals: Animals
-    stream: bool
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+    type: str
+    id: RequestId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractUploads:
-    """`extract` with `uploads`: the same for photos that follow as binary messages."""
-
-    request_id: str
-    items: tuple[UploadItem, ...]
-    animals: Animals
-    stream: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """`identify`: confirm the items that carry an identity, rank the known individuals for each.
+class Request(BaseMessage):
+    """A message that runs, and ends with `complete` or `error`.
 
     Attributes:
-        top_k: so many candidates an item; None for all.
+        reply: for a request without elements, the type of its answer's `data`.
     """
 
-    request_id: str | None
-    items: tuple[IdentifyItem, ...]
-    top_k: int | None
-    stream: bool
+    reply: ClassVar[Any] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
-    """`save`: copy photos into the folders of their individuals."""
+class ListRequest(Request):
+    """A request about a list of elements, each of which has its own outcome."""
 
-    request_id: str | None
-    items: tuple[SavePhotoItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """`cancel`: end a running request; what was left of it has the outcome `cancelled`."""
-
-    request_id: str
+    @property
+    def streams(self) -> bool:
+        """Whether each entry is sent by itself."""
+        return False
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """`ack`: the client has taken in `items` more items of a stream."""
+class Control(BaseMessage):
+    """A message about a running request of the same `id`."""
 
-    request_id: str
-    items: int
+    id: RequestId
 
 
-Request = ExtractPaths | ExtractUploads | Identify | Save
-Message = Request | Cancel | Ack
+class _Stream(ListRequest):
+    stream: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether each entry is sent by itself."""
+        return self.stream
+
+    @model_validator(mode="after")
+    def _needs_id(self) -> Self:
+        if self.stream:
+            _require_id("stream", self.id)
+        return self
 
 
-def parse(text: str) -> Message:
+class Extract(_Stream):
+    """Find and embed the animals in photos.
+
+    Attributes:
+        file_names: photos on the server's disk, as the client sent them, or why an element is none.
+        uploads: in their place, photos that follow as binary messages.
+        animals: the best-scoring animal of each photo, or every one.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["fileNames"]}, {"required": ["uploads"]}]})
+
+    type: Literal["extract"]
+    file_names: tuple[FileName, ...] | None = Field(None, alias="fileNames", strict=False)
+    uploads: tuple[Upload, ...] | None = Field(None, strict=False)
+    animals: Animals = "best"
+
+    @model_validator(mode="after")
+    def _one_kind_of_photos(self) -> Self:
+        if self.uploads is None and self.file_names is None:
+            raise MalformedMessageError("fileNames: must be a list")
+        if self.uploads is not None:
+            if self.file_names is not None:
+                raise MalformedMessageError("uploads: cannot stand beside fileNames; send two requests")
+            _require_id("uploads", self.id)
+        return self
+
+
+class Identify(_Stream):
+    """Confirm the items that carry an identity, and rank the known individuals for each.
+
+    Attributes:
+        data: what to rank.
+        top_k: so many candidates an item, "Unknown" counted; all where it is left out.
+        key: names the confirmations of this request, so that sending them again changes nothing.
+    """
+
+    type: Literal["identify"]
+    data: tuple[IdentifyElement, ...] = Field(strict=False)
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
+    key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None = None
+
+
+class Save(ListRequest):
+    """Copy photos into the folders of their individuals."""
+
+    type: Literal["save"]
+    items: tuple[SaveElement, ...] = Field(alias="whaleIdentities", strict=False)
+
+
+class Cancel(Control):
+    """End a running request; what was left of it has the outcome `cancelled`."""
+
+    type: Literal["cancel"]
+
+
+class Ack(Control):
+    """Say that `items` more items of a stream were taken in."""
+
+    type: Literal["ack"]
+    items: Annotated[int, Field(ge=1)]
+
+
+Message = Extract | Identify | Save | Cancel | Ack
+"""Every message that the server knows; a new one is a member here."""
+
+MESSAGES: Mapping[str, type[Message]] = {
+    name: kind for kind in get_args(Message) for name in get_args(kind.model_fields["type"].annotation)
+}
+"""Every message by its `type`."""
+
+
+def fields_of(kind: type[BaseMessage]) -> tuple[str, ...]:
+    """Return the names that a message's own fields have on the wire, besides `type` and `id`."""
+    names = (field.alias or name for name, field in kind.model_fields.items())
+    return tuple(name for name in names if name not in ("type", "id"))
+
+
+def parse(text: str, max_elements: int | None = None) -> Message:
     """Read one text message of a client.
 
     Raises:
         MalformedMessageError: not JSON, not an object, or a field is missing or wrong; names the field.
         UnknownTypeError: `type` is not one the server knows.
+        TooManyPhotosError: a list is longer than `max_elements`.
     """
     fields = decode_object(text)
-    return read_message(fields, read_id(fields))
+    return read_message(fields, read_id(fields), max_elements)
 
 
 def read_id(fields: Mapping[str, object]) -> str | None:
@@ -144,110 +210,96 @@ def read_id(fields: Mapping[str, object]) -> str | None:
     return value
 
 
-def read_message(fields: Mapping[str, object], request_id: str | None) -> Message:
+def read_message(fields: Mapping[str, object], request_id: str | None, max_elements: int | None = None) -> Message:
     """Read the fields of one message.
 
     Args:
         fields: the JSON object.
         request_id: what `read_id` made of it.
+        max_elements: bound on each list, looked at before any element is; None for none.
 
     Raises:
         MalformedMessageError: a field is missing or wrong; names the field.
         UnknownTypeError: `type` is not one the server knows.
+        TooManyPhotosError: a list is longer than `max_elements`.
     """
-    kind = fields.get("type")
-    if not isinstance(kind, str):
-        raise MalformedMessageError("type: must be a string")
-    if kind not in _READERS:
-        shown = encode(kind[:_SHOWN_CHARACTERS])
-        raise UnknownTypeError(f"type: {shown} is not known; the server knows {', '.join(_READERS)}")
-    known, read = _READERS[kind]
-    if request_id is not None:
+    kind = _kind_of(fields)
+    known = fields_of(kind)
+    if request_id is None:
+        if kind.model_fields["id"].is_required():
+            _require_id(str(fields["type"]), None)
+        fields = {name: value for name, value in fields.items() if name == "type" or name in known}
+    else:
         _refuse_unknown(fields, known)
-    return read(fields, request_id)
+    _bound_lists(fields, max_elements)
+    given = {name: value for name, value in fields.items() if value is not None}
+    missing = {name: None for name in known if kind.model_fields[_python_name(kind, name)].is_required()}
+    try:
+        return kind.model_validate(missing | given)
+    except ValidationError as error:
+        raise _wrong_field(kind, str(error.errors()[0]["loc"][0])) from error
 
 
-def _read_extract(fields: Mapping[str, object], request_id: str | None) -> Message:
-    animals, stream = _read_animals(fields), _read_stream(fields, request_id)
-    if fields.get("uploads") is None:
-        return ExtractPaths(request_id, _read_list(fields, "fileNames", read_path), animals, stream)
-    if fields.get("fileNames") is not None:
-        raise MalformedMessageError("uploads: cannot stand beside fileNames; send two requests")
-    uploads_id = _require_id("uploads", request_id)
-    return ExtractUploads(uploads_id, _read_list(fields, "uploads", read_upload), animals, stream)
+def _kind_of(fields: Mapping[str, object]) -> type[Message]:
+    name = fields.get("type")
+    if not isinstance(name, str):
+        raise MalformedMessageError("type: must be a string")
+    kind = MESSAGES.get(name)
+    if kind is None:
+        shown = encode(name[:_SHOWN_CHARACTERS])
+        raise UnknownTypeError(f"type: {shown} is not known; the server knows {', '.join(MESSAGES)}")
+    return kind
 
 
-def _read_identify(fields: Mapping[str, object], request_id: str | None) -> Message:
-    top_k = fields.get("topK")
-    if top_k is not None and not (is_integer(top_k) and top_k >= 1):
-        raise MalformedMessageError("topK: must be an integer of 1 or more")
-    items = _read_list(fields, "data", read_identify_item)
-    return Identify(request_id, items, top_k, _read_stream(fields, request_id))
-
-
-def _read_save(fields: Mapping[str, object], request_id: str | None) -> Message:
-    return Save(request_id, _read_list(fields, "whaleIdentities", read_save_item))
-
-
-def _read_cancel(_: Mapping[str, object], request_id: str | None) -> Message:
-    return Cancel(_require_id("cancel", request_id))
-
-
-def _read_ack(fields: Mapping[str, object], request_id: str | None) -> Message:
-    acknowledged_id, items = _require_id("ack", request_id), fields.get("items")
-    if not is_integer(items) or items < 1:
-        raise MalformedMessageError("items: must be an integer of 1 or more")
-    return Ack(acknowledged_id, items)
-
-
-_Reader = Callable[[Mapping[str, object], str | None], Message]
-
-_READERS: Mapping[str, tuple[frozenset[str], _Reader]] = {
-    "extract": (frozenset({"fileNames", "uploads", "animals", "stream"}), _read_extract),
-    "identify": (frozenset({"data", "topK", "stream"}), _read_identify),
-    "save": (frozenset({"whaleIdentities"}), _read_save),
-    "cancel": (frozenset(), _read_cancel),
-    "ack": (frozenset({"items"}), _read_ack),
-}
-
-MESSAGE_FIELDS: Mapping[str, frozenset[str]] = {kind: known for kind, (known, _) in _READERS.items()}
-"""Every message type with its own fields, besides `type` and `id`."""
-
-
-def _refuse_unknown(fields: Mapping[str, object], known: frozenset[str]) -> None:
+def _refuse_unknown(fields: Mapping[str, object], known: tuple[str, ...]) -> None:
     unknown = [name for name in fields if name not in known and name not in ("type", "id")]
     if unknown:
         shown = encode(unknown[0][:_SHOWN_CHARACTERS])
         raise MalformedMessageError(f"{shown}: is not a field of this message; it may have {', '.join(sorted(known))}")
 
 
-def _read_list(fields: Mapping[str, object], name: str, read_item: Callable[[object], _Item]) -> tuple[_Item, ...]:
-    value = fields.get(name)
-    if not isinstance(value, list):
-        raise MalformedMessageError(f"{name}: must be a list")
-    return tuple(read_item(element) for element in value)
+def _bound_lists(fields: Mapping[str, object], max_elements: int | None) -> None:
+    for value in fields.values():
+        if max_elements is not None and isinstance(value, list) and len(value) > max_elements:
+            raise TooManyPhotosError(
+                f"the request has {len(value)} items; at most {max_elements} are accepted, split it"
+            )
 
 
-def _read_animals(fields: Mapping[str, object]) -> Animals:
-    value = fields.get("animals")
-    if value is None or value == "best":
-        return "best"
-    if value == "all":
-        return "all"
-    raise MalformedMessageError('animals: must be "best" or "all"')
-
-
-def _read_stream(fields: Mapping[str, object], request_id: str | None) -> bool:
-    value = fields.get("stream")
-    if value is None or value is False:
-        return False
-    if value is not True:
-        raise MalformedMessageError("stream: must be true or false")
-    _require_id("stream", request_id)
-    return True
-
-
-def _require_id(name: str, request_id: str | None) -> str:
+def _require_id(name: str, request_id: str | None) -> None:
     if request_id is None:
         raise MalformedMessageError(f"id: {name} needs one")
-    return request_id
+
+
+@cache
+def _python_name(kind: type[BaseMessage], name: str) -> str:
+    return next(python for python, field in kind.model_fields.items() if (field.alias or python) == name)
+
+
+def _wrong_field(kind: type[BaseMessage], name: str) -> MalformedMessageError:
+    """Say what a field must be, in the words of its description."""
+    return MalformedMessageError(f"{name}: must be {_expected(field_schema(kind, name))}")
+
+
+@cache
+def field_schema(kind: type[BaseMessage], name: str) -> dict[str, Any]:
+    """Return the JSON Schema of one field; of one that may be left out, without the null."""
+    schema: dict[str, Any] = kind.model_json_schema(by_alias=True)["properties"][name]
+    return next((member for member in schema.get("anyOf", ()) if member.get("type") != "null"), schema)
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """Put a field's description into words."""
+    match schema:
+        case {"enum": values}:
+            return " or ".join(encode(value) for value in values)
+        case {"type": "array"}:
+            return "a list"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "integer", "minimum": least}:
+            return f"an integer of {least} or more"
+        case {"type": "string", "maxLength": most}:
+            return f"a string of {schema.get('minLength', 0)} to {most} characters"
+        case _:
+            return f"of type {schema.get('type')}"

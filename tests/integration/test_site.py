@@ -16,10 +16,10 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from deployments.connection import Services
 from deployments.description import ServiceDescription
 from deployments.health import MISSING, RUNNING, Health
 from deployments.photo_queue import PhotoQueue
+from deployments.services import Services
 from deployments.site import Site
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import (
@@ -93,7 +93,7 @@ class FakeMatcher:
     confirmed: list = field(default_factory=list)
     broken: Exception | None = None
 
-    async def confirm(self, queries):
+    async def confirm(self, queries, actor, key):
         if self.broken:
             raise self.broken
         self.confirmed += [query.identity for query in queries]
@@ -105,7 +105,7 @@ class FakeMatcher:
 
 
 class FakeExport:
-    async def save(self, file, identity, local_peer):
+    def save(self, file, identity, local_peer):
         return SaveOutcome(f"/export/{identity}/{file.rpartition('/')[2]}")
 
 
@@ -116,7 +116,7 @@ class Edge:
         self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
         self.extractor, self.matcher, self.metrics = FakeExtractor(), FakeMatcher(), FakeMeters()
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
-        services = Services(PhotoQueue(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
+        services = Services(PhotoQueue(self.extractor, turns, self.metrics), self.matcher, FakeExport())
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
         site = Site(self.settings, FACTS, services, self._health, self.metrics)
         self._socket = socket.socket()
