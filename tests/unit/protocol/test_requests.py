@@ -10,16 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import MalformedMessageError, RequestError, TooManyPhotosError, UnknownTypeError
 from pipeline.protocol.items import IdentifyItem
-from pipeline.protocol.requests import (
-    MAX_ID_CHARACTERS,
-    Ack,
-    Cancel,
-    Extract,
-    Identify,
-    Save,
-    parse,
-    read_id,
-)
+from pipeline.protocol.reading import parse, read_id
+from pipeline.protocol.requests import MAX_ID_CHARACTERS, Ack, Cancel, Extract, Identify, Save
 from pipeline.records import Failure, PhotoKey, Query
 
 
