@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from deployments.photo_queue import PhotoQueue
+from pipeline.access import Peer
 from pipeline.protocol.requests import Request
 from pipeline.records import Actor, Query, Ranking, SaveOutcome
 from pipeline.session.actions import Answer, Call, ExtractPhoto, RankQueries, SavePhoto, Step, StoreConfirmations
@@ -13,15 +14,9 @@ from pipeline.session.actions import Answer, Call, ExtractPhoto, RankQueries, Sa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Client:
-    """Whom a call is carried out for; photos of different clients take turns.
+    """Whom a call is carried out for: one connection; photos of different clients take turns."""
 
-    Attributes:
-        actor: who speaks.
-        may_name_paths: the client sits at this machine.
-    """
-
-    actor: Actor
-    may_name_paths: bool
+    peer: Peer
 
 
 Handler = Callable[[Any, Client], AsyncGenerator[Any, None]]
@@ -82,16 +77,16 @@ class Services:
         return self._handlers[type(call)](call, client)
 
     async def _confirm(self, call: StoreConfirmations, client: Client) -> None:
-        await self._catalogue.confirm(call.queries, client.actor, call.key)
+        await self._catalogue.confirm(call.queries, client.peer.actor, call.key)
 
     async def _rank(self, call: RankQueries, _: Client) -> tuple[Ranking, ...]:
         return tuple(await self._catalogue.rank(call.queries, call.top_k))
 
     async def _save(self, call: SavePhoto, client: Client) -> SaveOutcome:
-        return await asyncio.to_thread(self._export.save, call.file, call.identity, client.may_name_paths)
+        return await asyncio.to_thread(self._export.save, call.file, call.identity, client.peer.is_local)
 
     async def _answer(self, call: Answer, client: Client) -> dict[str, Any]:
-        return await self._catalogue.answer(call.message, client.actor)
+        return await self._catalogue.answer(call.message, client.peer.actor)
 
 
 def _once(carry_out: Callable[[Any, Client], Awaitable[Any]]) -> Handler:

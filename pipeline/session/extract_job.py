@@ -114,7 +114,7 @@ class PathsJob(ExtractJob):
             return path
         if self._config.uploads_only:
             return Failure.of(OutsideRootsError("this service reads no files of its own machine; upload the photo"))
-        return PathSource(path, self._config.local_peer)
+        return PathSource(path, self._config.peer.is_local)
 
 
 class UploadsJob(ExtractJob):

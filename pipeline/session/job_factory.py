@@ -27,7 +27,7 @@ class JobFactory:
         return self._job(message, replies)
 
     def _classic_replies(self) -> ClassicReplies:
-        kind = ArrayReplies if self._config.array_dialect else ClassicReplies
+        kind = ArrayReplies if self._config.peer.array_dialect else ClassicReplies
         return kind(self._config.device, self._config.models_dir)
 
     def _job(self, message: Request, replies: Replies) -> Job:

@@ -16,8 +16,10 @@ For the shell:
 
 from typing import Any
 
+from pipeline.access import NEEDED
 from pipeline.errors import (
     DuplicateIdError,
+    ForbiddenError,
     PolicyViolationError,
     RequestError,
     TooManyRequestsError,
@@ -83,7 +85,7 @@ class Session:
                 return self._receive_with_id(fields, request_id)
             message = read_message(fields, None, self._config.limits.max_photos_per_request)
             assert isinstance(message, Request)  # all others need an id
-            return self._receive_classic(self._factory.make(message), len(text))
+            return self._receive_classic(self._make(message), len(text))
         except RequestError as error:
             return self._receive_classic(error, len(text))
 
@@ -160,22 +162,22 @@ class Session:
         try:
             message = read_message(fields, request_id, self._config.limits.max_photos_per_request)
             if isinstance(message, Cancel | Ack):
-                return self._control(message, request_id)
+                return self._control(message)
             return self._begin(message, request_id)
         except RequestError as error:
             return self._refuse(error, request_id, about_running=fields.get("type") in ("cancel", "ack"))
 
-    def _control(self, message: Cancel | Ack, request_id: str) -> list[Action]:
-        job = self._open.running(request_id)
+    def _control(self, message: Cancel | Ack) -> list[Action]:
+        job = self._open.running(message.id)
         if job is None:
-            return self._control_ended(message, request_id)
+            return self._control_ended(message)
         if isinstance(message, Cancel):
             return self._settle(job, job.cancel(), by_client=True)
         return self._settle(job, job.acknowledge(message.items))
 
-    def _control_ended(self, message: Cancel | Ack, request_id: str) -> list[Action]:
+    def _control_ended(self, message: Cancel | Ack) -> list[Action]:
         """A `cancel` or `ack` that crossed with the end of its request on the wire is no fault of the client."""
-        number = self._open.ended(request_id)
+        number = self._open.ended(message.id)
         if number is None:
             raise UnknownIdError("id: no request of this id is running")
         if isinstance(message, Cancel):
@@ -188,10 +190,15 @@ class Session:
         limit = self._config.limits.max_requests_per_connection
         if self._open.with_id >= limit:
             raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
-        job = self._factory.make(message)
+        job = self._make(message)
         self._uploads.forgive(self._open.ended(request_id))
         self._open.add(job, request_id)
         return self._settle(job, job.start())
+
+    def _make(self, message: Request) -> Job:
+        if NEEDED.get(message.type) not in self._config.peer.rights:
+            raise ForbiddenError(f"type: you may not send {message.type} here; ask the operator for the right to")
+        return self._factory.make(message)
 
     def _refuse(self, error: RequestError, request_id: str, *, about_running: bool) -> list[Action]:
         """Answer a message that cannot be followed; a running request ends only by a wrong message about it."""

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pipeline.access import EVERY_RIGHT, Peer, Right
 from pipeline.errors import NoAnimalError, WhaleVisionError
 from pipeline.records import (
+    LOCAL_USER,
     Annotation,
     BoundingBox,
     Candidate,
@@ -133,14 +135,21 @@ class DrivenSession(Session):
         return actions
 
 
-def make_session(clock: FakeClock | None = None, limits: SmallLimits | None = None, **changed: Any) -> DrivenSession:
+def make_session(
+    clock: FakeClock | None = None,
+    limits: SmallLimits | None = None,
+    *,
+    local_peer: bool = True,
+    array_dialect: bool = False,
+    rights: frozenset[Right] = EVERY_RIGHT,
+    **changed: Any,
+) -> DrivenSession:
     """Make a session of a local client; keywords replace fields of its configuration."""
     fields: dict[str, Any] = {
         "device": "cuda:0",
         "models_dir": "./models/demo",
         "body_parts": ("fluke", "flank"),
-        "array_dialect": False,
-        "local_peer": True,
+        "peer": Peer(LOCAL_USER, rights, local_peer, array_dialect),
         "uploads_only": False,
         "limits": limits or SmallLimits(),
         "ack_timeout_s": ACK_TIMEOUT_S,

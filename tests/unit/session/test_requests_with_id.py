@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from pipeline.access import NEEDED
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
+from pipeline.protocol.requests import MESSAGES, Request
 from pipeline.records import Failure, Ranking, SaveOutcome
 from pipeline.session.actions import Action, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
@@ -246,6 +248,19 @@ def test_the_shell_is_not_told_to_stop_what_it_said_had_failed(message: dict[str
     send(session, id="x", **message)
     actions = session.request_failed(1, CatalogueUnavailableError("disk full"))
     assert [type(action) for action in actions] == [SendText]
+
+
+def test_what_a_client_has_no_right_to_is_refused_whichever_way_it_speaks() -> None:
+    session = make_session(rights=frozenset())
+    (refusal,) = said(begin(session))
+    assert (refusal["id"], refusal["code"]) == ("x", "forbidden")
+    (line,) = lines(send(session, type="extract", fileNames=["a.jpg"]))
+    assert line.startswith("error: type: you may not send extract")
+    assert session.asks == []
+
+
+def test_every_request_has_a_row_in_the_table_of_rights() -> None:
+    assert {name for name, kind in MESSAGES.items() if issubclass(kind, Request)} == set(NEEDED)
 
 
 # --- cancelling ---
