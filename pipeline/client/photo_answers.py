@@ -4,17 +4,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from pipeline.client.asynchronous import AsyncClient, as_query, confirmed
+from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.extraction import Animals
-from pipeline.client.progress import ProgressReport
-from pipeline.client.results import Identification, ItemFailure, OnProgress, PhotoResult
+from pipeline.client.open_request import CallProgress
+from pipeline.client.results import (
+    Identification,
+    ItemFailure,
+    OnProgress,
+    PhotoResult,
+    as_query,
+    confirmed,
+)
 
 _GROUP = 64
 """Animals identified at a time: early enough to keep what was done when the server is lost, few requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class PhotoAnswer:
     """One animal of one photo with its ranking, or why there is none.
 
     Attributes:
@@ -32,7 +39,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Job:
     """What is to be done with photos.
 
     Attributes:
@@ -50,35 +57,35 @@ class Order:
     top_k: int | None = 5
 
 
-async def collect(client: AsyncClient, order: Order, sightings: list[Sighting], on_progress: OnProgress) -> None:
-    """Carry out an order.
+async def answer_photos(client: AsyncClient, job: Job, answers: list[PhotoAnswer], on_progress: OnProgress) -> None:
+    """Extract the photos of a job and identify, or confirm, each animal that is found.
 
     Args:
         client: the service.
-        order: what to do.
-        sightings: appended to as answers come, so that they survive an exception; sorted at the end by the caller.
+        job: which photos, and what to do with them.
+        answers: appended to as answers come, so that they survive an exception; sorted at the end by the caller.
         on_progress: called at each advance.
 
     Raises:
-        ClientError: the service was lost or refused; `sightings` holds what was answered before.
+        ClientError: the service was lost or refused; `answers` holds what was answered before.
     """
-    stream = client.extract_stream(order.photos, uploads=order.uploads, animals=order.animals, on_progress=on_progress)
-    identified = ProgressReport(on_progress, len(order.photos))
+    stream = client.extract_stream(job.photos, uploads=job.uploads, animals=job.animals, on_progress=on_progress)
+    identified = CallProgress(on_progress, len(job.photos))
     group: list[PhotoResult] = []
     async with aclosing(stream) as results:
         async for result in results:
             group.append(result)
             if len(group) == _GROUP:
-                sightings += await _identify(client, order, group)
+                answers += await _identify(client, job, group)
                 group = []
-                identified.report("identifying", len({sighting.photo.index for sighting in sightings}))
-    sightings += await _identify(client, order, group)
+                identified.report("identifying", len({answer.photo.index for answer in answers}))
+    answers += await _identify(client, job, group)
     identified.finish("identifying")
 
 
-async def _identify(client: AsyncClient, order: Order, group: list[PhotoResult]) -> list[Sighting]:
+async def _identify(client: AsyncClient, job: Job, group: list[PhotoResult]) -> list[PhotoAnswer]:
     found = [result for result in group if result.error is None]
-    names = [order.identities.get(result.path) for result in found]
+    names = [job.identities.get(result.path) for result in found]
     items = [confirmed(r, name) if name else as_query(r) for r, name in zip(found, names, strict=True)]
-    rankings = iter(await client.identify(items, order.top_k))
-    return [Sighting(result, None if result.error else next(rankings)) for result in group]
+    rankings = iter(await client.identify(items, job.top_k))
+    return [PhotoAnswer(result, None if result.error else next(rankings)) for result in group]

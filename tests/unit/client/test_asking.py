@@ -6,24 +6,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.client import ClientOptions, ItemFailure
-from pipeline.client.pending import Pending
+from pipeline.client.asking import Unanswered
 
 AWAY = ItemFailure("unavailable", "the matcher is restarting")
 REFUSED = ItemFailure("no_animal", "no fluke was found")
 
 
-def pending(sizes: list[int], max_items: int = 100, attempts: int = 3) -> Pending[int]:
-    return Pending(dict(enumerate(sizes)), ClientOptions(max_photos=max_items, attempts=attempts))
+def unanswered(sizes: list[int], max_items: int = 100, attempts: int = 3) -> Unanswered[int]:
+    return Unanswered(dict(enumerate(sizes)), ClientOptions(max_photos=max_items, attempts=attempts))
 
 
 @given(st.lists(st.integers(1, 50)), st.integers(1, 10), st.integers(1, 120))
 def test_batches_keep_the_order_and_the_limits_and_are_as_long_as_can_be(
     sizes: list[int], max_items: int, max_bytes: int
 ) -> None:
-    left, batches = pending(sizes, max_items), []
+    left, batches = unanswered(sizes, max_items), []
     while batch := left.next_batch(lambda size: size, max_bytes):
         batches.append(list(batch.values()))
-        assert all(left.settle(index) for index in batch)
+        assert all(left.take_answer(index) for index in batch)
     assert [size for batch in batches for size in batch] == sizes
     assert all(len(batch) == 1 or (len(batch) <= max_items and sum(batch) <= max_bytes) for batch in batches)
     for batch, following in pairwise(batches):
@@ -34,35 +34,35 @@ def test_batches_keep_the_order_and_the_limits_and_are_as_long_as_can_be(
 def test_an_item_is_asked_for_until_it_is_answered_or_too_often_unavailable(
     answers: list[ItemFailure | None], attempts: int
 ) -> None:
-    left = pending([1], attempts=attempts)
+    left = unanswered([1], attempts=attempts)
     for asked, answer in enumerate(answers, 1):
         if not left.next_batch(lambda size: size, 10):
             break
-        final = left.settle(0, answer)
+        final = left.take_answer(0, answer)
         assert final == (answer is not AWAY or asked == attempts)
         assert (0 in left) is not final
 
 
-def test_items_that_were_missed_wait_behind_the_others_in_their_own_request() -> None:
-    left = pending([1, 1, 1, 1])
-    assert not left.settle(1, AWAY)
+def test_items_that_were_unavailable_wait_behind_the_others_in_their_own_request() -> None:
+    left = unanswered([1, 1, 1, 1])
+    assert not left.take_answer(1, AWAY)
     assert list(left.next_batch(lambda size: size, 100)) == [0, 2, 3]
     for index in (0, 2, 3):
-        left.settle(index)
+        left.take_answer(index)
     assert list(left.next_batch(lambda size: size, 100)) == [1]
-    assert left.times_missed(1) == 1
+    assert left.times_unavailable(1) == 1
 
 
 def test_silence_counts_as_unavailable() -> None:
-    left = pending([1, 1], attempts=2)
-    assert left.give_up([0, 1]) == []
-    left.settle(1)
-    assert left.give_up([0, 1]) == [0]
+    left = unanswered([1, 1], attempts=2)
+    assert left.take_silence([0, 1]) == []
+    left.take_answer(1)
+    assert left.take_silence([0, 1]) == [0]
     assert len(left) == 0
 
 
 def test_batches_are_halved_down_to_one() -> None:
-    left = pending([1] * 10)
+    left = unanswered([1] * 10)
     assert left.halve_batches(10)
     assert len(left.next_batch(lambda size: size, 100)) == 5
     assert left.halve_batches(3)
