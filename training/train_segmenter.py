@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(asked: DetectorTraining, restart: bool) -> None:
     if restart:
         shutil.rmtree(asked.run_folder, ignore_errors=True)
-    outcome = train_detector(asked)
-    print(f"{outcome.ended} after {outcome.photos} photos; weights, card and curve are in {asked.out}")
-    for name, value in outcome.final.values.items():
-        interval = outcome.final.intervals.get(name)
+    result = train_detector(asked)
+    print(f"{result.ended} after {result.photos} photos; weights, card and curve are in {asked.out}")
+    for name, value in result.final.values.items():
+        interval = result.final.intervals.get(name)
         print(f"  {name}: {value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""))
 
 

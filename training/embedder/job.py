@@ -9,7 +9,7 @@ from training.embedder.task import CropSet, EmbedderSpec
 from training.runs.card import CardFacts, write_card
 from training.runs.curve import draw_curve
 from training.runs.launch import train
-from training.runs.loop import Outcome
+from training.runs.loop import RunResult
 from training.runs.plan import RunPlan
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class CardWords:
     intended_use: str
 
 
-def run_job(plan: RunPlan, spec: EmbedderSpec, words: CardWords) -> Outcome:
+def run_job(plan: RunPlan, spec: EmbedderSpec, words: CardWords) -> RunResult:
     """Train, then write curve and card beside the weights.
 
     Args:
@@ -56,14 +56,14 @@ def run_job(plan: RunPlan, spec: EmbedderSpec, words: CardWords) -> Outcome:
     Raises:
         TrainingError: the run cannot go on.
     """
-    outcome = train(plan, spec)
+    result = train(plan, spec)
     curve = plan.folder / f"{plan.name}_curve.png"
-    draw_curve(curve, outcome.history, words.title, "validation score")
-    card, _ = write_card(_facts(plan, spec, words), outcome, curve)
-    logger.info("%s after %d photos; weights %s, card %s", outcome.ended, outcome.photos, spec.file, card)
-    for name, value in outcome.final.values.items():
+    draw_curve(curve, result.history, words.title, "validation score")
+    card, _ = write_card(_facts(plan, spec, words), result, curve)
+    logger.info("%s after %d photos; weights %s, card %s", result.ended, result.photos, spec.file, card)
+    for name, value in result.final.values.items():
         logger.info("  %s: %.3f", SCORE_NAMES.get(name, name), value)
-    return outcome
+    return result
 
 
 def summary(crops: CropSet) -> str:

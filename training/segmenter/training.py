@@ -14,7 +14,7 @@ from training.photos.coco import read_coco
 from training.photos.inspection import Inspection, inspect_photos
 from training.photos.records import BoxedPhoto
 from training.runs.launch import train
-from training.runs.loop import Outcome
+from training.runs.loop import RunResult
 from training.runs.plan import Budget, Optimisation, Resources, RunPlan
 from training.runs.state import check_resumable
 from training.segmenter.augmentation import Augmentation
@@ -97,7 +97,7 @@ class DetectorTraining:
         return RunPlan(NAME, self.out, self.batch_photos).run_folder
 
 
-def train_detector(asked: DetectorTraining) -> Outcome:
+def train_detector(asked: DetectorTraining) -> RunResult:
     """Check the data, squash the photos, train or resume, write the models folder.
 
     Raises:
@@ -124,9 +124,9 @@ def train_detector(asked: DetectorTraining) -> Outcome:
         asked.augmentation,
         initial,
     )
-    outcome = train(plan, spec)
-    write_papers(plan, spec, outcome, splits, asked.command, asked.licence)
-    return outcome
+    result = train(plan, spec)
+    write_papers(plan, spec, result, splits, asked.command, asked.licence)
+    return result
 
 
 def body_parts_of(photos: Sequence[BoxedPhoto]) -> tuple[str, ...]:
