@@ -7,21 +7,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.records import Float32Array
+from training.arrays import BoolArray, FloatArray, IntArray
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
 from training.photos.splits import EncounterSplit, first_references, split_encounters
 from training.runs.task import Interval
 from training.scoring.distances import centroid_distances
-from training.scoring.intervals import (
-    FloatArray,
-    IntArray,
-    Resampling,
-    numbered,
-    percentile_interval,
-    weighted_mean,
-)
+from training.scoring.intervals import Resampling, numbered, percentile_interval, weighted_mean
 from training.scoring.open_set import area_under_roc
-from training.scoring.ranks import BoolArray, ranks_of_truth
+from training.scoring.ranks import ranks_of_truth
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
+from training.arrays import FloatArray, IntArray
 
 LEVEL = 0.95
 RESAMPLES = 1000

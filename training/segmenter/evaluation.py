@@ -16,7 +16,7 @@ from pipeline.photos.files import PhotoFiles
 from pipeline.photos.images import box_in_photo, decode_photo, detector_input
 from pipeline.records import Detection, Failure, PathSource, UInt8Array
 from training.errors import TrainingError
-from training.evaluation.seen import individuals_seen
+from training.evaluation.seen_in_training import seen_in_training
 from training.photos.records import BoxedPhoto
 from training.segmenter.judged import JudgedPhoto
 from training.segmenter.judgement import EXPLANATIONS, AnswerRules, Judgement, judge
@@ -167,4 +167,4 @@ def _squash(photo: BoxedPhoto, side_px: int) -> _Squashed:
 def _seen(weights: Path, photos: Sequence[BoxedPhoto]) -> str:
     """Say whether the detector was trained on animals of these photos."""
     names = {box.individual for photo in photos for box in photo.boxes if box.individual}
-    return individuals_seen(weights, names, "detector").text
+    return seen_in_training(weights, names, "detector").text

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from training.arrays import Int64Array
 from training.scoring.intervals import percentile_interval
 from training.segmenter.average_precision import PrecisionOf
 from training.segmenter.judged import JudgedPhoto, answers, match
 
 Interval = tuple[float, float]
-Counts = npt.NDArray[np.int64]
 
 AP50 = "AP50"
 MEAN_AP = "mAP"
@@ -87,7 +86,7 @@ def judge(
     return Judgement(values, intervals, len(photos), sum(len(photo.truths) for photo in photos))
 
 
-def _scores(precision_of: PrecisionOf, counts: Mapping[str, Counts], chosen: Counts) -> dict[str, float]:
+def _scores(precision_of: PrecisionOf, counts: Mapping[str, Int64Array], chosen: Int64Array) -> dict[str, float]:
     """Return the scores of some photos."""
     precision = precision_of(chosen.tolist())
     scores = {AP50: precision.ap50, MEAN_AP: precision.mean}

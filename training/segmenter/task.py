@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.model_files import SegmenterSpec
 from pipeline.records import BoundingBox
+from training.arrays import Int64Array
 from training.photos.records import LabelledBox
 from training.runs.task import Evaluation
 from training.segmenter.augmentation import Augmentation, augment
@@ -19,7 +20,7 @@ from training.segmenter.initial_weights import take_weights
 from training.segmenter.judged import JudgedPhoto
 from training.segmenter.judgement import AP50, MEAN_AP, AnswerRules, Interval, Judgement, judge
 from training.segmenter.network import build_network, find, total_loss
-from training.segmenter.squashed import Int64Array, SquashedPhotos
+from training.segmenter.squashed import SquashedPhotos
 from training.segmenter.threshold import Choice, choose_threshold
 
 THRESHOLD = "score threshold"
