@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from training.arrays import FloatArray, IntArray
 
+Interval = tuple[float, float]
+"""Lower and upper end."""
+
 LEVEL = 0.95
 RESAMPLES = 1000
 

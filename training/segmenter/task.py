@@ -14,7 +14,7 @@ from pipeline.records import BoundingBox
 from training.arrays import Int64Array
 from training.photos.records import LabelledBox
 from training.runs.task import Evaluation
-from training.segmenter.augmentation import Augmentation, augment
+from training.segmenter.augmentation import PhotoAugmentation, augment
 from training.segmenter.export import export_detector
 from training.segmenter.initial_weights import take_weights
 from training.segmenter.judged import JudgedPhoto
@@ -66,7 +66,7 @@ class DetectorSpec:
     holdout: Path | None
     batch_photos: int
     seed: int = 1
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: PhotoAugmentation = field(default_factory=PhotoAugmentation)
     initial: Path | None = None
 
     def build(self, device: torch.device) -> "DetectorTask":

@@ -17,7 +17,7 @@ from training.runs.launch import train
 from training.runs.loop import RunResult
 from training.runs.plan import Budget, Optimisation, Resources, RunPlan
 from training.runs.state import check_resumable
-from training.segmenter.augmentation import Augmentation
+from training.segmenter.augmentation import PhotoAugmentation
 from training.segmenter.card import write_papers
 from training.segmenter.holdout import split_boxed
 from training.segmenter.initial_weights import initial_file
@@ -86,7 +86,7 @@ class DetectorTraining:
     seed: int = 1
     skip_bad: bool = False
     licence: str = "MIT"
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: PhotoAugmentation = field(default_factory=PhotoAugmentation)
     optimisation: Optimisation = DEFAULT_OPTIMISATION
     budget: Budget = field(default_factory=lambda: Budget(minutes=25.0))
     resources: Resources = field(default_factory=Resources)

@@ -9,14 +9,14 @@ from PIL import Image
 
 from pipeline.photos.images import Photo, crop
 from pipeline.records import BoundingBox
-from training.embedder.augmentation import Augmentation, Strength
+from training.embedder.augmentation import CropAugmentation, CropAugmenter
 from training.embedder.crops import Crop, CropStore, Cut
 from training.embedder.locating import cutter, given_box
 from training.embedder.rendering import make_shots, renderer
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
 
-STILL = Strength(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+STILL = CropAugmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_without_variation_the_box_itself_comes_out():
     picture = np.zeros((80, 80, 3), dtype=np.uint8)
     picture[20:60, 10:50] = 200
     box = np.array([10 / 80, 20 / 80, 50 / 80, 60 / 80], dtype=np.float32)
-    out = Augmentation(40, STILL).vary(picture, box, False, np.random.default_rng(0))
+    out = CropAugmenter(40, STILL).vary(picture, box, False, np.random.default_rng(0))
     assert (out[1:-1, 1:-1] == 200).all()
 
 
@@ -55,7 +55,7 @@ def test_mirroring_turns_left_and_right():
     picture = np.zeros((40, 40, 3), dtype=np.uint8)
     picture[:, :20] = 200
     whole = np.array([0, 0, 1, 1], dtype=np.float32)
-    out = Augmentation(40, STILL).vary(picture, whole, True, np.random.default_rng(0))
+    out = CropAugmenter(40, STILL).vary(picture, whole, True, np.random.default_rng(0))
     assert (out[:, 22:] == 200).all()
     assert (out[:, :18] == 0).all()
 
@@ -63,9 +63,9 @@ def test_mirroring_turns_left_and_right():
 def test_variations_depend_on_their_generator_only():
     picture = cv2.resize(np.random.default_rng(1).integers(0, 255, (9, 9, 3), dtype=np.uint8), (80, 80))
     box = np.array([0.1, 0.1, 0.9, 0.9], dtype=np.float32)
-    vary = Augmentation(64).vary
+    vary = CropAugmenter(64).vary
     seen = [vary(picture, box, False, np.random.default_rng(seed)) for seed in range(30)]
-    again = [Augmentation(64).vary(picture, box, False, np.random.default_rng(seed)) for seed in range(30)]
+    again = [CropAugmenter(64).vary(picture, box, False, np.random.default_rng(seed)) for seed in range(30)]
     assert all(np.array_equal(one, other) for one, other in zip(seen, again, strict=True))
     assert len({one.tobytes() for one in seen}) == 30
     assert {(one.shape, one.dtype.name) for one in seen} == {((64, 64, 3), "uint8")}

@@ -13,7 +13,7 @@ from pipeline.networks.segmentation import SegmentationNetwork
 from pipeline.records import BoundingBox
 from training.models_yaml import read_detector_folder
 from training.photos.records import BoxedPhoto, LabelledBox
-from training.segmenter.augmentation import UNCHANGED, Augmentation
+from training.segmenter.augmentation import UNCHANGED, PhotoAugmentation
 from training.segmenter.evaluation import detect, evaluate_detector
 from training.segmenter.judgement import BEST_RIGHT, MISSED
 from training.segmenter.network import find
@@ -62,7 +62,7 @@ def test_every_photo_is_seen_once_before_any_is_seen_again(spec: DetectorSpec) -
 
 
 def test_batch_is_a_function_of_its_number(spec: DetectorSpec) -> None:
-    varied = DetectorSpec(*(getattr(spec, name) for name in spec.__slots__[:7]), augmentation=Augmentation())
+    varied = DetectorSpec(*(getattr(spec, name) for name in spec.__slots__[:7]), augmentation=PhotoAugmentation())
     first, again = task_of(varied).batch(4), task_of(varied)
     again.batch(0)
     second = again.batch(4)

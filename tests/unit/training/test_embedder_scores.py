@@ -1,4 +1,4 @@
-"""How an embedder is judged: spread, validation, and where its weights begin."""
+"""How good an embedder is: spread, validation, and where its weights begin."""
 
 import re
 from dataclasses import replace
@@ -57,10 +57,10 @@ def test_perfect_embeddings_score_one_and_random_ones_near_chance():
     photos = seen([f"i{number:02d}" for number in range(30)], 3)
     validation = Validation(photos, seed=1)
     perfect = np.eye(30, dtype=np.float32)[[int(photo.individual[1:]) for photo in photos]]
-    assert validation.judge(perfect).top1 == 1.0
-    assert validation.judge(perfect).auroc == 1.0
+    assert validation.scores(perfect).top1 == 1.0
+    assert validation.scores(perfect).auroc == 1.0
     noise = np.random.default_rng(0).normal(size=(len(photos), 32)).astype(np.float32)
-    random = validation.judge(noise / np.linalg.norm(noise, axis=1, keepdims=True))
+    random = validation.scores(noise / np.linalg.norm(noise, axis=1, keepdims=True))
     assert random.top1 < 0.2
     assert 0.3 < random.auroc < 0.7
     assert random.score == pytest.approx((random.top1 + random.auroc) / 2)
@@ -70,7 +70,7 @@ def test_an_encounter_is_never_on_both_sides():
     photos = seen(["a", "b"], 2)
     # each encounter looks like itself and like nothing else: with it on both sides, recognition would be perfect
     by_encounter = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2, 3, 3]]
-    scores = Validation(photos, seed=1).judge(by_encounter)
+    scores = Validation(photos, seed=1).scores(by_encounter)
     assert scores.top1 < 1.0
     assert np.isnan(scores.auroc)
     assert scores.score == scores.top1
@@ -120,7 +120,7 @@ def test_scores_and_intervals_are_those_of_photos_repeated_one_by_one(seed, side
     trials = [answers_by_loops(photos, rows, seed + number) for number in range(5)]
     top1, auroc = np.mean([top1_and_auroc(*trial) for trial in trials], axis=0)
     assert 0.1 < top1 < 0.95  # the comparison is not of trivial numbers
-    scores = validation.judge(rows)
+    scores = validation.scores(rows)
     assert (scores.top1, scores.auroc) == pytest.approx((top1, auroc), abs=1e-9)
     chance = np.random.default_rng(0)
     drawn = [
@@ -142,7 +142,7 @@ def test_intervals_hold_the_score_and_narrow_with_more_individuals():
         rows = rows + 0.5 * np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)
         validation = Validation(photos, seed=1)
         low, high = validation.intervals(rows)["top1"]
-        assert low <= validation.judge(rows).top1 <= high
+        assert low <= validation.scores(rows).top1 <= high
         widths.append(high - low)
     assert widths[1] < widths[0]
 
