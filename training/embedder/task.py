@@ -22,6 +22,7 @@ from training.embedder.sampling import BatchSampler
 from training.embedder.spread import GRACE_ROUNDS, measure_spread, require_alive
 from training.embedder.validation import Validation
 from training.photos.records import LabelledPhoto
+from training.runs.state import write_weights
 from training.runs.task import Evaluation
 from training.scoring.intervals import Interval
 
@@ -138,10 +139,7 @@ class EmbedderTask:
 
     def export(self, network: nn.Module) -> None:
         """Write the weights under their final name."""
-        partial = self._spec.file.with_suffix(".partial")
-        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        torch.save(weights, partial)
-        partial.replace(self._spec.file)
+        write_weights(self._spec.file, network)
 
     def _add_holdout(self, network: nn.Module, values: dict[str, float], intervals: dict[str, Interval]) -> None:
         holdout = self._spec.holdout

@@ -9,9 +9,9 @@ from training.runs.card import CardFacts, write_card
 from training.runs.curve import draw_curve
 from training.runs.loop import RunResult
 from training.runs.plan import RunPlan
-from training.segmenter.judgement import EXPLANATIONS
+from training.segmenter.scores import EXPLANATIONS
 from training.segmenter.task import FALSE_AT_CHOICE, THRESHOLD, DetectorSpec, named_by_split
-from training.segmenter.threshold import Choice
+from training.segmenter.threshold import ThresholdChoice
 
 _INTENDED_USE = (
     "Finds {parts} in photos from boats and shores and draws a box around each, for photo-identification by the"
@@ -20,7 +20,7 @@ _INTENDED_USE = (
 )
 
 
-def write_papers(
+def write_curve_and_card(
     plan: RunPlan,
     spec: DetectorSpec,
     result: RunResult,
@@ -102,9 +102,9 @@ def _recipe(plan: RunPlan, spec: DetectorSpec) -> dict[str, object]:
     }
 
 
-def _choice(result: RunResult, validation: Sequence[BoxedPhoto]) -> Choice:
+def _choice(result: RunResult, validation: Sequence[BoxedPhoto]) -> ThresholdChoice:
     """Return the choice of the score threshold, as the worker reported it."""
     values = result.final.values
     missed = values.get(named_by_split("validation", "animals missed"), 0.0)
     empty = sum(not photo.boxes for photo in validation)
-    return Choice(values[THRESHOLD], missed, values[FALSE_AT_CHOICE], empty)
+    return ThresholdChoice(values[THRESHOLD], missed, values[FALSE_AT_CHOICE], empty)

@@ -18,12 +18,12 @@ from training.runs.loop import RunResult
 from training.runs.plan import Budget, Optimisation, Resources, RunPlan
 from training.runs.state import check_resumable
 from training.segmenter.augmentation import PhotoAugmentation
-from training.segmenter.card import write_papers
-from training.segmenter.holdout import split_boxed
+from training.segmenter.card import write_curve_and_card
 from training.segmenter.initial_weights import initial_file
 from training.segmenter.network import DEFAULT_ARCHITECTURE
 from training.segmenter.squashed import data_digest, squash_photos
 from training.segmenter.task import DetectorSpec
+from training.segmenter.validation_split import split_boxed_photos
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class DetectorTraining:
         data: photos to train and validate on.
         out: the models folder.
         command: that asked for it, for the model card.
-        holdout: photos of other individuals, judged once at the end.
+        holdout: photos of other individuals, looked at once, at the end.
         body_parts: body part by COCO category name; None takes the names as they are.
         architecture: a Faster R-CNN of the registry.
         input_size_px: side of the square that photos are squashed to.
@@ -125,7 +125,7 @@ def train_detector(asked: DetectorTraining) -> RunResult:
         initial,
     )
     result = train(plan, spec)
-    write_papers(plan, spec, result, splits, asked.command, asked.licence)
+    write_curve_and_card(plan, spec, result, splits, asked.command, asked.licence)
     return result
 
 
@@ -163,7 +163,7 @@ def _read(asked: DetectorTraining) -> tuple[Splits, Mapping[Path, str]]:
     inspection = _inspect(asked)
     logger.info("%s", inspection)
     inspection.require_sound(asked.skip_bad)
-    training, validation = split_boxed(
+    training, validation = split_boxed_photos(
         inspection.splits["data"], asked.validation_share, asked.seed, inspection.digests
     )
     splits = {"training": training, "validation": validation}
