@@ -15,11 +15,11 @@ from pipeline.records import Float32Array, UInt8Array
 from training.embedder.augmentation import CropAugmenter
 from training.embedder.classes import make_classes
 from training.embedder.crops import CropStore
-from training.embedder.initial import take_weights
+from training.embedder.initial_weights import load_fitting_weights
 from training.embedder.losses import build_loss
 from training.embedder.recipe import Recipe
 from training.embedder.sampling import BatchSampler
-from training.embedder.spread import GRACE_ROUNDS, measure_spread, require_alive
+from training.embedder.spread import GRACE_ROUNDS, measure_spread, stop_if_collapsed
 from training.embedder.validation import Validation
 from training.photos.records import LabelledPhoto
 from training.runs.state import write_weights
@@ -96,7 +96,7 @@ class EmbedderTask:
         torch.manual_seed(spec.seed)
         self.network: nn.Module = build_embedder(spec.part)
         if spec.initial is not None:
-            take_weights(self.network, spec.initial)
+            load_fitting_weights(self.network, spec.initial)
         self._store = CropStore(spec.training.folder)
         self._places = np.array(spec.training.places, dtype=np.int64)
         self._classes = make_classes(spec.training.photos, spec.recipe.mirror)
@@ -128,7 +128,7 @@ class EmbedderTask:
         spread, scores = measure_spread(embeddings), self._validation.scores(embeddings)
         self._rounds += 1
         if self._rounds > GRACE_ROUNDS:
-            require_alive(spread)
+            stop_if_collapsed(spread)
         values = {"top1": scores.top1, "auroc": scores.auroc}
         values |= {"mean_distance": spread.mean_distance, "effective_rank": spread.effective_rank}
         if not final:

@@ -18,7 +18,7 @@ from training.runs.state import write_weights
 from training.runs.task import Evaluation
 from training.scoring.intervals import Interval
 from training.segmenter.augmentation import PhotoAugmentation, augment
-from training.segmenter.initial_weights import take_weights
+from training.segmenter.initial_weights import load_detector_weights
 from training.segmenter.matching import DetectedPhoto
 from training.segmenter.network import build_network, find, total_loss
 from training.segmenter.scores import AP50, MEAN_AP, BoxThresholds, DetectorScores, score_photos
@@ -86,7 +86,7 @@ class DetectorTask:
         torch.manual_seed(spec.seed)
         self.network: nn.Module = build_network(spec.segmenter)
         if spec.initial is not None:
-            take_weights(self.network, spec.initial)
+            load_detector_weights(self.network, spec.initial)
         self._spec = spec
         self._training = SquashedPhotos(spec.training)
         self._validation = SquashedPhotos(spec.validation)

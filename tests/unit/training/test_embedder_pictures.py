@@ -10,9 +10,9 @@ from PIL import Image
 from pipeline.photos.images import Photo, crop
 from pipeline.records import BoundingBox
 from training.embedder.augmentation import CropAugmentation, CropAugmenter
+from training.embedder.boxes import cutter, given_box
 from training.embedder.crops import Crop, CropStore, Cut
-from training.embedder.locating import cutter, given_box
-from training.embedder.rendering import make_shots, renderer
+from training.embedder.rendering import renderer, synthetic_photos
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
 
@@ -121,9 +121,9 @@ def test_crops_come_from_the_datas_boxes_and_else_from_whole_photos(tmp_path, ph
 
 
 def test_rendered_crops_are_the_same_every_time_and_flanks_take_turns_in_sides():
-    shots = make_shots(1, "flank", range(2), 1)
-    first, again = (list(renderer(shots, Cut(32, 0.01), 160, 1)(range(2))) for _ in range(2))
+    photos = synthetic_photos(1, "flank", range(2), 1)
+    first, again = (list(renderer(photos, Cut(32, 0.01), 160, 1)(range(2))) for _ in range(2))
     assert all(np.array_equal(one.pixels, other.pixels) for one, other in zip(first, again, strict=True))
-    labelled = [shot.labelled() for shot in shots]
+    labelled = [photo.labelled() for photo in photos]
     assert [one.label for one in labelled] == ["P00000 (left)", "P00001 (right)"]
     assert labelled[0].path == Path("rendered/P00000-E0000.jpg")

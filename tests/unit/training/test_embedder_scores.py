@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -11,14 +12,13 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.model_files import BodyPartSpec
 from pipeline.networks.architectures import NarrowResNet, build_embedder
-from training.embedder.initial import take_weights, try_weights
-from training.embedder.spread import measure_spread, require_alive
+from training.embedder.initial_weights import check_initial_weights, load_fitting_weights
+from training.embedder.spread import measure_spread, stop_if_collapsed
 from training.embedder.validation import Validation
 from training.errors import CollapsedError, InitialWeightsError
 from training.photos.records import LabelledPhoto
 from training.photos.splits import split_encounters
-from training.runs import initial
-from training.runs.initial import resolve
+from training.runs.initial_weights import initial_weights_file
 
 NARROW = BodyPartSpec.model_validate({"name": "fluke", "architecture": "narrow_resnet"})
 
@@ -27,21 +27,21 @@ def test_spread_of_known_points():
     spread = measure_spread(np.eye(4, dtype=np.float32))
     assert spread.mean_distance == pytest.approx(2**0.5)
     assert spread.effective_rank == pytest.approx(3.0)  # four corners of a tetrahedron span three directions
-    require_alive(spread)
+    stop_if_collapsed(spread)
 
 
 def test_equal_embeddings_are_a_dead_run():
     rows = np.tile(np.array([[1.0, 0.0, 0.0]], dtype=np.float32), (5, 1))
     assert measure_spread(rows).mean_distance == 0.0
     with pytest.raises(CollapsedError, match="--learning-rate"):
-        require_alive(measure_spread(rows))
+        stop_if_collapsed(measure_spread(rows))
 
 
 def test_two_poles_are_a_dead_run_however_far_apart():
     rows = np.array([[1.0, 0.0], [-1.0, 0.0]] * 4, dtype=np.float32)
     assert measure_spread(rows).effective_rank == pytest.approx(1.0)
     with pytest.raises(CollapsedError, match=r"1\.0 directions"):
-        require_alive(measure_spread(rows))
+        stop_if_collapsed(measure_spread(rows))
 
 
 def seen(individuals, encounters, each=2):
@@ -158,7 +158,7 @@ def test_a_former_model_of_another_dimension_gives_all_but_its_head(tmp_path):
     torch.save(former.state_dict(), tmp_path / "former.pth")
     network = build_embedder(NARROW)
     head = network.state_dict()["fc.0.weight"].clone()
-    said = take_weights(network, tmp_path / "former.pth")
+    said = load_fitting_weights(network, tmp_path / "former.pth")
     assert said.endswith("random: fc.0.weight")
     assert torch.equal(network.state_dict()["conv1.weight"], former.state_dict()["conv1.weight"])
     assert torch.equal(network.state_dict()["fc.0.weight"], head)
@@ -168,7 +168,7 @@ def test_a_classifier_gives_its_trunk(tmp_path):
     classifier = NarrowResNet()  # its head is called fc, as in torchvision's ImageNet weights
     torch.save(classifier.state_dict(), tmp_path / "imagenet.pth")
     network = build_embedder(NARROW)
-    take_weights(network, tmp_path / "imagenet.pth")
+    load_fitting_weights(network, tmp_path / "imagenet.pth")
     assert torch.equal(network.state_dict()["layer4.0.conv1.weight"], classifier.state_dict()["layer4.0.conv1.weight"])
 
 
@@ -176,30 +176,30 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     other = build_embedder(BodyPartSpec.model_validate({"name": "fluke", "architecture": "resnet18"}))
     torch.save(other.state_dict(), tmp_path / "other.pth")
     with pytest.raises(InitialWeightsError, match="another architecture"):
-        take_weights(build_embedder(NARROW), tmp_path / "other.pth")
+        load_fitting_weights(build_embedder(NARROW), tmp_path / "other.pth")
 
 
 def test_what_a_run_begins_with_is_said_before_it_starts(tmp_path, caplog):
     caplog.set_level("INFO")
     torch.save(build_embedder(NARROW).state_dict(), tmp_path / "former.pth")
-    said = try_weights(NARROW, tmp_path / "former.pth")
+    said = check_initial_weights(NARROW, tmp_path / "former.pth")
     assert re.fullmatch(r"(\d+) of \1 tensors from former\.pth \([0-9a-f]{12}\)", said)
     assert said in caplog.text
-    assert try_weights(NARROW, None) == "random"
+    assert check_initial_weights(NARROW, None) == "random"
 
 
 def test_no_imagenet_weights_for_the_narrow_network():
     with pytest.raises(InitialWeightsError, match="resnet18"):
-        resolve("imagenet", "narrow_resnet")
+        initial_weights_file("imagenet", "narrow_resnet")
 
 
 def test_a_download_without_network_says_where_the_file_belongs(tmp_path, monkeypatch):
     def no_network(*_args, **_options):
-        raise initial.URLError("no network here")
+        raise URLError("no network here")
 
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     with pytest.raises(
         InitialWeightsError, match=r"https://download.pytorch.org/models/resnet18.*checkpoints/resnet18"
     ):
-        resolve("imagenet", "resnet18")
+        initial_weights_file("imagenet", "resnet18")
