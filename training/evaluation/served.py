@@ -51,7 +51,7 @@ def served_answers(client: Client, roles: Roles, body_part: str) -> Answers:
     ranked = client.identify(list(queries.values()), SERVED_CANDIDATES)
     for answer in (*stored, *ranked):
         if answer.error is not None:
-            raise TrainingError(f"{answer.path}: the service answers {answer.error.message}")
+            raise TrainingError(f"{answer.path}: the service answers {answer.error.code}: {answer.error.message}")
     nearest = {
         photo: next(one.individual for one in answer.candidates if one.individual != UNKNOWN)
         for photo, answer in zip(queries, ranked, strict=True)

@@ -15,7 +15,6 @@ from pipeline.networks.segmentation import SegmentationNetwork
 from pipeline.photos.files import PhotoFiles
 from pipeline.photos.images import box_in_photo, decode_photo, detector_input
 from pipeline.records import Detection, Failure, PathSource, UInt8Array
-from training.errors import TrainingError
 from training.evaluation.seen_in_training import seen_in_training
 from training.photos.records import BoxedPhoto
 from training.segmenter.matching import DetectedPhoto
@@ -94,7 +93,7 @@ def evaluate_detector(
         progress: whether to show a progress bar.
 
     Raises:
-        TrainingError: the network gives no answer for a photo.
+        ItemError: the network gives no answer for a photo; names the photo.
     """
     segmenter = folder.segmenter
     thresholds = BoxThresholds(segmenter.score_threshold, segmenter.suppression_iou)
@@ -121,7 +120,7 @@ def detect(
         progress: whether to show a progress bar.
 
     Raises:
-        TrainingError: the network gives no answer for a photo.
+        ItemError: the network gives no answer for a photo; names the photo.
     """
     detected: list[DetectedPhoto] = []
     with tqdm(total=len(photos), desc="detecting", disable=not progress, leave=False) as bar:
@@ -129,7 +128,7 @@ def detect(
             answers = network.detect([picture for _, picture, _ in chunk])
             for (photo, _, size_px), answer in zip(chunk, answers, strict=True):
                 if isinstance(answer, Failure):
-                    raise TrainingError(f"{photo.path}: {answer.message}")
+                    raise Failure.of(answer.as_error(), str(photo.path)).as_error()
                 boxes = [(box_in_photo(one.box, size_px, side_px), one) for one in answer.items]
                 found = tuple(Detection(box, one.body_part, one.score) for box, one in boxes)
                 detected.append(DetectedPhoto(photo.boxes, found))

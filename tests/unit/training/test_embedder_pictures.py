@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.errors import UnavailableError
 from pipeline.photos.images import Photo, crop
-from pipeline.records import BoundingBox
+from pipeline.records import BoundingBox, Failure
+from training.embedder import boxes
 from training.embedder.augmentation import CropAugmentation, CropAugmenter
-from training.embedder.boxes import cutter, given_box
+from training.embedder.boxes import cutter, detected_box, given_box
 from training.embedder.crops import Crop, CropStore, Cut
 from training.embedder.rendering import renderer, synthetic_photos
 from training.errors import TrainingDataError
@@ -118,6 +120,21 @@ def test_crops_come_from_the_datas_boxes_and_else_from_whole_photos(tmp_path, ph
     boxed, whole = cutter(labelled, given_box, Cut(32, 0.0))(range(2))
     assert np.array_equal(boxed.pixels, crop(photo, box, 0.0, 32))
     assert np.array_equal(whole.pixels, crop(photo, BoundingBox(0.0, 0.0, 200.0, 100.0), 0.0, 32))
+
+
+class BrokenDetector:
+    """Answers no picture."""
+
+    def detect(self, pictures):
+        return [Failure("unavailable", "out of memory") for _ in pictures]
+
+
+def test_a_detector_that_fails_stops_the_training_with_its_reason(photo, tmp_path, monkeypatch):
+    (tmp_path / "segmentation.pth").touch()
+    monkeypatch.setattr(boxes, "SegmentationNetwork", lambda folder, device: BrokenDetector())
+    locate = detected_box(tmp_path)
+    with pytest.raises(UnavailableError, match=r"a\.jpg: out of memory"):
+        locate(photo, LabelledPhoto(Path("a.jpg"), "I0", "fluke"))
 
 
 def test_rendered_crops_are_the_same_every_time_and_flanks_take_turns_in_sides():

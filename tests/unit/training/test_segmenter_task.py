@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.errors import UnavailableError
 from pipeline.model_files import SegmenterSpec
 from pipeline.networks.architectures import NARROW_DETECTOR
 from pipeline.networks.segmentation import SegmentationNetwork
-from pipeline.records import BoundingBox
+from pipeline.records import BoundingBox, Failure, UInt8Array
 from training.models_yaml import read_detector_folder
 from training.photos.records import BoxedPhoto, LabelledBox
 from training.segmenter.augmentation import UNCHANGED, PhotoAugmentation
@@ -114,6 +115,18 @@ def test_final_evaluation_scores_both_sets_and_export_ships_the_threshold(spec: 
     assert shipped.score_threshold == final.values["score threshold"]
     assert shipped.labels == LABELS
     assert shipped.input_size_px == SIDE
+
+
+class BrokenDetector:
+    """Answers no picture."""
+
+    def detect(self, pictures: list[UInt8Array]) -> list[Failure]:
+        return [Failure("unavailable", "out of memory") for _ in pictures]
+
+
+def test_a_detector_that_fails_stops_the_evaluation_with_its_reason(photos: list[BoxedPhoto]) -> None:
+    with pytest.raises(UnavailableError, match=r"0\.png: out of memory"):
+        detect(BrokenDetector(), SIDE, photos, progress=False)
 
 
 def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[BoxedPhoto]) -> None:
