@@ -4,16 +4,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, assert_never
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from deployments.flow import REPORT_STEP_BYTES, Reports, size_of
 from deployments.metrics import IngressMetrics
+from deployments.outbox import LAST_WORDS_S, Outbox
 from deployments.services import Client, Services
 from pipeline.errors import WhaleVisionError
+from pipeline.protocol.requests import CloseCode
 from pipeline.session.actions import Action, Ask, CloseConnection, SendText, StopRequest
 from pipeline.session.session import Session
+from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +26,13 @@ class Connection:
     """The shell around one session."""
 
     def __init__(
-        self, websocket: WebSocket, session: Session, services: Services, metrics: IngressMetrics, client: Client
+        self,
+        websocket: WebSocket,
+        session: Session,
+        services: Services,
+        metrics: IngressMetrics,
+        client: Client,
+        settings: Settings,
     ) -> None:
         """Wire an accepted WebSocket to what the replica can do for its client."""
         self._websocket = websocket
@@ -30,39 +40,63 @@ class Connection:
         self._services = services
         self._metrics = metrics
         self._client = client
-        self._outbox: asyncio.Queue[SendText | CloseConnection] = asyncio.Queue()
+        self._reports = Reports.from_headers(websocket.scope["headers"])
+        limits, timeouts = settings.limits, settings.timeouts
+        windowed = self._reports is not None
+        self._outbox = Outbox(windowed, limits.max_unsent_bytes, timeouts.unsent_timeout_s)
+        self._inbox: asyncio.Queue[Any] = asyncio.Queue()
+        self._flowing = asyncio.Event()
+        """The client keeps up: what it sends is looked at."""
+        self._flowing.set()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
     async def serve(self) -> None:
         """Read until the client leaves or the session closes the connection; then stop all outstanding work."""
         self._set_alarm()
-        reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
+        work = [asyncio.create_task(step()) for step in (self._read, self._consume, self._write)]
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._perform(self._session.disconnected())
             if self._alarm is not None:
                 self._alarm.cancel()
-            for task in (reader, writer):
+            for task in work:
                 task.cancel()
-            results = await asyncio.gather(reader, writer, return_exceptions=True)
-            for error in results:
+            for error in await asyncio.gather(*work, return_exceptions=True):
                 if isinstance(error, Exception):
                     logger.error("connection ended by an error", exc_info=error)
 
     # --- input and output ---
 
     async def _read(self) -> None:
+        """Take in what comes; the proxy sends no more than a window that is not consumed."""
         try:
             while True:
                 message = await self._websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
-                self._receive(message)
+                taken = self._reports.read(message.get("bytes")) if self._reports else None
+                if taken is None:
+                    self._inbox.put_nowait(message)
+                else:
+                    self._outbox.taken(taken)
+                    self._hold_or_go_on()
         except WebSocketDisconnect:
             return
+
+    async def _consume(self) -> None:
+        """Look at one message after the other; other connections go on between two."""
+        consumed = reported = 0
+        while True:
+            message = await self._inbox.get()
+            await self._flowing.wait()
+            self._receive(message)
+            consumed += size_of(message)
+            if self._reports and consumed - reported >= REPORT_STEP_BYTES:
+                reported = consumed
+                await self._websocket.send_bytes(self._reports.write(consumed))
+            await asyncio.sleep(0)
 
     def _receive(self, message: Any) -> None:
         text, content = message.get("text"), message.get("bytes")
@@ -75,14 +109,32 @@ class Connection:
 
     async def _write(self) -> None:
         while True:
-            message = await self._outbox.get()
             try:
+                message = await self._outbox.next()
                 if isinstance(message, CloseConnection):
-                    await self._websocket.close(message.code, message.reason)
+                    await self._close(message)
                     return
-                await self._websocket.send_text(message.text)
+                async with asyncio.timeout(self._outbox.timeout_s):
+                    await self._websocket.send_text(message.text)
+            except TimeoutError:
+                self._perform(self._session.close(CloseCode.POLICY, "what was sent has not been read for too long"))
             except (WebSocketDisconnect, RuntimeError):  # the client left while this was on its way
                 return
+            self._hold_or_go_on()
+
+    async def _close(self, message: CloseConnection) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._websocket.close(message.code, message.reason)
+
+    def _hold_or_go_on(self) -> None:
+        """Begin nothing, and look at nothing, while more waits for the client than may."""
+        if self._outbox.overfull and self._flowing.is_set():
+            self._flowing.clear()
+            self._perform(self._session.hold())
+        elif not self._outbox.overfull and not self._flowing.is_set():
+            self._flowing.set()
+            self._perform(self._session.go_on())
 
     # --- actions ---
 
@@ -90,7 +142,7 @@ class Connection:
         for action in actions:
             match action:
                 case SendText() | CloseConnection():
-                    self._outbox.put_nowait(action)
+                    self._outbox.put(action)
                 case Ask():
                     task = asyncio.create_task(self._carry_out(action))
                     self._tasks[task] = action.request
@@ -99,6 +151,7 @@ class Connection:
                     self._stop(action.request)
                 case _:
                     assert_never(action)
+        self._hold_or_go_on()
         self._set_alarm()
 
     async def _carry_out(self, ask: Ask[Any]) -> None:

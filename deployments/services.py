@@ -9,7 +9,16 @@ from deployments.photo_queue import PhotoQueue
 from pipeline.access import Peer
 from pipeline.protocol.requests import Request
 from pipeline.records import Actor, Query, Ranking, SaveOutcome
-from pipeline.session.actions import Answer, Call, ExtractPhoto, RankQueries, SavePhoto, Step, StoreConfirmations
+from pipeline.session.actions import (
+    Answer,
+    Call,
+    ExtractPhoto,
+    LetOthersGo,
+    RankQueries,
+    SavePhoto,
+    Step,
+    StoreConfirmations,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +75,7 @@ class Services:
             RankQueries: _once(self._rank),
             SavePhoto: _once(self._save),
             Answer: _once(self._answer),
+            LetOthersGo: _once(self._let_others_go),
         }
 
     def carry_out(self, call: Call[Step], client: Client) -> AsyncGenerator[Step, None]:
@@ -84,6 +94,9 @@ class Services:
 
     async def _save(self, call: SavePhoto, client: Client) -> SaveOutcome:
         return await asyncio.to_thread(self._export.save, call.file, call.identity, client.peer.is_local)
+
+    async def _let_others_go(self, _: LetOthersGo, __: Client) -> None:
+        await asyncio.sleep(0)
 
     async def _answer(self, call: Answer, client: Client) -> dict[str, Any]:
         return await self._catalogue.answer(call.message, client.peer.actor)

@@ -90,7 +90,7 @@ class Site:
 
     def _connection(self, websocket: WebSocket, peer: Peer) -> Connection:
         session = Session(self._session_config(peer), SystemClock())
-        return Connection(websocket, session, self._services, self._metrics, Client(peer))
+        return Connection(websocket, session, self._services, self._metrics, Client(peer), self._settings)
 
     def _session_config(self, peer: Peer) -> SessionConfig:
         return SessionConfig(

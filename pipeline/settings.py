@@ -108,6 +108,7 @@ class Limits(_Block):
     max_photo_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = 120_000_000  # Pillow refuses more
     max_photos_per_request: PositiveInt = 10_000
     max_result_bytes: PositiveInt = 64 * 2**20
+    max_unsent_bytes: PositiveInt = 8 * 2**20
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
     in_flight_per_connection: PositiveInt = 4
@@ -119,6 +120,7 @@ class Timeouts(_Block):
 
     idle_timeout_s: PositiveFloat = 600.0
     ack_timeout_s: PositiveFloat = 60.0
+    unsent_timeout_s: PositiveFloat = 60.0
     photo_timeout_s: PositiveFloat = 120.0
     identify_timeout_s: PositiveFloat = 60.0
     drain_timeout_s: PositiveFloat = 86400.0

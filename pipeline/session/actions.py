@@ -89,6 +89,11 @@ class SavePhoto(Call[SaveOutcome]):
 
 
 @dataclass(frozen=True, slots=True)
+class LetOthersGo(Call[None]):
+    """Let other connections go on before this one does: a request with thousands of bad elements comes in slices."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer(Call[dict[str, Any]]):
     """Answer a request that has one answer and no elements; the type of `message` says who does."""
 
@@ -112,9 +117,15 @@ class Ask(Generic[Step]):
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """Send one text message to the client."""
+    """Send one text message to the client.
+
+    Attributes:
+        text: the message.
+        replaces: names messages of which the newest makes the others needless (a stage's progress); None for others.
+    """
 
     text: str
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

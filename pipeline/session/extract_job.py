@@ -11,9 +11,9 @@ from pipeline.protocol.items import UploadItem
 from pipeline.protocol.replies import Entry, Photo, Replies, RepliesWithId
 from pipeline.protocol.requests import Extract
 from pipeline.records import Extracted, Failure, PathSource, PhotoSource, Segmented, UploadSource
-from pipeline.session.actions import Action, ExtractPhoto, PhotoStep, SendText, Started
+from pipeline.session.actions import Action, ExtractPhoto, LetOthersGo, PhotoStep, SendText, Started
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import ListJob, say
+from pipeline.session.jobs import SLICE_ELEMENTS, ListJob
 from pipeline.session.lifecycle import RequestEvent
 from pipeline.session.uploads import UploadQueue
 
@@ -36,6 +36,7 @@ class ExtractJob(ListJob):
 
     def _advance(self) -> list[Action]:
         actions: list[Action] = []
+        refused = 0
         window = _WINDOW_FACTOR * self._config.limits.in_flight_per_connection
         while self._next < self._total and len(self._asked) < window and not self._answers.full:
             source = self._take_source(self._next)
@@ -43,6 +44,9 @@ class ExtractJob(ListJob):
                 break
             actions += self._issue(self._next, source)
             self._next += 1
+            refused += isinstance(source, Failure)
+            if refused == SLICE_ELEMENTS:
+                return [*actions, self._ask(LetOthersGo(), self._go_on)]
         return actions
 
     def _issue(self, index: int, source: PhotoSource | Failure) -> list[Action]:
@@ -77,7 +81,7 @@ class ExtractJob(ListJob):
 
     def _count(self, stage: str) -> list[Action]:
         self._done[stage] += 1
-        return say(self._replies.progress(stage, self._done[stage], self._total))
+        return self._progress(stage, self._done[stage])
 
     def _refused(self, index: int, failure: Failure) -> tuple[Entry, ...]:
         return self._replies.photo(self._photo(index), Extracted((), failure, None))

@@ -7,9 +7,9 @@ from pipeline.protocol.json_text import encode
 from pipeline.protocol.replies import Entry, Replies
 from pipeline.protocol.requests import Identify
 from pipeline.records import Failure, Query, Ranking
-from pipeline.session.actions import Action, RankQueries, StoreConfirmations
+from pipeline.session.actions import Action, LetOthersGo, RankQueries, StoreConfirmations
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import ListJob, say
+from pipeline.session.jobs import SLICE_ELEMENTS, ListJob
 
 PORTION_ITEMS = 64
 """Queries that the shell is asked to rank at once; bounds what a stream buffers and how long a matcher is held."""
@@ -31,10 +31,7 @@ class IdentifyJob(ListJob):
     def _begin(self) -> list[Action]:
         queries = (self._query(index) for index in range(self._total))
         confirmed = tuple(query for query in queries if isinstance(query, Query) and query.identity is not None)
-        return [self._ask(StoreConfirmations(confirmed, self._key), self._stored)] if confirmed else []
-
-    def _stored(self, _: None) -> list[Action]:
-        return []  # the rankings are asked for next
+        return [self._ask(StoreConfirmations(confirmed, self._key), self._go_on)] if confirmed else []
 
     def _advance(self) -> list[Action]:
         if self.outstanding:
@@ -42,7 +39,8 @@ class IdentifyJob(ListJob):
         actions: list[Action] = []
         indexes: list[int] = []
         queries: list[Query] = []
-        while self._next < self._total and len(queries) < PORTION_ITEMS and not self._answers.full:
+        until = self._next + SLICE_ELEMENTS
+        while self._next < min(self._total, until) and len(queries) < PORTION_ITEMS and not self._answers.full:
             query = self._query(self._next)
             if isinstance(query, Failure):
                 actions += self._done_with(self._next, Ranking((), query))
@@ -52,6 +50,8 @@ class IdentifyJob(ListJob):
             self._next += 1
         if queries:
             actions.append(self._ask(RankQueries(tuple(queries), self._top_k), partial(self._ranked, indexes)))
+        elif self._next < self._total and not self._answers.full:
+            actions.append(self._ask(LetOthersGo(), self._go_on))
         return actions
 
     def _ranked(self, indexes: list[int], rankings: tuple[Ranking, ...]) -> list[Action]:
@@ -71,8 +71,7 @@ class IdentifyJob(ListJob):
 
     def _done_with(self, index: int, ranking: Ranking) -> list[Action]:
         self._done += 1
-        progress = say(self._replies.progress("identifying", self._done, self._total))
-        return [*progress, *self._answer(index, self._entry(index, ranking))]
+        return [*self._progress("identifying", self._done), *self._answer(index, self._entry(index, ranking))]
 
     def _refused(self, index: int, failure: Failure) -> tuple[Entry, ...]:
         return self._entry(index, Ranking((), failure))

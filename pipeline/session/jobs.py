@@ -23,6 +23,10 @@ CANCELLED = Failure.of(CancelledError("the request was cancelled before this ite
 """Outcome of what was left of a cancelled request."""
 
 
+SLICE_ELEMENTS = 100
+"""Elements that are refused at once; then other connections go on."""
+
+
 class Job(ABC):
     """One request from its arrival to its end; methods return what the shell has to do."""
 
@@ -39,6 +43,8 @@ class Job(ABC):
         self.number = number
         self.kind = message.type
         self.ack_deadline_s: float | None = None
+        self.held = False
+        """The client is slow to read: nothing more is begun for it."""
         self._replies = replies
         self._config = config
         self._clock = clock
@@ -122,6 +128,10 @@ class Job(ABC):
         """Ask for what has to come before everything else."""
         return []
 
+    def _go_on(self, _: None) -> list[Action]:
+        """Nothing is to be done with the step: what comes next is asked for anyway."""
+        return []
+
     def _closing(self) -> Iterable[str]:
         """Return the texts that end the answer."""
         return ()
@@ -191,7 +201,7 @@ class ListJob(Job):
         """See `Job`."""
         if self._answers.overgrown:
             return self._give_up()
-        actions = [] if self._answers.full else self._advance()
+        actions = [] if self._answers.full or self.held else self._advance()
         if self._answers.settled:
             return [*actions, *self._close(RequestEvent.COMPLETE)]
         self._pause_or_resume()
@@ -217,6 +227,11 @@ class ListJob(Job):
     @abstractmethod
     def _refused(self, index: int, failure: Failure) -> tuple[Entry, ...]:
         """Write the entry of an element that has no answer."""
+
+    def _progress(self, stage: str, done: int) -> list[Action]:
+        """Say how far a stage has come; only the newest count matters to a client that is slow to read."""
+        texts = self._replies.progress(stage, done, self._total)
+        return [SendText(text, replaces=f"{self.number} {stage}") for text in texts]
 
     def _answer(self, index: int, entries: tuple[Entry, ...]) -> list[Action]:
         return say(self._answers.put(index, entries))

@@ -6,9 +6,9 @@ from functools import partial
 from pipeline.protocol.replies import Entry, Replies
 from pipeline.protocol.requests import Save
 from pipeline.records import Failure, SaveOutcome
-from pipeline.session.actions import Action, SavePhoto
+from pipeline.session.actions import Action, LetOthersGo, SavePhoto
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import ListJob, say
+from pipeline.session.jobs import SLICE_ELEMENTS, ListJob, say
 
 
 class SaveJob(ListJob):
@@ -18,22 +18,30 @@ class SaveJob(ListJob):
         super().__init__(number, message, len(message.items), replies, config, clock)
         self._items = message.items
         self._done = 0
+        self._refusals: deque[tuple[int, Failure]] = deque()
         self._waiting: deque[tuple[int, SavePhoto]] = deque()
 
     def _begin(self) -> list[Action]:
-        actions: list[Action] = []
         for index, item in enumerate(self._items):
             if item.failure is not None:
-                actions += self._done_with(index, SaveOutcome(None, failure=item.failure))
+                self._refusals.append((index, item.failure))
             elif item.file is not None and item.identity is not None:
                 self._waiting.append((index, SavePhoto(item.file, item.identity)))
-        return actions
+        return []
 
     def _advance(self) -> list[Action]:
-        if self.outstanding or not self._waiting:
+        if self.outstanding:
             return []
-        index, call = self._waiting.popleft()
-        return [self._ask(call, partial(self._done_with, index))]
+        actions: list[Action] = []
+        for _ in range(min(SLICE_ELEMENTS, len(self._refusals))):
+            index, failure = self._refusals.popleft()
+            actions += self._done_with(index, SaveOutcome(None, failure=failure))
+        if self._refusals:
+            actions.append(self._ask(LetOthersGo(), self._go_on))
+        elif self._waiting:
+            index, call = self._waiting.popleft()
+            actions.append(self._ask(call, partial(self._done_with, index)))
+        return actions
 
     def _done_with(self, index: int, outcome: SaveOutcome) -> list[Action]:
         self._done += 1

@@ -58,6 +58,7 @@ class Session:
         self._factory = JobFactory(config, clock, self._uploads)
         self._waiting: ClassicQueue[Job | RequestError] = ClassicQueue(config.limits.max_requests_per_connection)
         self._classic: Job | None = None
+        self._held = False
         self._active_s = clock.monotonic()
 
     @property
@@ -117,6 +118,14 @@ class Session:
         """End the request whose wish cannot be met."""
         job = self._open.numbered(ask.request)
         return [] if job is None else self._settle(job, job.failed(ask, error))
+
+    def hold(self) -> list[Action]:
+        """Begin nothing more for a client that is slow to read; what was begun goes on."""
+        return self._set_held(True)
+
+    def go_on(self) -> list[Action]:
+        """Go on after `hold`."""
+        return self._set_held(False)
 
     # --- time, and the end ---
 
@@ -198,7 +207,9 @@ class Session:
     def _make(self, message: Request) -> Job:
         if NEEDED.get(message.type) not in self._config.peer.rights:
             raise ForbiddenError(f"type: you may not send {message.type} here; ask the operator for the right to")
-        return self._factory.make(message)
+        job = self._factory.make(message)
+        job.held = self._held
+        return job
 
     def _refuse(self, error: RequestError, request_id: str, *, about_running: bool) -> list[Action]:
         """Answer a message that cannot be followed; a running request ends only by a wrong message about it."""
@@ -246,6 +257,14 @@ class Session:
     def _acknowledge_bytes(self) -> list[Action]:
         due = self._uploads.acknowledgements()
         return [SendText(RepliesWithId(self._open.id_of(request)).received(count)) for request, count in due]
+
+    def _set_held(self, held: bool) -> list[Action]:
+        self._held = held
+        actions: list[Action] = []
+        for job in self._open:
+            job.held = held
+            actions += self._settle(job, job.proceed())
+        return actions
 
     def _discard_all(self) -> list[Action]:
         stops: list[Action] = []

@@ -48,6 +48,7 @@ ANIMAL = ExtractedAnimal(
 class FakeMeters:
     def __init__(self):
         self.outcomes = []
+        self.open = 0
 
     def photo_answered(self, outcome):
         self.outcomes.append(outcome)
@@ -59,7 +60,7 @@ class FakeMeters:
         pass
 
     def connections(self, sockets):
-        pass
+        self.open = sockets
 
 
 class FakeExtractor:
@@ -122,7 +123,13 @@ class Edge:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(uvicorn.Config(site.application(), log_level="error", ws="websockets-sansio"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.wrap(site.application()), log_level="error", ws="websockets-sansio")
+        )
+
+    def wrap(self, application):
+        """What stands between the sockets and the edge."""
+        return application
 
     async def _health(self):
         return self.health

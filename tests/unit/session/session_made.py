@@ -30,6 +30,7 @@ from pipeline.session.actions import (
     Call,
     CloseConnection,
     ExtractPhoto,
+    LetOthersGo,
     RankQueries,
     SavePhoto,
     SendText,
@@ -237,12 +238,24 @@ def finish(session: Session, actions: Sequence[Action]) -> list[Action]:
     return all_actions
 
 
+def let_others_go(session: Session, actions: Sequence[Action]) -> list[Action]:
+    """Have the session go on with its next slices, and answer nothing else."""
+    all_actions, queue = list(actions), list(actions)
+    while queue:
+        action = queue.pop(0)
+        if isinstance(action, Ask) and isinstance(action.call, LetOthersGo):
+            further = session.report(action, None)
+            queue += further
+            all_actions += further
+    return all_actions
+
+
 def good_steps(call: Call[Any]) -> list[Any]:
     """Return the steps of a call that goes well."""
     match call:
         case ExtractPhoto():
             return [Started(), Segmented(), found()]
-        case StoreConfirmations():
+        case StoreConfirmations() | LetOthersGo():
             return [None]
         case RankQueries():
             return [tuple(ranking() for _ in call.queries)]

@@ -13,6 +13,7 @@ from tests.unit.session.session_made import (
     calls,
     finish,
     found,
+    let_others_go,
     make_session,
     not_found,
     of_type,
@@ -86,7 +87,7 @@ def test_photos_in_flight_when_the_stream_pauses_are_kept_and_no_more() -> None:
 
 def test_refused_photos_take_part_in_the_window() -> None:
     session = make_session(uploads_only=True)
-    actions = stream(session, 300)
+    actions = let_others_go(session, stream(session, 300))
     assert len(items(actions)) == 256
     actions = send(session, type="ack", id="x", items=100)
     assert len(items(actions)) == 44
@@ -165,7 +166,7 @@ def test_identify_streams_too_and_asks_for_no_more_rankings_while_it_is_paused()
 def test_an_identify_stream_holds_at_most_one_portion_back() -> None:
     session = make_session()
     data = [{"path": "bad"}] * 255 + [ITEM] * 100
-    actions = send(session, type="identify", id="x", stream=True, data=data)
+    actions = let_others_go(session, send(session, type="identify", id="x", stream=True, data=data))
     (portion,) = calls(actions, RankQueries)
     later = session.ranked(1, *[ranking() for _ in portion.queries])
     assert len(items(actions + later, "identify")) == 256
