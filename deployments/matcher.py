@@ -11,7 +11,7 @@ from ray import serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
-from pipeline.records import Query, Ranking
+from pipeline.records import Actor, Query, Ranking
 from pipeline.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -40,7 +40,7 @@ class Matcher:
         self._metrics = {"confirm": StageMetric("confirm"), "rank": StageMetric("rank")}
         settle_memory()
 
-    async def confirm(self, queries: Sequence[Query]) -> None:
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> None:
         """Store confirmed photos in one transaction: on disk when this returns; repeating it changes nothing.
 
         Raises:

@@ -168,6 +168,12 @@ class ResultTooLargeError(RequestError):
     code = "result_too_large"
 
 
+class ForbiddenError(RequestError):
+    """The client may not do this."""
+
+    code = "forbidden"
+
+
 class TooManyRequestsError(RequestError):
     """The connection already runs as many requests as it may."""
 

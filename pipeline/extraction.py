@@ -207,8 +207,8 @@ class _PhotoWork:
         source, self._source = self._source, None
         assert source is not None
         content = self._extraction.files.read(source)
-        self.sha256 = hashlib.sha256(content).hexdigest()
         photo = decode_photo(content, _name_of(source), self._extraction.rules.max_pixels)
+        self.sha256 = hashlib.sha256(content).hexdigest()  # told of photos only, not of any file that can be read
         return photo, detector_input(photo, self._extraction.rules.detector_size_px)
 
     def _choose(self, detections: Detections) -> tuple[Detection, ...]:

@@ -144,7 +144,7 @@ class Extracted:
     Attributes:
         animals: best first; empty exactly when `failure` is set.
         failure: why there is no embedding.
-        sha256: of the photo's bytes, hex; None where they could not be read.
+        sha256: of the photo's bytes, hex; None where they could not be decoded as a photo.
     """
 
     animals: tuple[ExtractedAnimal, ...]

@@ -10,7 +10,7 @@ from typing import Self
 from pipeline.errors import BadIdentityError, ExportError, ItemError
 from pipeline.names import normalise_name, shown_name, why_unsafe
 from pipeline.photos.files import PhotoFiles
-from pipeline.photos.placement import place
+from pipeline.photos.placement import Placement
 from pipeline.records import Failure, PathSource, SaveOutcome
 from pipeline.settings import Settings
 
@@ -40,6 +40,7 @@ class PhotoExport:
         """
         self._folder = folder.absolute()
         self._files = files
+        self._placement = Placement()
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -69,7 +70,7 @@ class PhotoExport:
         with _export_errors(shown_name(source.path), self._folder / folder_name):
             descriptor = self._open_folder(folder_name)
             try:
-                placed = place(content, file_name, descriptor)
+                placed = self._placement.place(content, file_name, descriptor)
             finally:
                 os.close(descriptor)
         return SaveOutcome(str(self._folder / folder_name / placed.name), skipped=placed.skipped)

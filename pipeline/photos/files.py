@@ -22,6 +22,9 @@ from pipeline.settings import Settings
 
 MAX_BYTES = 64 * 2**20
 
+MAX_PATH_BYTES = 4096
+"""Linux's own limit; to look at a longer path is work for nothing."""
+
 OPEN_DESCRIPTORS = Path("/proc/self/fd")
 """Where Linux tells which file an open descriptor really is."""
 
@@ -92,8 +95,8 @@ class PhotoFiles:
         shown = shown_name(source.path)
         self._check_peer(source, shown)
         path = self._checked_path(source.path, shown)
-        self._check_roots(os.path.realpath(path), shown)
         with _file_errors(shown):
+            self._check_roots(os.path.realpath(path), shown)  # fails where a link is replaced at this moment
             _check_kind(Path(path).stat(), shown)  # before opening: to open a device can have effects
             descriptor = os.open(path, _FLAGS)
         with os.fdopen(descriptor, "rb") as file, _file_errors(shown):
@@ -113,6 +116,7 @@ class PhotoFiles:
             )
 
     def _checked_path(self, sent: str, shown: str) -> str:
+        _check_length(sent, shown)
         path = self.server_path(sent)
         if is_windows_path(path):
             raise PhotoNotFoundError(
@@ -121,10 +125,6 @@ class PhotoFiles:
             )
         if not path or "\0" in path:
             raise PhotoNotFoundError(f"{shown}: is not a path")
-        try:
-            os.fsencode(path)
-        except UnicodeEncodeError as error:
-            raise PhotoNotFoundError(f"{shown}: is not a path that this server's disk could have") from error
         return path
 
     def _check_roots(self, resolved: str, shown: str) -> None:
@@ -140,6 +140,17 @@ class PhotoFiles:
                 f"{shown}: has {size_bytes / 1e6:.1f} MB (the limit is {self._max_bytes / 1e6:.1f} MB);"
                 " send a smaller version or raise limits.max_photo_bytes"
             )
+
+
+def _check_length(sent: str, shown: str) -> None:
+    if len(sent) > MAX_PATH_BYTES:
+        raise _not_found(shown, errno.ENAMETOOLONG)
+    try:
+        encoded = os.fsencode(sent)
+    except UnicodeEncodeError as error:
+        raise PhotoNotFoundError(f"{shown}: is not a path that this server's disk could have") from error
+    if len(encoded) > MAX_PATH_BYTES:
+        raise _not_found(shown, errno.ENAMETOOLONG)
 
 
 def _check_kind(status: os.stat_result, shown: str) -> None:
@@ -159,6 +170,10 @@ def _opened_path(descriptor: int, path: str) -> str:
         return resolved if same_file else os.devnull  # replaced at this moment: in no root
 
 
+def _not_found(shown: str, code: int) -> PhotoNotFoundError:
+    return PhotoNotFoundError(f"{shown}: {_NOT_THERE[code]}; check the path")
+
+
 @contextmanager
 def _file_errors(shown: str) -> Iterator[None]:
     """Translate what the operating system says into a photo's outcome."""
@@ -166,7 +181,7 @@ def _file_errors(shown: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NOT_THERE:
-            raise PhotoNotFoundError(f"{shown}: {_NOT_THERE[error.errno]}; check the path") from error
+            raise _not_found(shown, error.errno) from error
         if error.errno in _NO_PERMISSION:
             raise UnreadablePhotoError(
                 f"{shown}: the service has no permission to read it; allow its user to read the file and its folders"

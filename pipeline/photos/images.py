@@ -8,11 +8,11 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
 from pipeline.errors import NoAnimalError, PhotoTooLargeError, UnreadablePhotoError, UnsupportedPhotoError
 from pipeline.names import shown_name
@@ -45,17 +45,10 @@ _DAMAGE = (
     zlib.error,
 )
 
-_NOT_DAMAGE = ("unknown pixel mode", "unknown data organization", "cannot handle", "unsupported")
+# Without memory a photo could not be turned: it must fail rather than lie on its side.
+_DAMAGED_EXIF = tuple(kind for kind in _DAMAGE if kind is not MemoryError)
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+_NOT_DAMAGE = ("unknown pixel mode", "unknown data organization", "cannot handle", "unsupported")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +95,8 @@ def decode_photo(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Pho
     with _decoding(kind, shown):
         image.load()
     _check_pixels(image, shown, max_pixels)  # HEIC: known for sure only after decoding
-    return Photo(name, _upright(image, shown))
+    with _decoding(kind, shown):
+        return Photo(name, _upright(image, shown))
 
 
 def detector_input(photo: Photo, size_px: int = INPUT_SIZE_PX) -> UInt8Array:
@@ -211,16 +205,10 @@ def _decoding(kind: PhotoFormat, shown: str) -> Iterator[None]:
 
 
 def _upright(image: ImageFile.ImageFile, shown: str) -> Image.Image:
-    """Convert to RGB and apply the EXIF orientation (TIFF and HEIC come upright, with the tag removed)."""
-    method = _UPRIGHT.get(_orientation(image))
-    rgb = to_rgb(image, shown)
-    return rgb if method is None else rgb.transpose(method)
+    """Apply the EXIF orientation (TIFF and HEIC come upright, with the tag removed) and convert to RGB.
 
-
-def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation; EXIF data that cannot be read says nothing about the pixels, so it counts as 1."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DAMAGE:
-        return 1
-    return orientation if isinstance(orientation, int) else 1
+    EXIF data that cannot be read says nothing about the pixels, so such a photo is taken as it lies.
+    """
+    with suppress(*_DAMAGED_EXIF):
+        ImageOps.exif_transpose(image, in_place=True)
+    return to_rgb(image, shown)

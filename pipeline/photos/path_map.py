@@ -18,12 +18,13 @@ class PathMap:
     def __init__(self, prefixes: Mapping[str, str]) -> None:
         """Take the prefixes of serve_config.yaml's `path_map`."""
         self._targets = {_key(prefix): target for prefix, target in prefixes.items()}
+        self._most_parts = max((len(key) - 1 for key in self._targets), default=0)
 
     def server_path(self, path: str) -> str:
         """Return the path on the server, which is the client's own where no prefix matches."""
         windows, *folded = _key(path)
         parts = _parts(path)
-        for length in range(len(parts), 0, -1):
+        for length in range(min(len(parts), self._most_parts), 0, -1):
             target = self._targets.get((windows, *folded[:length]))
             if target is not None:
                 return str(PurePosixPath(target, *parts[length:]))

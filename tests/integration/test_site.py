@@ -16,10 +16,10 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from deployments.connection import Services
 from deployments.description import ServiceDescription
 from deployments.health import MISSING, RUNNING, Health
 from deployments.photo_queue import PhotoQueue
+from deployments.services import Services
 from deployments.site import Site
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import (
@@ -93,7 +93,7 @@ class FakeMatcher:
     confirmed: list = field(default_factory=list)
     broken: Exception | None = None
 
-    async def confirm(self, queries):
+    async def confirm(self, queries, actor, key):
         if self.broken:
             raise self.broken
         self.confirmed += [query.identity for query in queries]
@@ -105,7 +105,7 @@ class FakeMatcher:
 
 
 class FakeExport:
-    async def save(self, file, identity, local_peer):
+    def save(self, file, identity, local_peer):
         return SaveOutcome(f"/export/{identity}/{file.rpartition('/')[2]}")
 
 
@@ -116,7 +116,7 @@ class Edge:
         self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
         self.extractor, self.matcher, self.metrics = FakeExtractor(), FakeMatcher(), FakeMeters()
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
-        services = Services(PhotoQueue(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
+        services = Services(PhotoQueue(self.extractor, turns, self.metrics), self.matcher, FakeExport())
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
         site = Site(self.settings, FACTS, services, self._health, self.metrics)
         self._socket = socket.socket()
@@ -236,6 +236,17 @@ def test_foreign_origin_gets_403(edge, origin):
     with pytest.raises(InvalidStatus) as refused, edge.connect(origin=origin):
         pass
     assert refused.value.response.status_code == 403
+
+
+def test_own_page_may_connect(edge):
+    with edge.connect(origin=f"http://127.0.0.1:{edge.port}") as websocket:
+        assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+
+
+def test_refusal_is_logged_with_the_address_and_the_reason(edge, caplog):
+    with pytest.raises(InvalidStatus), edge.connect(origin="https://evil.example"):
+        pass
+    assert "refused 127.0.0.1: origin 'https://evil.example' is not in allowed_origins" in caplog.text
 
 
 def test_desktop_app_gets_bare_lists(edge):

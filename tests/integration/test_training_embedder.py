@@ -16,11 +16,11 @@ import yaml
 from pipeline.model_files import BodyPartSpec, SegmenterSpec, load_model_folder
 from pipeline.networks.architectures import NARROW_DETECTOR, NARROW_EMBEDDER, build_detector, build_embedder
 from pipeline.networks.embedding import EmbeddingNetwork
-from training.embedder import job
+from training.embedder import training
 from training.models_yaml import write_part, write_segmenter
-from training.runs.crew import Alone
 from training.runs.loop import run
 from training.runs.state import RunState
+from training.runs.worker import SingleWorker
 from training.synthetic.__main__ import main as synthetic
 from training.train_embedder import main
 
@@ -69,7 +69,7 @@ def last_loss(out):
 @pytest.mark.serve
 @pytest.mark.slow
 def test_a_killed_training_resumes_to_the_result_of_an_undisturbed_one(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "train", lambda plan, spec: run(plan, spec, Alone()))
+    monkeypatch.setattr(training, "train", lambda plan, spec: run(plan, spec, SingleWorker()))
     assert main(command(photos, tmp_path / "whole")) == 0
 
     out, log = tmp_path / "killed", tmp_path / "log"
@@ -100,7 +100,7 @@ def trained(photos, tmp_path_factory):
     write_segmenter(out, detector)
     write_part(out, flank)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "train", lambda plan, spec: run(plan, spec, Alone()))
+        patch.setattr(training, "train", lambda plan, spec: run(plan, spec, SingleWorker()))
         assert main(command(photos, out)) == 0
     return out
 

@@ -13,9 +13,9 @@ from pipeline.model_files import BodyPartSpec, load_model_folder
 from pipeline.networks.segmentation import SegmentationNetwork
 from training import evaluate_segmenter
 from training.models_yaml import read_detector_folder, write_part
-from training.runs.crew import Alone
 from training.runs.loop import run
 from training.runs.state import RunState
+from training.runs.worker import SingleWorker
 from training.segmenter import training
 from training.segmenter.squashed import SquashedPhotos
 from training.synthetic.__main__ import main as synthetic
@@ -74,7 +74,7 @@ def run_alone(plan, spec):
     threads = torch.get_num_threads()
     torch.set_num_threads(plan.resources.threads)
     try:
-        return run(plan, spec, Alone())
+        return run(plan, spec, SingleWorker())
     finally:
         torch.set_num_threads(threads)
 

@@ -92,6 +92,77 @@ def test_identity_has_one_folder_in_either_unicode_form(export: PhotoExport, fol
     assert export.save(str(photo), "Jos\u00e9", local_peer=True).skipped
 
 
+def test_a_photo_costs_the_same_however_many_of_its_name_are_there(
+    export: PhotoExport, folder: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    really_open = os.open
+
+    def counting(path: str, *rest: int, **folder: int) -> int:
+        opened.append(str(path))
+        return really_open(path, *rest, **folder)
+
+    monkeypatch.setattr(os, "open", counting)
+    costs = []
+    for number in range(60):
+        photo.write_bytes(f"{number:02}".encode() * 500)  # all of one length
+        opened.clear()
+        assert not export.save(str(photo), "Dante", local_peer=True).skipped
+        costs.append(len(opened))
+    assert len(set(costs[1:])) == 1
+    photo.write_bytes(b"17" * 500)
+    assert export.save(str(photo), "Dante", local_peer=True) == SaveOutcome(
+        str(folder / "Dante" / "IMG_0689-18.jpg"), skipped=True
+    )
+
+
+def test_another_process_that_saved_before_is_noticed(export: PhotoExport, folder: Path, photo: Path) -> None:
+    other = PhotoExport(folder, PhotoFiles())
+    for saver, content in ((export, b"one"), (other, b"two"), (export, b"two"), (export, b"three"), (other, b"four")):
+        photo.write_bytes(content)
+        saver.save(str(photo), "Dante", local_peer=True)
+    assert files_in(folder) == {
+        "Dante/IMG_0689.jpg": b"one",
+        "Dante/IMG_0689-2.jpg": b"two",
+        "Dante/IMG_0689-3.jpg": b"three",
+        "Dante/IMG_0689-4.jpg": b"four",
+    }
+
+
+@pytest.mark.parametrize("kept", ["nothing", "the folder"])
+def test_numbers_begin_anew_where_somebody_took_the_photos_away(
+    export: PhotoExport, folder: Path, photo: Path, kept: str
+) -> None:
+    for content in (b"one", b"two"):
+        photo.write_bytes(content)
+        export.save(str(photo), "Dante", local_peer=True)
+    for file in (folder / "Dante").iterdir():
+        file.unlink()
+    if kept == "nothing":
+        (folder / "Dante").rmdir()
+    assert export.save(str(photo), "Dante", local_peer=True).new_file == str(folder / "Dante" / "IMG_0689.jpg")
+
+
+def test_what_a_killed_save_left_behind_is_removed_by_a_later_one(folder: Path, photo: Path) -> None:
+    left, running, other = (folder / "Dante" / name for name in (f".{'0' * 16}.part", f".{'1' * 16}.part", ".my.part"))
+    left.parent.mkdir(parents=True)
+    for file in (left, running, other):
+        file.write_bytes(b"half")
+    for file in (left, other):
+        os.utime(file, (0, 0))
+    PhotoExport(folder, PhotoFiles()).save(str(photo), "Dante", local_peer=True)
+    assert sorted(file.name for file in left.parent.iterdir()) == sorted([running.name, other.name, photo.name])
+
+
+def test_link_replaced_while_a_photo_is_looked_for_is_that_photos_outcome(
+    export: PhotoExport, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = photo.with_name("link.jpg")
+    link.symlink_to(photo)
+    monkeypatch.setattr(os, "readlink", failing(errno.EINVAL))
+    failed(export.save(str(link), "Dante", local_peer=True), "unreadable", "try again")
+
+
 # --- staying inside --------------------------------------------------------------------------------------------------
 
 

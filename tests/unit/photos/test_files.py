@@ -18,6 +18,7 @@ from pipeline.errors import (
 )
 from pipeline.photos import files as photo_files
 from pipeline.photos.files import PhotoFiles
+from pipeline.photos.path_map import PathMap
 from pipeline.records import PathSource, StoredUpload, UploadSource
 from pipeline.settings import Limits, Settings
 
@@ -89,6 +90,38 @@ def test_missing_file_is_not_found(tmp_path: Path) -> None:
 )
 def test_path_that_no_file_has_is_not_found(path: str, reason: str) -> None:
     refused(PhotoFiles(), local(path), PhotoNotFoundError, reason)
+
+
+@pytest.mark.parametrize(
+    "path", ["/" + "x/" * 2048, "/" + "\u00e9" * 2048, "C:\\" + "x\\" * 100_000, "/" + "\U0001f40b" * 1024]
+)
+def test_path_longer_than_any_path_is_refused_before_anything_looks_at_it(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    files = PhotoFiles([roots], {"/x": "/y"})
+
+    def look(*_: object) -> str:
+        raise AssertionError("looked at")
+
+    monkeypatch.setattr(os.path, "realpath", look)
+    monkeypatch.setattr(PathMap, "server_path", look)
+    refused(files, local(path), PhotoNotFoundError, "the path is too long")
+
+
+def test_path_of_exactly_the_longest_length_is_looked_at() -> None:
+    refused(PhotoFiles(), local("/" + "x/" * 2047), PhotoNotFoundError, "no such file on the server; check")
+
+
+def test_link_replaced_while_it_is_followed_makes_the_photo_unreadable(
+    roots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (roots / "link.jpg").symlink_to("a.jpg")
+
+    def replaced(*_: object, **__: object) -> str:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "readlink", replaced)
+    refused(PhotoFiles([roots]), local(roots / "link.jpg"), UnreadablePhotoError, "try again")
 
 
 def test_file_in_the_place_of_a_folder_is_not_found(roots: Path) -> None:

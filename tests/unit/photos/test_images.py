@@ -11,7 +11,7 @@ import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import Resize
 
 from pipeline.errors import ItemError, NoAnimalError, PhotoTooLargeError, UnreadablePhotoError, UnsupportedPhotoError
@@ -218,6 +218,29 @@ def test_orientation_of_16_bit_greyscale_is_applied() -> None:
 @pytest.mark.parametrize("exif", [b"Exif\x00\x00MM\x00*\xff\xff\xff\xff", b"Exif\x00\x00garbage", b"Exif\x00\x00"])
 def test_damaged_exif_does_not_sink_the_photo(exif: bytes) -> None:
     assert_close(decoded(saved(Image.fromarray(quadrants()), "JPEG", exif=exif, quality=95)), quadrants(), 60)
+
+
+def test_photo_is_turned_although_the_rest_of_its_exif_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved(Image.fromarray(np.ascontiguousarray(STORED[6](quadrants()))), "JPEG", exif=exif, quality=95)
+
+    def fail(*_: object) -> bytes:
+        raise struct.error("a value that its type cannot hold")
+
+    monkeypatch.setattr(Image.Exif, "tobytes", fail)
+    assert_close(decoded(content), quadrants(), 60)
+
+
+def test_photo_that_cannot_be_turned_for_want_of_memory_fails_rather_than_lie_on_its_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", fail)
+    with pytest.raises(ItemError, match=r"a\.jpg"):
+        decode_photo(saved(Image.fromarray(quadrants()), "JPEG"), "a.jpg")
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

@@ -69,3 +69,9 @@ def test_windows_paths_are_told_from_others(path: str, expected: bool) -> None:
 @given(st.text(max_size=40))
 def test_without_prefixes_every_path_stays_as_it_is(path: str) -> None:
     assert PathMap({}).server_path(path) == path
+
+
+@pytest.mark.timeout(20)
+def test_a_path_of_very_many_folders_is_no_more_work_than_its_length() -> None:
+    path = "/Volumes/Photos/" + "x/" * 64_000 + "a.jpg"
+    assert PathMap(PREFIXES).server_path(path).startswith("/srv/photos/x/x/")

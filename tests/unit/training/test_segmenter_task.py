@@ -7,18 +7,19 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.errors import UnavailableError
 from pipeline.model_files import SegmenterSpec
 from pipeline.networks.architectures import NARROW_DETECTOR
 from pipeline.networks.segmentation import SegmentationNetwork
-from pipeline.records import BoundingBox
+from pipeline.records import BoundingBox, Failure, UInt8Array
 from training.models_yaml import read_detector_folder
 from training.photos.records import BoxedPhoto, LabelledBox
-from training.segmenter.augmentation import UNCHANGED, Augmentation
+from training.segmenter.augmentation import UNCHANGED, PhotoAugmentation
 from training.segmenter.evaluation import detect, evaluate_detector
-from training.segmenter.judgement import BEST_RIGHT, MISSED
 from training.segmenter.network import find
+from training.segmenter.scores import BEST_RIGHT, MISSED
 from training.segmenter.squashed import SquashedPhotos, squash_photos
-from training.segmenter.task import DetectorBatch, DetectorSpec, DetectorTask, judged_photos
+from training.segmenter.task import DetectorBatch, DetectorSpec, DetectorTask, detect_squashed
 
 SIDE, COUNT, BATCH = 64, 7, 3
 LABELS = ("fluke", "flank")
@@ -62,7 +63,7 @@ def test_every_photo_is_seen_once_before_any_is_seen_again(spec: DetectorSpec) -
 
 
 def test_batch_is_a_function_of_its_number(spec: DetectorSpec) -> None:
-    varied = DetectorSpec(*(getattr(spec, name) for name in spec.__slots__[:7]), augmentation=Augmentation())
+    varied = DetectorSpec(*(getattr(spec, name) for name in spec.__slots__[:7]), augmentation=PhotoAugmentation())
     first, again = task_of(varied).batch(4), task_of(varied)
     again.batch(0)
     second = again.batch(4)
@@ -100,7 +101,7 @@ def test_training_lowers_the_loss(spec: DetectorSpec) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_final_evaluation_judges_both_sets_and_export_ships_the_threshold(spec: DetectorSpec) -> None:
+def test_final_evaluation_scores_both_sets_and_export_ships_the_threshold(spec: DetectorSpec) -> None:
     task = task_of(spec)
     task.network.eval()
     with torch.inference_mode():
@@ -116,13 +117,25 @@ def test_final_evaluation_judges_both_sets_and_export_ships_the_threshold(spec: 
     assert shipped.input_size_px == SIDE
 
 
+class BrokenDetector:
+    """Answers no picture."""
+
+    def detect(self, pictures: list[UInt8Array]) -> list[Failure]:
+        return [Failure("unavailable", "out of memory") for _ in pictures]
+
+
+def test_a_detector_that_fails_stops_the_evaluation_with_its_reason(photos: list[BoxedPhoto]) -> None:
+    with pytest.raises(UnavailableError, match=r"0\.png: out of memory"):
+        detect(BrokenDetector(), SIDE, photos, progress=False)
+
+
 def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[BoxedPhoto]) -> None:
     task = task_of(spec)
     task.network.eval()
     with torch.inference_mode():
         task.evaluate(task.network, final=True)
         task.export(task.network)
-        ours = judged_photos(task.network, SquashedPhotos(spec.training), LABELS)
+        ours = detect_squashed(task.network, SquashedPhotos(spec.training), LABELS)
         pictures = torch.from_numpy(np.stack([SquashedPhotos(spec.training).picture(0)])).permute(0, 3, 1, 2)
         assert len(find(task.network, pictures, LABELS)[0]) > 0
     folder = read_detector_folder(spec.out)
@@ -135,7 +148,7 @@ def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[
             assert theirs_.score == pytest.approx(ours_.score, abs=1e-4)
             assert theirs_.box.xyxy() == pytest.approx((2 * x_min, y_min, 2 * x_max, y_max), abs=0.1)
     report = evaluate_detector(folder, network, photos, progress=False)
-    assert report.judgement.photos == COUNT
+    assert report.scores.photos == COUNT
     assert report.empty == 2
     assert report.as_json()["model"] == network.model
     assert "not known which individuals the detector was trained on" in str(report)

@@ -1,21 +1,26 @@
-"""One evaluation from photos to scores: roles, embeddings, trials of every method, the worst mistakes."""
+"""What comes of each protocol: its roles, failures, scores of every method, the worst mistakes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from training.evaluation.baseline import by_embedding, by_thumbnail
+from training.evaluation.comparison import (
+    MATCHINGS,
+    Comparison,
+    Matching,
+    VectorOf,
+    best_distances,
+    by_embedding,
+    by_thumbnail,
+    make_comparison,
+)
 from training.evaluation.confusions import Confusion, false_names, wrong_names
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.extraction import count_failures
 from training.evaluation.protocols import Roles
-from training.evaluation.scores import Scores, score
-from training.evaluation.trial import MATCHINGS, Matching, Trial, VectorOf, individual_distances, make_trial
+from training.evaluation.scores import MatchingScores, score
 from training.photos.records import LabelledPhoto
-from training.scoring.intervals import FloatArray
-from training.scoring.ranks import BoolArray
+from training.scoring.open_set import BestDistances
 
 EMBEDDER, THUMBNAIL = "embedder", "thumbnail"
 SERVED: Matching = "centroid"
@@ -34,21 +39,6 @@ class Embeds(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BestDistances:
-    """Distances of the best candidates, for a picture of how known and unknown differ.
-
-    Attributes:
-        known: (q,) of known individuals' queries; `inf` where no animal was found.
-        right: (q,) whether that candidate is the right one.
-        unknown: (u,) of unknown individuals' queries.
-    """
-
-    known: FloatArray
-    right: BoolArray
-    unknown: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
 class ProtocolResult:
     """What came of one protocol.
 
@@ -56,24 +46,24 @@ class ProtocolResult:
         roles: who played which part.
         failures: photos without an embedding by reason, by part ("references", "queries", "unknown").
         scores: by method ("embedder", "thumbnail"): of every way of matching with 1 to N references.
-        best: of the embedder, matched as in the service.
+        best: distances of the embedder's best candidates, matched as in the service.
         wrong_names: the most confident wrong names of known individuals.
         false_names: the nearest names given to unknown individuals.
     """
 
     roles: Roles
     failures: Mapping[str, Mapping[str, int]]
-    scores: Mapping[str, tuple[Scores, ...]]
+    scores: Mapping[str, tuple[MatchingScores, ...]]
     best: BestDistances
     wrong_names: tuple[Confusion, ...]
     false_names: tuple[Confusion, ...]
 
-    def main(self, method: str = EMBEDDER, matching: Matching = SERVED) -> Scores:
+    def main(self, method: str = EMBEDDER, matching: Matching = SERVED) -> MatchingScores:
         """Return the scores with the most references."""
         return max((one for one in self.scores[method] if one.matching == matching), key=lambda one: one.references)
 
 
-def run_study(
+def evaluate_protocols(
     protocols: Mapping[str, Roles], embedder: Embeds, references: int, seed: int, baseline: bool, resamples: int
 ) -> dict[str, ProtocolResult]:
     """Embed every photo once and score all protocols.
@@ -91,22 +81,24 @@ def run_study(
     methods = [EMBEDDER, THUMBNAIL] if baseline else [EMBEDDER]
     results = {}
     for name, roles in protocols.items():
-        trials = {method: make_trial(roles, embedded, _METHODS[method], seed) for method in methods}
-        scores = {method: _score_all(trial, references, seed, resamples) for method, trial in trials.items()}
-        results[name] = _result(roles, embedded, trials[EMBEDDER], scores, references)
+        comparisons = {method: make_comparison(roles, embedded, _METHODS[method], seed) for method in methods}
+        scores = {
+            method: _score_all(comparison, references, seed, resamples) for method, comparison in comparisons.items()
+        }
+        results[name] = _result(roles, embedded, comparisons[EMBEDDER], scores, references)
     return results
 
 
-def _score_all(trial: Trial, references: int, seed: int, resamples: int) -> tuple[Scores, ...]:
-    most = min(references, int(trial.turn.max(initial=0)) + 1)
-    return tuple(score(trial, matching, n, seed, resamples) for matching in MATCHINGS for n in range(1, most + 1))
+def _score_all(comparison: Comparison, references: int, seed: int, resamples: int) -> tuple[MatchingScores, ...]:
+    most = min(references, int(comparison.turn.max(initial=0)) + 1)
+    return tuple(score(comparison, matching, n, seed, resamples) for matching in MATCHINGS for n in range(1, most + 1))
 
 
 def _result(
     roles: Roles,
     embedded: Mapping[LabelledPhoto, EmbeddedPhoto],
-    trial: Trial,
-    scores: Mapping[str, tuple[Scores, ...]],
+    comparison: Comparison,
+    scores: Mapping[str, tuple[MatchingScores, ...]],
     references: int,
 ) -> ProtocolResult:
     parts = {"references": roles.references, "queries": roles.queries, "unknown": roles.unknown}
@@ -114,14 +106,7 @@ def _result(
         roles=roles,
         failures={part: count_failures(embedded[photo] for photo in photos) for part, photos in parts.items()},
         scores=scores,
-        best=_best(trial, references),
-        wrong_names=wrong_names(trial, SERVED, references, _WRONG_SHOWN),
-        false_names=false_names(trial, SERVED, references, _FALSE_SHOWN),
+        best=best_distances(comparison, SERVED, references),
+        wrong_names=wrong_names(comparison, SERVED, references, _WRONG_SHOWN),
+        false_names=false_names(comparison, SERVED, references, _FALSE_SHOWN),
     )
-
-
-def _best(trial: Trial, references: int) -> BestDistances:
-    known = individual_distances(trial, trial.queries, SERVED, references)
-    unknown = individual_distances(trial, trial.unknown, SERVED, references)
-    best = known.min(axis=1)
-    return BestDistances(best, np.isfinite(best) & (known.argmin(axis=1) == trial.truth), unknown.min(axis=1))

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from training.evaluation.comparison import Matching
 from training.evaluation.protocols import Encounters
-from training.evaluation.study import EMBEDDER, THUMBNAIL
-from training.evaluation.trial import Matching
+from training.evaluation.results import EMBEDDER, THUMBNAIL
 
 PROTOCOL_TITLES: Mapping[str, str] = {
     "encounters": "Honest: gallery and queries share no encounter",
@@ -12,13 +12,17 @@ PROTOCOL_TITLES: Mapping[str, str] = {
     "seed": "The original's protocol: optimistic, for comparison only",
 }
 
-PROTOCOLS: Mapping[str, str] = {"encounters": "honest", "given": "the data's own", "seed": "original's (optimistic)"}
+PROTOCOL_NAMES: Mapping[str, str] = {
+    "encounters": "honest",
+    "given": "the data's own",
+    "seed": "original's (optimistic)",
+}
 
-METHODS: Mapping[str, str] = {EMBEDDER: "model", THUMBNAIL: "32x32 thumbnails"}
+METHOD_TITLES: Mapping[str, str] = {EMBEDDER: "model", THUMBNAIL: "32x32 thumbnails"}
 
-MATCHINGS: Mapping[Matching, str] = {"centroid": "mean of references", "nearest": "nearest reference"}
+MATCHING_TITLES: Mapping[Matching, str] = {"centroid": "mean of references", "nearest": "nearest reference"}
 
-ENCOUNTERS: Mapping[Encounters, str] = {
+SHARED_ENCOUNTERS: Mapping[Encounters, str] = {
     "disjoint": "none",
     "not known": "not known: the data does not give every photo's encounter",
     "shared": "some",
@@ -26,7 +30,7 @@ ENCOUNTERS: Mapping[Encounters, str] = {
 }
 """Encounters with photos both in the gallery and among the queries."""
 
-PARTS: Mapping[str, str] = {
+ROLE_TITLES: Mapping[str, str] = {
     "references": "reference photos",
     "queries": "photos of known animals",
     "unknown": "photos of unknown animals",

@@ -1,4 +1,4 @@
-"""Embedded photos in their roles as arrays, and the distances between queries and individuals."""
+"""Queries and references as arrays, what photos are compared by, and the distances from queries to individuals."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -7,12 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from training.arrays import BoolArray, FloatArray, IntArray
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.protocols import Roles
 from training.photos.records import LabelledPhoto
 from training.scoring import distances
-from training.scoring.intervals import FloatArray, IntArray, numbered
-from training.scoring.ranks import BoolArray
+from training.scoring.intervals import numbered
+from training.scoring.open_set import BestDistances
+from training.scoring.ranks import ranks_of_truth
 
 Matching = Literal["centroid", "nearest"]
 """Distance to an individual: to the mean of its embeddings, as in the service, or to its nearest photo."""
@@ -23,9 +25,27 @@ VectorOf = Callable[[EmbeddedPhoto], FloatArray | None]
 """What a photo is compared by; None where it has failed."""
 
 
+def by_embedding(photo: EmbeddedPhoto) -> FloatArray | None:
+    """Return the embedding, (d,) float64."""
+    return None if photo.values is None else photo.values.astype(np.float64)
+
+
+def by_thumbnail(photo: EmbeddedPhoto) -> FloatArray | None:
+    """Return the crop's 32x32 grey picture with zero mean and unit length, (1024,) float64.
+
+    The squared distance of two of these is 2 - 2 r, with r their correlation: nearest is most correlated.
+    """
+    if photo.thumbnail is None:
+        return None
+    grey = photo.thumbnail.astype(np.float64).ravel()
+    centred: FloatArray = grey - grey.mean()
+    length = float(np.linalg.norm(centred))
+    return centred / length if length > 0.0 else centred
+
+
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """Who is compared with whom. k individuals are known; vectors are (n, d) float64.
+class Comparison:
+    """Embedded queries and the references that they are compared with; k individuals are known, vectors are float64.
 
     Attributes:
         labels: of the known individuals (with side), sorted; the columns of every distance matrix.
@@ -60,7 +80,9 @@ class Trial:
     unknown_photos: tuple[EmbeddedPhoto, ...]
 
 
-def make_trial(roles: Roles, embedded: Mapping[LabelledPhoto, EmbeddedPhoto], vector_of: VectorOf, seed: int) -> Trial:
+def make_comparison(
+    roles: Roles, embedded: Mapping[LabelledPhoto, EmbeddedPhoto], vector_of: VectorOf, seed: int
+) -> Comparison:
     """Arrange embedded photos by their roles.
 
     Args:
@@ -79,7 +101,7 @@ def make_trial(roles: Roles, embedded: Mapping[LabelledPhoto, EmbeddedPhoto], ve
     unknown = [photo for photo in roles.unknown if vectors[photo] is not None]
     known_of = numbered([photo.individual for photo in roles.queries])
     unknown_of = numbered([photo.individual for photo in unknown])
-    return Trial(
+    return Comparison(
         labels=labels,
         references=_stack([vectors[photo] for photo in references], dimension),
         reference_of=np.array([column[photo.label] for photo in references], dtype=np.intp),
@@ -97,25 +119,38 @@ def make_trial(roles: Roles, embedded: Mapping[LabelledPhoto, EmbeddedPhoto], ve
     )
 
 
-def photo_distances(trial: Trial, asked: FloatArray, references: int) -> FloatArray:
+def reference_distances(comparison: Comparison, asked: FloatArray, references: int) -> FloatArray:
     """Return (n, g) Euclidean distances to the references; `inf` to those beyond the wanted number and for NaN rows."""
-    measured = distances.photo_distances(asked, trial.references)
-    measured[:, trial.turn >= references] = np.inf
+    measured = distances.photo_distances(asked, comparison.references)
+    measured[:, comparison.turn >= references] = np.inf
     return measured
 
 
-def individual_distances(trial: Trial, asked: FloatArray, matching: Matching, references: int) -> FloatArray:
+def individual_distances(comparison: Comparison, asked: FloatArray, matching: Matching, references: int) -> FloatArray:
     """Return (n, k) distances to the known individuals; `inf` to one of whom no reference could be embedded.
 
     Args:
-        trial: holds the references.
+        comparison: holds the references.
         asked: (n, d) queries.
         matching: how.
         references: how many of each individual to use, at most.
     """
-    used = trial.turn < references
+    used = comparison.turn < references
     measure = distances.nearest_distances if matching == "nearest" else distances.centroid_distances
-    return measure(asked, trial.references[used], trial.reference_of[used], len(trial.labels))
+    return measure(asked, comparison.references[used], comparison.reference_of[used], len(comparison.labels))
+
+
+def best_distances(comparison: Comparison, matching: Matching, references: int) -> BestDistances:
+    """Return how near each query's best candidate is, and whether that is the right one.
+
+    Args:
+        comparison: of embedded photos.
+        matching: how.
+        references: how many of each individual to use, at most.
+    """
+    known = individual_distances(comparison, comparison.queries, matching, references)
+    unknown = individual_distances(comparison, comparison.unknown, matching, references)
+    return BestDistances(known.min(axis=1), ranks_of_truth(known, comparison.truth) == 1.0, unknown.min(axis=1))
 
 
 def _stack(vectors: Sequence[FloatArray | None], dimension: int) -> FloatArray:

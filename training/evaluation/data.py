@@ -1,4 +1,4 @@
-"""From the command's `--data` to the photos of one body part, checked."""
+"""The photos of one body part that a command's `--data` names, read and checked."""
 
 import random
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def limit_individuals(photos: PhotoSet[LabelledPhoto], limit: int | None, seed: 
     return replace(photos, photos=tuple(photo for photo in photos.photos if photo.individual in kept))
 
 
-def check(photos: PhotoSet[LabelledPhoto], parts: Sequence[str], skip_bad: bool) -> Inspection[LabelledPhoto]:
+def check_photos(photos: PhotoSet[LabelledPhoto], parts: Sequence[str], skip_bad: bool) -> Inspection[LabelledPhoto]:
     """Check photos and stop with a list of everything that is wrong.
 
     Raises:

@@ -9,7 +9,7 @@ from training.photos.splits import split_individuals
 Photos = tuple[BoxedPhoto, ...]
 
 
-def split_boxed(
+def split_boxed_photos(
     photos: Sequence[BoxedPhoto], share: float, seed: int, digests: Mapping[Path, str]
 ) -> tuple[Photos, Photos]:
     """Hold photos out for validation, with and without animals alike.

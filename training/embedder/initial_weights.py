@@ -17,7 +17,7 @@ _LEAST_SHARE = 0.5
 """Of the network's tensors; with fewer the file belongs to another architecture."""
 
 
-def take_weights(network: nn.Module, file: Path) -> str:
+def load_fitting_weights(network: nn.Module, file: Path) -> str:
     """Load every tensor of a file that fits; the others keep their random weights.
 
     Args:
@@ -47,7 +47,7 @@ def take_weights(network: nn.Module, file: Path) -> str:
     return words + (f"; random: {', '.join(random)}" if random else "")
 
 
-def try_weights(part: BodyPartSpec, file: Path | None) -> str:
+def check_initial_weights(part: BodyPartSpec, file: Path | None) -> str:
     """Say what a body part's network begins with, before anything costs time.
 
     Args:
@@ -62,6 +62,6 @@ def try_weights(part: BodyPartSpec, file: Path | None) -> str:
         ModelFilesError: there is no such architecture.
     """
     network = build_embedder(part)
-    words = "random" if file is None else f"{take_weights(network, file)} ({short_hash(file)})"
+    words = "random" if file is None else f"{load_fitting_weights(network, file)} ({short_hash(file)})"
     logger.info("initial weights: %s", words)
     return words

@@ -1,4 +1,4 @@
-"""From photos to crops: read and check the data, hold individuals out, cut the animals out."""
+"""The photos of a training and their crops: read and check the data, hold individuals out, cut the animals out."""
 
 import hashlib
 import logging
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.model_files import BodyPartSpec, short_hash
+from training.embedder.boxes import Locate, cutter, detected_box, given_box
 from training.embedder.crops import CropStore, Cut
-from training.embedder.locating import Locate, cutter, detected_box, given_box
 from training.embedder.task import CropSet
 from training.models_yaml import read_detector_folder
 from training.photos.folders import read_folder
 from training.photos.inspection import inspect_photos
 from training.photos.records import LabelledPhoto
-from training.photos.splits import split_individuals
+from training.photos.splits import Photos, split_individuals
 
 logger = logging.getLogger(__name__)
 
@@ -23,11 +23,9 @@ _CONTEXT = 0.15
 _CONTEXT_SCALE = 1.25
 """Of the network's input: what the box itself then measures is about the input's size."""
 
-Photos = tuple[LabelledPhoto, ...]
-
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PhotoSource:
     """Where photos come from.
 
     Attributes:
@@ -46,7 +44,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Photographed:
+class SplitPhotos:
     """Checked photos.
 
     Attributes:
@@ -72,7 +70,7 @@ class Photographed:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class SplitCrops:
     """Crops of all sets."""
 
     training: CropSet
@@ -80,7 +78,7 @@ class Prepared:
     holdout: CropSet | None
 
 
-def read_photos(source: Source, body_part: str, seed: int) -> Photographed:
+def read_photos(source: PhotoSource, body_part: str, seed: int) -> SplitPhotos:
     """Read, check and part the photos.
 
     Args:
@@ -99,10 +97,12 @@ def read_photos(source: Source, body_part: str, seed: int) -> Photographed:
     logger.info("%s", inspection)
     photos = inspection.splits["dataset"]
     training, validation = split_individuals(photos, source.validation_share, seed, inspection.digests)
-    return Photographed(training, validation, inspection.splits.get("holdout", ()), inspection.digests)
+    return SplitPhotos(training, validation, inspection.splits.get("holdout", ()), inspection.digests)
 
 
-def cut_out(photos: Photographed, source: Source, part: BodyPartSpec, augmentation: bool, folder: Path) -> Prepared:
+def make_crops(
+    photos: SplitPhotos, source: PhotoSource, part: BodyPartSpec, augmentation: bool, folder: Path
+) -> SplitCrops:
     """Cut the animals out, or take the crops that a former attempt has made.
 
     Args:
@@ -121,7 +121,7 @@ def cut_out(photos: Photographed, source: Source, part: BodyPartSpec, augmentati
         key = {"photos": _digest(chosen, photos.digests), "cut": repr(how), "detector": detector}
         return _crops(folder / name, key, chosen, how, locate, f"cropping, {name}")
 
-    return Prepared(
+    return SplitCrops(
         cut("training", photos.training, wide if augmentation else exact),
         cut("validation", photos.validation, exact),
         cut("holdout", photos.holdout, exact) if photos.holdout else None,

@@ -1,4 +1,4 @@
-"""The workers of one run as the loop sees them; Ray Train's are in `training.runs.launch`."""
+"""One worker of a run as the loop sees it; Ray Train's is in `training.runs.launch`."""
 
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
@@ -9,8 +9,8 @@ from torch import nn
 Value = TypeVar("Value")
 
 
-class Crew(Protocol):
-    """This worker's place among the workers of a run.
+class Worker(Protocol):
+    """This process among the workers of a run.
 
     Attributes:
         rank: of this worker, from 0; rank 0 evaluates and writes files.
@@ -45,8 +45,8 @@ class Crew(Protocol):
         ...
 
 
-class Alone:
-    """A crew of one in this very process, without Ray."""
+class SingleWorker:
+    """The only worker, in this very process, without Ray."""
 
     rank = 0
     size = 1
@@ -55,15 +55,15 @@ class Alone:
         self.device = torch.device(device)
 
     def wrap(self, network: nn.Module) -> nn.Module:
-        """Return it as it is."""
+        """Return the network as it is: no other worker has gradients to average with."""
         return network
 
     def share(self, value: Value) -> Value:
-        """Return it."""
+        """Return the value: this is rank 0."""
         return value
 
     def report(self, metrics: Mapping[str, float]) -> None:
-        """Tell nobody."""
+        """Do nothing: nobody watches."""
 
     def progress(self, photos: int, total: int, words: str) -> None:
-        """Show nothing."""
+        """Do nothing: there is no bar."""

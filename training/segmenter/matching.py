@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+from torchvision.ops import box_iou
+
 from pipeline.networks.suppression import suppress
 from pipeline.records import BoundingBox, Detection
 from training.photos.records import LabelledBox
@@ -12,10 +16,10 @@ MATCH_IOU = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedPhoto:
+class DetectedPhoto:
     """One photo; truth and detections in the same pixels.
 
-    Stretching a photo changes no intersection over union, so that squashed photos give the same judgement.
+    Stretching a photo changes no intersection over union, so that squashed photos give the same scores.
 
     Attributes:
         truths: the animals in it; none for an empty sea.
@@ -39,7 +43,9 @@ class Match:
     truth: int | None
 
 
-def answers(detections: Sequence[Detection], score_threshold: float, suppression_iou: float) -> tuple[Detection, ...]:
+def answered_boxes(
+    detections: Sequence[Detection], score_threshold: float, suppression_iou: float
+) -> tuple[Detection, ...]:
     """Return the boxes that the service answers where all animals are asked for, best score first."""
     confident = [detection for detection in detections if detection.score >= score_threshold]
     return suppress(confident, suppression_iou)
@@ -57,26 +63,18 @@ def match(truths: Sequence[LabelledBox], answered: Sequence[Detection]) -> tuple
     Returns:
         One match a box, in order.
     """
-    free = set(range(len(truths)))
+    overlaps = box_iou(_tensor([one.box for one in answered]), _tensor([truth.box_px for truth in truths])).numpy()
     matches = []
-    for answer in answered:
-        overlaps = {place: overlap(answer.box, truths[place].box_px) for place in sorted(free)}
-        best = max(overlaps, key=lambda place: overlaps[place], default=None)
-        if best is not None and overlaps[best] < MATCH_IOU:
+    for row, answer in enumerate(answered):  # overlaps: (answered, truths), -1 for an animal that is taken
+        best = int(overlaps[row].argmax()) if truths else None
+        if best is not None and not overlaps[row, best] >= MATCH_IOU:
             best = None
+        if best is not None:
+            overlaps[:, best] = -1.0
         matches.append(Match(answer, best))
-        free -= {best}
     return tuple(matches)
 
 
-def overlap(one: BoundingBox, other: BoundingBox) -> float:
-    """Return the intersection over union of two boxes; 0 where both are empty."""
-    width = min(one.x_max_px, other.x_max_px) - max(one.x_min_px, other.x_min_px)
-    height = min(one.y_max_px, other.y_max_px) - max(one.y_min_px, other.y_min_px)
-    shared = max(width, 0.0) * max(height, 0.0)
-    union = _area(one) + _area(other) - shared
-    return shared / union if union > 0.0 else 0.0
-
-
-def _area(box: BoundingBox) -> float:
-    return (box.x_max_px - box.x_min_px) * (box.y_max_px - box.y_min_px)
+def _tensor(boxes: Sequence[BoundingBox]) -> Tensor:
+    """Return (n, 4) float64."""
+    return torch.tensor([box.xyxy() for box in boxes], dtype=torch.float64).reshape(-1, 4)

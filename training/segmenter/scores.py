@@ -1,17 +1,14 @@
-"""How good a detector is, in the words of who uses it, with 95 % intervals over photos."""
+"""Scores of a detector in the words of who uses it, with 95 % intervals over photos."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from training.scoring.intervals import percentile_interval
-from training.segmenter.average_precision import PrecisionOf
-from training.segmenter.judged import JudgedPhoto, answers, match
-
-Interval = tuple[float, float]
-Counts = npt.NDArray[np.int64]
+from training.arrays import Int64Array
+from training.scoring.intervals import Interval, percentile_interval
+from training.segmenter.average_precision import CocoPrecision
+from training.segmenter.matching import DetectedPhoto, answered_boxes, match
 
 AP50 = "AP50"
 MEAN_AP = "mAP"
@@ -34,21 +31,21 @@ _RESAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerRules:
-    """What the service asks of a box; see `pipeline.model_files.SegmenterSpec`."""
+class BoxThresholds:
+    """From which score a box is answered, and which overlap makes two boxes one animal; see `SegmenterSpec`."""
 
     score_threshold: float
     suppression_iou: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class DetectorScores:
     """Scores by name; a score that the photos say nothing about (no empty photo, say) is left out.
 
     Attributes:
         values: see `EXPLANATIONS`.
         intervals: 95 %, by the same names; empty where they were not asked for.
-        photos: judged.
+        photos: how many.
         animals: in them.
     """
 
@@ -58,38 +55,36 @@ class Judgement:
     animals: int
 
 
-def judge(
-    photos: Sequence[JudgedPhoto],
+def score_photos(
+    photos: Sequence[DetectedPhoto],
     labels: Sequence[str],
-    rules: AnswerRules,
+    thresholds: BoxThresholds,
     with_intervals: bool = False,
     resamples: int = _RESAMPLES,
-) -> Judgement:
-    """Judge a detector by its answers.
+) -> DetectorScores:
+    """Score what a detector found in photos.
 
     Args:
         photos: with truth and detections.
         labels: body parts.
-        rules: of the service.
+        thresholds: of the service.
         with_intervals: whether to bootstrap over photos: percentiles of the scores of photos drawn with replacement.
         resamples: how often to draw.
     """
-    counts = {name: np.array(rows, np.int64) for name, rows in _counts(photos, rules).items()}
-    precision_of = PrecisionOf(photos, labels)
-    values = _scores(precision_of, counts, np.arange(len(photos)))
+    counts = {name: np.array(rows, np.int64) for name, rows in _counts(photos, thresholds).items()}
+    coco = CocoPrecision(photos, labels)
+    values = _scores(coco, counts, np.arange(len(photos)))
     intervals: dict[str, Interval] = {}
     if with_intervals:
         chance = np.random.default_rng(1)
-        drawn = [
-            _scores(precision_of, counts, chance.integers(len(photos), size=len(photos))) for _ in range(resamples)
-        ]
+        drawn = [_scores(coco, counts, chance.integers(len(photos), size=len(photos))) for _ in range(resamples)]
         intervals = {name: _interval([scores[name] for scores in drawn if name in scores]) for name in values}
-    return Judgement(values, intervals, len(photos), sum(len(photo.truths) for photo in photos))
+    return DetectorScores(values, intervals, len(photos), sum(len(photo.truths) for photo in photos))
 
 
-def _scores(precision_of: PrecisionOf, counts: Mapping[str, Counts], chosen: Counts) -> dict[str, float]:
+def _scores(coco: CocoPrecision, counts: Mapping[str, Int64Array], chosen: Int64Array) -> dict[str, float]:
     """Return the scores of some photos."""
-    precision = precision_of(chosen.tolist())
+    precision = coco(chosen.tolist())
     scores = {AP50: precision.ap50, MEAN_AP: precision.mean}
     for name, rows in counts.items():
         part, whole = rows[chosen].sum(axis=0)
@@ -102,15 +97,17 @@ def _interval(drawn: Sequence[float]) -> Interval:
     return float(low), float(high)
 
 
-def _counts(photos: Sequence[JudgedPhoto], rules: AnswerRules) -> dict[str, list[tuple[int, int]]]:
+def _counts(photos: Sequence[DetectedPhoto], thresholds: BoxThresholds) -> dict[str, list[tuple[int, int]]]:
     """Return, for every photo, how many there are of what a share is of: (of those counted, of all)."""
-    rows = [_count(photo, rules) for photo in photos]
+    rows = [_count(photo, thresholds) for photo in photos]
     return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
 
 
-def _count(photo: JudgedPhoto, rules: AnswerRules) -> dict[str, tuple[int, int]]:
+def _count(photo: DetectedPhoto, thresholds: BoxThresholds) -> dict[str, tuple[int, int]]:
     animals = len(photo.truths)
-    matches = match(photo.truths, answers(photo.detections, rules.score_threshold, rules.suppression_iou))
+    matches = match(
+        photo.truths, answered_boxes(photo.detections, thresholds.score_threshold, thresholds.suppression_iou)
+    )
     found = [(one.answer, photo.truths[one.truth]) for one in matches if one.truth is not None]
     named = sum(answer.body_part == truth.body_part for answer, truth in found)
     return {
@@ -122,7 +119,7 @@ def _count(photo: JudgedPhoto, rules: AnswerRules) -> dict[str, tuple[int, int]]
     }
 
 
-def _best_is_right(photo: JudgedPhoto) -> bool:
+def _best_is_right(photo: DetectedPhoto) -> bool:
     best = sorted(photo.detections, key=lambda detection: -detection.score)[:1]
     return any(
         one.truth is not None and photo.truths[one.truth].body_part == one.answer.body_part

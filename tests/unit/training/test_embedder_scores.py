@@ -1,8 +1,9 @@
-"""How an embedder is judged: spread, validation, and where its weights begin."""
+"""How good an embedder is: spread, validation, and where its weights begin."""
 
 import re
 from dataclasses import replace
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -11,14 +12,13 @@ from sklearn.metrics import roc_auc_score
 
 from pipeline.model_files import BodyPartSpec
 from pipeline.networks.architectures import NarrowResNet, build_embedder
-from training.embedder.initial import take_weights, try_weights
-from training.embedder.spread import measure_spread, require_alive
+from training.embedder.initial_weights import check_initial_weights, load_fitting_weights
+from training.embedder.spread import measure_spread, stop_if_collapsed
 from training.embedder.validation import Validation
 from training.errors import CollapsedError, InitialWeightsError
 from training.photos.records import LabelledPhoto
 from training.photos.splits import split_encounters
-from training.runs import initial
-from training.runs.initial import resolve
+from training.runs.initial_weights import initial_weights_file
 
 NARROW = BodyPartSpec.model_validate({"name": "fluke", "architecture": "narrow_resnet"})
 
@@ -27,21 +27,21 @@ def test_spread_of_known_points():
     spread = measure_spread(np.eye(4, dtype=np.float32))
     assert spread.mean_distance == pytest.approx(2**0.5)
     assert spread.effective_rank == pytest.approx(3.0)  # four corners of a tetrahedron span three directions
-    require_alive(spread)
+    stop_if_collapsed(spread)
 
 
 def test_equal_embeddings_are_a_dead_run():
     rows = np.tile(np.array([[1.0, 0.0, 0.0]], dtype=np.float32), (5, 1))
     assert measure_spread(rows).mean_distance == 0.0
     with pytest.raises(CollapsedError, match="--learning-rate"):
-        require_alive(measure_spread(rows))
+        stop_if_collapsed(measure_spread(rows))
 
 
 def test_two_poles_are_a_dead_run_however_far_apart():
     rows = np.array([[1.0, 0.0], [-1.0, 0.0]] * 4, dtype=np.float32)
     assert measure_spread(rows).effective_rank == pytest.approx(1.0)
     with pytest.raises(CollapsedError, match=r"1\.0 directions"):
-        require_alive(measure_spread(rows))
+        stop_if_collapsed(measure_spread(rows))
 
 
 def seen(individuals, encounters, each=2):
@@ -57,10 +57,10 @@ def test_perfect_embeddings_score_one_and_random_ones_near_chance():
     photos = seen([f"i{number:02d}" for number in range(30)], 3)
     validation = Validation(photos, seed=1)
     perfect = np.eye(30, dtype=np.float32)[[int(photo.individual[1:]) for photo in photos]]
-    assert validation.judge(perfect).top1 == 1.0
-    assert validation.judge(perfect).auroc == 1.0
+    assert validation.scores(perfect).top1 == 1.0
+    assert validation.scores(perfect).auroc == 1.0
     noise = np.random.default_rng(0).normal(size=(len(photos), 32)).astype(np.float32)
-    random = validation.judge(noise / np.linalg.norm(noise, axis=1, keepdims=True))
+    random = validation.scores(noise / np.linalg.norm(noise, axis=1, keepdims=True))
     assert random.top1 < 0.2
     assert 0.3 < random.auroc < 0.7
     assert random.score == pytest.approx((random.top1 + random.auroc) / 2)
@@ -70,7 +70,7 @@ def test_an_encounter_is_never_on_both_sides():
     photos = seen(["a", "b"], 2)
     # each encounter looks like itself and like nothing else: with it on both sides, recognition would be perfect
     by_encounter = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2, 3, 3]]
-    scores = Validation(photos, seed=1).judge(by_encounter)
+    scores = Validation(photos, seed=1).scores(by_encounter)
     assert scores.top1 < 1.0
     assert np.isnan(scores.auroc)
     assert scores.score == scores.top1
@@ -120,7 +120,7 @@ def test_scores_and_intervals_are_those_of_photos_repeated_one_by_one(seed, side
     trials = [answers_by_loops(photos, rows, seed + number) for number in range(5)]
     top1, auroc = np.mean([top1_and_auroc(*trial) for trial in trials], axis=0)
     assert 0.1 < top1 < 0.95  # the comparison is not of trivial numbers
-    scores = validation.judge(rows)
+    scores = validation.scores(rows)
     assert (scores.top1, scores.auroc) == pytest.approx((top1, auroc), abs=1e-9)
     chance = np.random.default_rng(0)
     drawn = [
@@ -142,7 +142,7 @@ def test_intervals_hold_the_score_and_narrow_with_more_individuals():
         rows = rows + 0.5 * np.random.default_rng(1).normal(size=rows.shape).astype(np.float32)
         validation = Validation(photos, seed=1)
         low, high = validation.intervals(rows)["top1"]
-        assert low <= validation.judge(rows).top1 <= high
+        assert low <= validation.scores(rows).top1 <= high
         widths.append(high - low)
     assert widths[1] < widths[0]
 
@@ -158,7 +158,7 @@ def test_a_former_model_of_another_dimension_gives_all_but_its_head(tmp_path):
     torch.save(former.state_dict(), tmp_path / "former.pth")
     network = build_embedder(NARROW)
     head = network.state_dict()["fc.0.weight"].clone()
-    said = take_weights(network, tmp_path / "former.pth")
+    said = load_fitting_weights(network, tmp_path / "former.pth")
     assert said.endswith("random: fc.0.weight")
     assert torch.equal(network.state_dict()["conv1.weight"], former.state_dict()["conv1.weight"])
     assert torch.equal(network.state_dict()["fc.0.weight"], head)
@@ -168,7 +168,7 @@ def test_a_classifier_gives_its_trunk(tmp_path):
     classifier = NarrowResNet()  # its head is called fc, as in torchvision's ImageNet weights
     torch.save(classifier.state_dict(), tmp_path / "imagenet.pth")
     network = build_embedder(NARROW)
-    take_weights(network, tmp_path / "imagenet.pth")
+    load_fitting_weights(network, tmp_path / "imagenet.pth")
     assert torch.equal(network.state_dict()["layer4.0.conv1.weight"], classifier.state_dict()["layer4.0.conv1.weight"])
 
 
@@ -176,30 +176,30 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     other = build_embedder(BodyPartSpec.model_validate({"name": "fluke", "architecture": "resnet18"}))
     torch.save(other.state_dict(), tmp_path / "other.pth")
     with pytest.raises(InitialWeightsError, match="another architecture"):
-        take_weights(build_embedder(NARROW), tmp_path / "other.pth")
+        load_fitting_weights(build_embedder(NARROW), tmp_path / "other.pth")
 
 
 def test_what_a_run_begins_with_is_said_before_it_starts(tmp_path, caplog):
     caplog.set_level("INFO")
     torch.save(build_embedder(NARROW).state_dict(), tmp_path / "former.pth")
-    said = try_weights(NARROW, tmp_path / "former.pth")
+    said = check_initial_weights(NARROW, tmp_path / "former.pth")
     assert re.fullmatch(r"(\d+) of \1 tensors from former\.pth \([0-9a-f]{12}\)", said)
     assert said in caplog.text
-    assert try_weights(NARROW, None) == "random"
+    assert check_initial_weights(NARROW, None) == "random"
 
 
 def test_no_imagenet_weights_for_the_narrow_network():
     with pytest.raises(InitialWeightsError, match="resnet18"):
-        resolve("imagenet", "narrow_resnet")
+        initial_weights_file("imagenet", "narrow_resnet")
 
 
 def test_a_download_without_network_says_where_the_file_belongs(tmp_path, monkeypatch):
     def no_network(*_args, **_options):
-        raise initial.URLError("no network here")
+        raise URLError("no network here")
 
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", no_network)
     with pytest.raises(
         InitialWeightsError, match=r"https://download.pytorch.org/models/resnet18.*checkpoints/resnet18"
     ):
-        resolve("imagenet", "resnet18")
+        initial_weights_file("imagenet", "resnet18")

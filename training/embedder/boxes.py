@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.networks.segmentation import SegmentationNetwork
 from pipeline.photos.files import PhotoFiles
 from pipeline.photos.images import Photo, box_in_photo, decode_photo, detector_input
-from pipeline.records import BoundingBox, Detections, PathSource
+from pipeline.records import BoundingBox, Failure, PathSource
 from training.embedder.crops import Crop, Cut, MapNumbers
 from training.models_yaml import read_detector_folder
 from training.photos.records import LabelledPhoto
@@ -38,6 +38,7 @@ def detected_box(models: Path, device: str = "cpu") -> Locate:
     Raises:
         TrainingError: the folder has no detector.
         ModelFilesError: the detector's weights cannot be used.
+        ItemError: raised by the function where the network gives no answer for a photo; names the photo.
     """
     folder = read_detector_folder(models)
     network = SegmentationNetwork(folder, device)
@@ -45,7 +46,9 @@ def detected_box(models: Path, device: str = "cpu") -> Locate:
 
     def locate(photo: Photo, labelled: LabelledPhoto) -> BoundingBox | None:
         found = network.detect([detector_input(photo, side_px)])[0]
-        if not isinstance(found, Detections) or not found.items:
+        if isinstance(found, Failure):  # not "no animal": the network did not answer
+            raise Failure.of(found.as_error(), str(labelled.path)).as_error()
+        if not found.items:
             return None
         of_part = [item for item in found.items if item.body_part == labelled.body_part]
         return box_in_photo((of_part or found.items)[0].box, photo.size_px, side_px)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenInTraining:
     """What is known of the training's individuals.
 
     Attributes:
@@ -24,7 +24,7 @@ class Seen:
     text: str
 
 
-def individuals_seen(weights: Path, individuals: Collection[str], what: str = "embedder") -> Seen:
+def seen_in_training(weights: Path, individuals: Collection[str], what: str = "embedder") -> SeenInTraining:
     """Look up which individuals weights were trained on.
 
     Args:
@@ -52,8 +52,8 @@ def individuals_seen(weights: Path, individuals: Collection[str], what: str = "e
         if both
         else f"none of the {len(set(individuals))} evaluated ones has the name of one of them"
     )
-    return Seen(True, len(trained), both, f"The {what} was trained on {len(trained)} individuals; {verdict}.")
+    return SeenInTraining(True, len(trained), both, f"The {what} was trained on {len(trained)} individuals; {verdict}.")
 
 
-def _unknown(what: str, why: str) -> Seen:
-    return Seen(False, 0, (), f"It is not known which individuals the {what} was trained on: {why}.")
+def _unknown(what: str, why: str) -> SeenInTraining:
+    return SeenInTraining(False, 0, (), f"It is not known which individuals the {what} was trained on: {why}.")

@@ -11,7 +11,7 @@ from training.errors import InitialWeightsError
 IMAGENET = "imagenet"
 
 
-def resolve(init: str | None, architecture: str) -> Path | None:
+def initial_weights_file(init: str | None, architecture: str) -> Path | None:
     """Return the file of initial weights.
 
     Args:
