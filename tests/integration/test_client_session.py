@@ -252,6 +252,7 @@ async def test_a_caller_who_rests_too_long_still_gets_everything_once() -> None:
                 if len(seen) in (1, 400):
                     await asyncio.sleep(0.4)
     assert sorted(seen) == sorted(photos)
+    assert max(served.extractor.extracted.values()) > 1  # the server did end the request, and was asked again
     assert served.metrics.opened == 1
 
 
