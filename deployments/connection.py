@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from deployments.metrics import IngressMetrics
 from deployments.photo_queue import PhotoQueue
 from pipeline.errors import WhaleVisionError
-from pipeline.records import Extracted, Query, Ranking, SaveOutcome
+from pipeline.records import LOCAL_USER, Actor, Extracted, Failure, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
     Action,
     CloseConnection,
@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 class MatcherPort(Protocol):
     """Stores confirmations and ranks individuals."""
 
-    async def confirm(self, queries: Sequence[Query]) -> None:
-        """Store queries, each of which carries an identity, in one transaction; safe to repeat."""
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
+        """Store queries, each of which carries an identity, in one event, and say why one was not; safe to repeat."""
         ...
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
@@ -188,8 +188,9 @@ class Connection:
                 task.cancel()
 
     async def _confirm(self, action: StoreConfirmations) -> None:
-        await self._matcher.confirm([item.query for item in action.queries])
-        self._perform(self._session.confirmations_stored(action.request))
+        answers = await self._matcher.confirm([item.query for item in action.queries], LOCAL_USER, None)
+        refused = {item.index: why for item, why in zip(action.queries, answers, strict=True) if why is not None}
+        self._perform(self._session.confirmations_stored(action.request, refused))
 
     async def _identify(self, action: IdentifyItems) -> None:
         rankings = await self._matcher.rank([item.query for item in action.queries], action.top_k)

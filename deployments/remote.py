@@ -10,6 +10,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import call, stream
 from pipeline.records import (
+    Actor,
     Animals,
     Detections,
     Embedding,
@@ -105,9 +106,11 @@ class RemoteMatcher:
         self._handle = handle
         self._timeout_s = timeout_s
 
-    async def confirm(self, queries: Sequence[Query]) -> None:
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
         """See `deployments.connection.MatcherPort`."""
-        await call(lambda: self._handle.confirm.remote(list(queries)), "matcher", self._timeout_s)
+        answer = await call(lambda: self._handle.confirm.remote(list(queries), actor, key), "matcher", self._timeout_s)
+        refused: Sequence[Failure | None] = answer
+        return refused
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
         """See `deployments.connection.MatcherPort`."""

@@ -1,5 +1,7 @@
 """An identify request at work: confirmations first and all at once, then rankings in portions."""
 
+from collections.abc import Mapping
+
 from pipeline.errors import UnknownBodyPartError, WhaleVisionError
 from pipeline.protocol.json_text import encode
 from pipeline.protocol.replies import Entry, Replies
@@ -27,6 +29,7 @@ class IdentifyJob(Job):
         self._next = 0
         self._done = 0
         self._confirming = False
+        self._not_stored: Mapping[int, Failure] = {}
         self._ranking: set[int] = set()
 
     @property
@@ -34,11 +37,12 @@ class IdentifyJob(Job):
         """Confirmations or rankings are with the shell."""
         return self._confirming or bool(self._ranking)
 
-    def confirmations_stored(self) -> list[Action]:
-        """Go on with the rankings."""
+    def confirmations_stored(self, refused: Mapping[int, Failure]) -> list[Action]:
+        """Go on with the rankings of all that were not refused."""
         if not self._confirming:
             return []
         self._confirming = False
+        self._not_stored = refused
         return self.proceed()
 
     def item_identified(self, index: int, ranking: Ranking) -> list[Action]:
@@ -80,7 +84,9 @@ class IdentifyJob(Job):
         return [*actions, IdentifyItems(self.number, tuple(portion), self._top_k)] if portion else actions
 
     def _query(self, index: int) -> Query | Failure:
-        """Return the query, or why it is refused here."""
+        """Return the query, or why it is refused here or was by the catalogue."""
+        if index in self._not_stored:
+            return self._not_stored[index]
         query = self._items[index].query
         if isinstance(query, Failure) or query.body_part in self._config.body_parts:
             return query

@@ -14,6 +14,8 @@ For the shell:
 - `close` ends the connection from the shell's side (1011, 1012); `busy` tells whether a request is unfinished.
 """
 
+from collections.abc import Mapping
+
 from pipeline.errors import (
     DuplicateIdError,
     PolicyViolationError,
@@ -26,7 +28,7 @@ from pipeline.protocol.classic import ClassicQueue
 from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit
 from pipeline.protocol.replies import RepliesWithId, error_to_nobody
 from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request, read_id, read_message
-from pipeline.records import Extracted, Ranking, SaveOutcome
+from pipeline.records import Extracted, Failure, Ranking, SaveOutcome
 from pipeline.session.actions import Action, CloseConnection, SendText
 from pipeline.session.config import Clock, SessionConfig, SessionLimits
 from pipeline.session.extract_job import ExtractJob, UploadsJob
@@ -132,10 +134,10 @@ class Session:
             actions += self._settle(job, job.photo_extracted(index, extracted))
         return actions
 
-    def confirmations_stored(self, request: int) -> list[Action]:
-        """Note that a request's confirmations are on disk."""
+    def confirmations_stored(self, request: int, refused: Mapping[int, Failure] | None = None) -> list[Action]:
+        """Note that a request's confirmations are on disk, but for those that were refused, by index."""
         job = self._open.numbered(request)
-        return self._settle(job, job.confirmations_stored()) if isinstance(job, IdentifyJob) else []
+        return self._settle(job, job.confirmations_stored(refused or {})) if isinstance(job, IdentifyJob) else []
 
     def item_identified(self, request: int, index: int, ranking: Ranking) -> list[Action]:
         """Note the answer to one identify item."""

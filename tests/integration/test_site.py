@@ -93,10 +93,11 @@ class FakeMatcher:
     confirmed: list = field(default_factory=list)
     broken: Exception | None = None
 
-    async def confirm(self, queries):
+    async def confirm(self, queries, actor, key):
         if self.broken:
             raise self.broken
         self.confirmed += [query.identity for query in queries]
+        return [None for _ in queries]
 
     async def rank(self, queries, top_k):
         if self.broken:

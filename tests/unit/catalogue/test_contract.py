@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue.port import Catalogue
-from pipeline.catalogue.rows import Changes, Confirmation, ImportBatch, ImportFile
+from pipeline.catalogue.rows import EMPTY, Changes, Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.records import PhotoKey
+from tests.confirming import confirm
 from tests.memory_catalogue import MemoryCatalogue
 
 
@@ -45,104 +46,108 @@ def labels(changes: Changes) -> list[tuple[str, str]]:
 
 
 def test_empty_catalogue_has_head_zero_and_no_changes(catalogue: Catalogue) -> None:
-    assert catalogue.head() == 0
-    assert catalogue.changes_since(0) == Changes(head=0, added=(), superseded=())
+    assert catalogue.head().version == 0
+    assert catalogue.changes_since(EMPTY) == Changes(head=EMPTY, added=(), superseded=())
 
 
 def test_confirmed_photos_come_out_as_they_went_in(catalogue: Catalogue) -> None:
     digits = (0.1234567890123456, -1e-300)
-    assert catalogue.confirm([word(values=digits, animal=2, body_part="flank")]) == 1
-    (row,) = catalogue.changes_since(0).added
+    assert confirm(catalogue, [word(values=digits, animal=2, body_part="flank")]) == 1
+    (row,) = catalogue.changes_since(EMPTY).added
     assert (row.key, row.body_part, row.individual, row.model) == (PhotoKey("sha256:aa", 2), "flank", "DANTE", "m1")
     assert row.values.dtype == np.float64
     assert row.values.tolist() == list(digits)
 
 
 def test_each_request_raises_the_head_by_one(catalogue: Catalogue) -> None:
-    assert [catalogue.confirm([word(photo=f"path:{i}"), word(photo=f"path:{i}b")]) for i in range(3)] == [1, 2, 3]
-    assert catalogue.head() == 3
+    assert [confirm(catalogue, [word(photo=f"path:{i}"), word(photo=f"path:{i}b")]) for i in range(3)] == [1, 2, 3]
+    assert catalogue.head().version == 3
 
 
 def test_confirming_nothing_changes_nothing(catalogue: Catalogue) -> None:
-    assert catalogue.confirm([]) == 0
+    assert confirm(catalogue, []) == 0
 
 
 def test_repeating_a_confirmation_changes_nothing(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(), word(photo="path:b")])
-    assert catalogue.confirm([word(), word(photo="path:b")]) == 1
-    assert len(catalogue.changes_since(0).added) == 2
+    confirm(catalogue, [word(), word(photo="path:b")])
+    assert confirm(catalogue, [word(), word(photo="path:b")]) == 1
+    assert len(catalogue.changes_since(EMPTY).added) == 2
 
 
 def test_changes_hold_only_what_a_reader_lacks(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(photo="path:a")])
-    catalogue.confirm([word(photo="path:b")])
-    assert labels(catalogue.changes_since(1)) == [("path:b", "DANTE")]
-    assert catalogue.changes_since(2) == Changes(2, (), ())
+    confirm(catalogue, [word(photo="path:a")])
+    seen = catalogue.head()
+    confirm(catalogue, [word(photo="path:b")])
+    assert labels(catalogue.changes_since(seen)) == [("path:b", "DANTE")]
+    assert catalogue.changes_since(catalogue.head()) == Changes(catalogue.head(), (), ())
 
 
 @pytest.mark.parametrize("again", [word(individual="VERGIL"), word(values=(0.0, 1.0))], ids=["individual", "embedding"])
 def test_a_photo_confirmed_again_replaces_what_it_said(catalogue: Catalogue, again: Confirmation) -> None:
-    catalogue.confirm([word()])
-    (first,) = catalogue.changes_since(0).added
-    assert catalogue.confirm([again]) == 2
-    changes = catalogue.changes_since(1)
+    confirm(catalogue, [word()])
+    (first,) = catalogue.changes_since(EMPTY).added
+    seen = catalogue.head()
+    assert confirm(catalogue, [again]) == 2
+    changes = catalogue.changes_since(seen)
     assert changes.superseded == (first.row_id,)
     assert labels(changes) == [("sha256:aa", again.individual)]
-    assert labels(catalogue.changes_since(0)) == [("sha256:aa", again.individual)]
-    assert catalogue.changes_since(0).superseded == ()
+    assert labels(catalogue.changes_since(EMPTY)) == [("sha256:aa", again.individual)]
+    assert catalogue.changes_since(EMPTY).superseded == ()
 
 
 def test_a_row_that_came_and_went_between_two_looks_is_not_mentioned(catalogue: Catalogue) -> None:
-    for individual in ("A", "B", "C"):
-        catalogue.confirm([word(individual=individual)])
-    changes = catalogue.changes_since(1)
+    confirm(catalogue, [word(individual="A")])
+    seen = catalogue.head()
+    for individual in ("B", "C"):
+        confirm(catalogue, [word(individual=individual)])
+    changes = catalogue.changes_since(seen)
     assert labels(changes) == [("sha256:aa", "C")]
     assert len(changes.superseded) == 1
 
 
 def test_a_photo_said_to_be_what_it_was_before_last_is_new_again(catalogue: Catalogue) -> None:
     for individual in ("A", "B", "A"):
-        catalogue.confirm([word(individual=individual)])
-    assert catalogue.head() == 3
-    assert labels(catalogue.changes_since(0)) == [("sha256:aa", "A")]
+        confirm(catalogue, [word(individual=individual)])
+    assert catalogue.head().version == 3
+    assert labels(catalogue.changes_since(EMPTY)) == [("sha256:aa", "A")]
 
 
 @pytest.mark.parametrize("other", [word(animal=2), word(body_part="flank"), word(photo="path:sha256:aa")])
 def test_another_animal_body_part_or_photo_is_another_subject(catalogue: Catalogue, other: Confirmation) -> None:
-    catalogue.confirm([word()])
-    catalogue.confirm([other])
-    assert len(catalogue.changes_since(0).added) == 2
+    confirm(catalogue, [word()])
+    confirm(catalogue, [other])
+    assert len(catalogue.changes_since(EMPTY).added) == 2
 
 
 def test_within_one_request_the_last_word_about_a_photo_counts(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(individual="A"), word(photo="path:b"), word(individual="B")])
-    assert sorted(labels(catalogue.changes_since(0))) == [("path:b", "DANTE"), ("sha256:aa", "B")]
+    confirm(catalogue, [word(individual="A"), word(photo="path:b"), word(individual="B")])
+    assert sorted(labels(catalogue.changes_since(EMPTY))) == [("path:b", "DANTE"), ("sha256:aa", "B")]
 
 
 def test_the_same_label_by_another_model_stands_beside_the_first(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(model="m1")])
-    catalogue.confirm([word(model="m2")])
-    assert {row.model for row in catalogue.changes_since(0).added} == {"m1", "m2"}
+    confirm(catalogue, [word(model="m1")])
+    confirm(catalogue, [word(model="m2")])
+    assert {row.model for row in catalogue.changes_since(EMPTY).added} == {"m1", "m2"}
 
 
 def test_another_label_by_another_model_replaces_every_model_s_row(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(model="m1")])
-    catalogue.confirm([word(model="m2")])
-    catalogue.confirm([word(model="m2", individual="VERGIL")])
-    assert [(row.model, row.individual) for row in catalogue.changes_since(0).added] == [("m2", "VERGIL")]
+    confirm(catalogue, [word(model="m1")])
+    confirm(catalogue, [word(model="m2")])
+    confirm(catalogue, [word(model="m2", individual="VERGIL")])
+    assert [(row.model, row.individual) for row in catalogue.changes_since(EMPTY).added] == [("m2", "VERGIL")]
 
 
 def test_row_ids_rise_in_the_order_of_arrival(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(photo="path:z"), word(photo="path:a")])
-    catalogue.confirm([word(photo="path:m")])
-    rows = catalogue.changes_since(0).added
+    confirm(catalogue, [word(photo="path:z"), word(photo="path:a")])
+    confirm(catalogue, [word(photo="path:m")])
+    rows = catalogue.changes_since(EMPTY).added
     assert [row.key.photo for row in rows] == ["path:z", "path:a", "path:m"]
     assert [row.row_id for row in rows] == sorted({row.row_id for row in rows})
 
 
 def test_counts_of_what_stands(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(), word(body_part="flank"), word(photo="path:b", individual="VERGIL", model="m2")])
-    catalogue.confirm([word(photo="path:b", individual="DANTE", model="m2")])
+    confirm(catalogue, [word(), word(body_part="flank"), word(photo="path:b", individual="VERGIL", model="m2")])
+    confirm(catalogue, [word(photo="path:b", individual="DANTE", model="m2")])
     counts = catalogue.counts()
     assert (counts.individuals, counts.photos) == (1, 2)
     assert dict(counts.photos_by_body_part) == {"fluke": 2, "flank": 1}
@@ -151,9 +156,9 @@ def test_counts_of_what_stands(catalogue: Catalogue) -> None:
 
 def test_more_photos_than_one_statement_takes(catalogue: Catalogue) -> None:
     words = [word(photo=f"path:{i}", individual=f"I{i % 700}") for i in range(1201)]
-    assert catalogue.confirm(words) == 1
-    assert catalogue.confirm(words) == 1
-    assert catalogue.confirm([word(photo=f"path:{i}", individual="ONE") for i in range(1201)]) == 2
+    assert confirm(catalogue, words) == 1
+    assert confirm(catalogue, words) == 1
+    assert confirm(catalogue, [word(photo=f"path:{i}", individual="ONE") for i in range(1201)]) == 2
     counts = catalogue.counts()
     assert (counts.individuals, counts.photos) == (1, 1201)
 
@@ -163,8 +168,8 @@ def test_files_of_one_start_come_in_as_one_version(catalogue: Catalogue) -> None
     flanks = ImportBatch(csv_file("d2", body_part="flank"), (word(photo="csv:d2:1", body_part="flank"),))
     outcomes = catalogue.import_rows([flukes, flanks])
     assert [(outcome.status, outcome.rows) for outcome in outcomes] == [("new", 2), ("new", 1)]
-    assert catalogue.head() == 1
-    assert len(catalogue.changes_since(0).added) == 3
+    assert catalogue.head().version == 1
+    assert len(catalogue.changes_since(EMPTY).added) == 3
     assert catalogue.imports() == (flukes.file, flanks.file)
 
 
@@ -184,17 +189,17 @@ def test_a_file_comes_in_only_where_it_is_new(catalogue: Catalogue, file: Import
     (outcome,) = catalogue.import_rows([again])
     came_in = status == "new"
     assert (outcome.status, outcome.rows) == (status, int(came_in))
-    assert len(catalogue.changes_since(0).added) == 1 + came_in
-    assert catalogue.head() == 1 + came_in
+    assert len(catalogue.changes_since(EMPTY).added) == 1 + came_in
+    assert catalogue.head().version == 1 + came_in
 
 
 def test_a_file_without_rows_is_not_remembered(catalogue: Catalogue) -> None:
     catalogue.import_rows([ImportBatch(csv_file("empty"), ())])
-    assert (catalogue.head(), catalogue.imports()) == (0, ())
+    assert (catalogue.head().version, catalogue.imports()) == (0, ())
     (outcome,) = catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"),))])
     assert outcome.status == "new"
 
 
 def test_two_rows_of_one_individual_in_a_file_both_stand(catalogue: Catalogue) -> None:
     catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"), word(photo="csv:d1:2")))])
-    assert [row.individual for row in catalogue.changes_since(0).added] == ["DANTE", "DANTE"]
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["DANTE", "DANTE"]

@@ -9,9 +9,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pipeline.catalogue import sqlite
+from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
-from tests.confirming import confirming, word
+from tests.confirming import confirm, confirming, word
 
 
 def url_of(file: Path) -> str:
@@ -53,21 +54,21 @@ def test_a_backup_made_while_others_write_holds_whole_requests(file: Path, tmp_p
     process.kill()
     process.communicate(timeout=10)
     restored = open_catalogue(url_of(tmp_path / "backup.sqlite"))
-    rows = [row.individual for row in restored.changes_since(0).added]
+    rows = [row.individual for row in restored.changes_since(EMPTY).added]
     assert set(acknowledged) <= set(rows)
     assert {rows.count(name) for name in rows} == {2}
-    assert restored.confirm([word("after")]) == restored.head() == len(rows) // 2 + 1
+    assert confirm(restored, [word("after")]) == restored.head().version == len(rows) // 2 + 1
 
 
 def test_a_full_disk_stores_nothing_and_says_what_to_do(file: Path) -> None:
     catalogue = open_catalogue(url_of(file))
-    catalogue.confirm([word("before")])
+    confirm(catalogue, [word("before")])
     limit_pages(catalogue._database.engine, sqlite3.connect(file).execute("PRAGMA page_count").fetchone()[0] + 4)
     with pytest.raises(CatalogueUnavailableError, match="disk is full: free some space"):
-        catalogue.confirm([word(f"{n}", f"I{n}", size=128) for n in range(200)])
-    assert catalogue.head() == 1
+        confirm(catalogue, [word(f"{n}", f"I{n}", size=128) for n in range(200)])
+    assert catalogue.head().version == 1
     assert catalogue.counts().individuals == 1
-    assert catalogue.confirm([word("small")]) == 2
+    assert confirm(catalogue, [word("small")]) == 2
 
 
 def limit_pages(engine: Engine, pages: int) -> None:
@@ -84,19 +85,19 @@ def test_a_locked_catalogue_says_so_and_works_again_afterwards(file: Path, monke
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(CatalogueUnavailableError, match="another process holds it locked"):
-        catalogue.confirm([word("a")])
-    assert catalogue.head() == 0, "readers go on beside a writer"
+        confirm(catalogue, [word("a")])
+    assert catalogue.head().version == 0, "readers go on beside a writer"
     other.execute("ROLLBACK")
-    assert catalogue.confirm([word("a")]) == 1
+    assert confirm(catalogue, [word("a")]) == 1
 
 
 def test_damage_found_while_running_is_an_unavailable_catalogue(file: Path) -> None:
     catalogue = open_catalogue(url_of(file))
-    catalogue.confirm([word(f"{n}") for n in range(50)])
+    confirm(catalogue, [word(f"{n}") for n in range(50)])
     catalogue.close()
     file.write_bytes(b"SQLite format 3\0" + b"\xff" * (file.stat().st_size - 16))
     with pytest.raises(CatalogueUnavailableError, match="restore the last backup"):
-        catalogue.changes_since(0)
+        catalogue.changes_since(EMPTY)
 
 
 def test_a_file_that_is_not_a_catalogue_is_refused(file: Path) -> None:
@@ -117,7 +118,12 @@ def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
         open_catalogue(url_of(tmp_path))
 
 
-def test_a_read_only_file_is_refused_with_what_to_do(file: Path) -> None:
-    open_catalogue(url_of(file)).close()
-    with pytest.raises(CatalogueOpenError, match="read-only: give the service's user the right to write"):
-        open_catalogue(f"sqlite:///file:{file}?mode=ro&uri=true")
+def test_a_read_only_file_is_read_and_refuses_confirmations_with_what_to_do(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    confirm(open_catalogue(url_of(file)), [word("a")])
+    catalogue = open_catalogue(f"sqlite:///file:{file}?mode=ro&uri=true")
+    assert "can only be read; confirmations are refused" in caplog.text
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["DANTE"]
+    with pytest.raises(CatalogueUnavailableError, match="read-only: give the service's user the right to write"):
+        confirm(catalogue, [word("b")])
