@@ -70,7 +70,8 @@ def fold_name(name: str) -> str:
     list, so a new one never becomes an individual beside a known one.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return "".join(c for c in folded if not c.isspace() and (unicodedata.category(c) != "Cf" or c in _VISIBLE_FORMATS))
+    seen = (c for c in folded if not c.isspace() and (unicodedata.category(c) != "Cf" or c in _VISIBLE_FORMATS))
+    return unicodedata.normalize("NFKC", "".join(seen))
 
 
 def known_spelling(name: str, alike: Sequence[str]) -> str:

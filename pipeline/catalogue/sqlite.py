@@ -72,6 +72,7 @@ def make_engine(url: URL) -> Engine:
     engine = create_engine(url, execution_options={_FILE: file})
     event.listen(engine, "do_connect", file.connect)
     event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", file.note_log)
     event.listen(engine, "checkin", _on_checkin)
     event.listen(engine, "begin", _on_begin)
     return engine

@@ -27,6 +27,8 @@ _Identity = tuple[int, int]
 # What opening a write-ahead log needs and a full or read-only disk refuses.
 _NO_ROOM = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
 
+_FIRST_READ = "SELECT 1 FROM sqlite_master LIMIT 1"
+
 
 class DatabaseFile:
     """The file of one pool of connections.
@@ -101,11 +103,17 @@ class DatabaseFile:
         self._note(before, connection)
         return cast(DBAPIConnection, connection)
 
+    def note_log(self, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        """Remember the log of the open file, once the connection uses one; the first read opens it."""
+        opened = cast(sqlite3.Connection, connection)
+        opened.execute(_FIRST_READ).fetchall()
+        with self._lock:
+            self._opened_log = _identity(self._log_path)
+
     def _note(self, before: _Identity, connection: sqlite3.Connection) -> None:
         with self._lock:
             if self._find() == before and self._opened in (None, before):
                 self._opened = before
-                self._opened_log = _identity(self._log_path)
                 return
         connection.close()
         raise CatalogueUnavailableError("the catalogue's file is being replaced: try again")
@@ -130,7 +138,7 @@ def _open(uri: str, options: dict[str, Any]) -> sqlite3.Connection:
     """Open a database and look into it, since SQLite puts off what can fail."""
     connection: sqlite3.Connection = sqlite3.connect(uri, **options)
     try:
-        connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+        connection.execute(_FIRST_READ).fetchall()
     except sqlite3.Error:
         connection.close()
         raise

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue.port import Catalogue
-from pipeline.catalogue.rows import EMPTY, Changes, Confirmation, ImportBatch, ImportFile
+from pipeline.catalogue.rows import EMPTY, Changes, Confirmation, Confirmed, Head, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.records import PhotoKey
+from pipeline.errors import KeyReusedError
+from pipeline.records import LOCAL_USER, Actor, PhotoKey
 from tests.confirming import confirm
 from tests.memory_catalogue import MemoryCatalogue
 
@@ -203,3 +204,140 @@ def test_a_file_without_rows_is_not_remembered(catalogue: Catalogue) -> None:
 def test_two_rows_of_one_individual_in_a_file_both_stand(catalogue: Catalogue) -> None:
     catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"), word(photo="csv:d1:2")))])
     assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["DANTE", "DANTE"]
+
+
+# --- who said it, and which request -----------------------------------------------------------------------------------
+
+MARIA = Actor("azores", "Maria")
+
+
+def standing(catalogue: Catalogue) -> list[tuple[str, str]]:
+    return labels(catalogue.changes_since(EMPTY))
+
+
+def test_a_repeat_of_what_somebody_corrected_since_changes_nothing(catalogue: Catalogue) -> None:
+    request = [word(individual="A"), word(photo="path:b", individual="A")]
+    catalogue.confirm(request, LOCAL_USER, "k1")
+    catalogue.confirm([word(individual="B")], MARIA, "k2")
+    before = catalogue.head()
+    for repeat in (request, request[:1], request[1:], [*request, *request]):
+        assert catalogue.confirm(repeat, LOCAL_USER, "k1").head == before
+    assert sorted(standing(catalogue)) == [("path:b", "A"), ("sha256:aa", "B")]
+
+
+def test_a_repeat_of_what_changed_nothing_changes_nothing_later_either(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(individual="A")], MARIA, "k1")
+    catalogue.confirm([word(individual="A")], LOCAL_USER, "k2")
+    catalogue.confirm([word(individual="B")], MARIA, "k3")
+    catalogue.confirm([word(individual="A")], LOCAL_USER, "k2")
+    assert standing(catalogue) == [("sha256:aa", "B")]
+
+
+def test_without_a_key_a_repeat_is_a_new_word(catalogue: Catalogue) -> None:
+    for individual in ("A", "B", "A"):
+        catalogue.confirm([word(individual=individual)], LOCAL_USER, None)
+    assert standing(catalogue) == [("sha256:aa", "A")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        word(individual="B"),
+        word(photo="path:b"),
+        word(animal=2),
+        word(body_part="flank"),
+        word(model="m2"),
+        word(values=(1.0, 0.5)),
+    ],
+    ids=["individual", "photo", "animal", "body part", "model", "embedding"],
+)
+def test_a_key_with_other_confirmations_is_refused_and_nothing_is_stored(
+    catalogue: Catalogue, other: Confirmation
+) -> None:
+    catalogue.confirm([word()], LOCAL_USER, "k1")
+    before = catalogue.head()
+    with pytest.raises(KeyReusedError, match="key"):
+        catalogue.confirm([word(), other], LOCAL_USER, "k1")
+    assert catalogue.head() == before
+    assert standing(catalogue) == [("sha256:aa", "DANTE")]
+    assert catalogue.confirm([other], LOCAL_USER, "k2").head != before
+
+
+def test_a_word_that_a_later_one_of_its_request_overruled_is_known_in_a_repeat(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(individual="A"), word(individual="B")], LOCAL_USER, "k1")
+    catalogue.confirm([word(individual="A")], LOCAL_USER, "k1")
+    assert standing(catalogue) == [("sha256:aa", "B")]
+
+
+def test_nothing_said_with_a_key_is_not_remembered(catalogue: Catalogue) -> None:
+    assert catalogue.confirm([], LOCAL_USER, "k1") == Confirmed(EMPTY, {})
+    assert catalogue.confirm([word()], LOCAL_USER, "k1").head.version == 1
+
+
+def test_every_event_has_a_nonce_of_its_own(catalogue: Catalogue) -> None:
+    heads = [catalogue.confirm([word(photo=f"path:{n}")], LOCAL_USER, f"k{n}").head for n in range(5)]
+    assert [head.version for head in heads] == [1, 2, 3, 4, 5]
+    assert len({head.nonce for head in heads}) == 5
+    assert catalogue.head() == heads[-1]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_reader_of_another_history_is_given_everything(catalogue: Catalogue, version: int) -> None:
+    confirm(catalogue, [word(photo="path:a")])
+    confirm(catalogue, [word(photo="path:b")])
+    changes = catalogue.changes_since(Head(version, "of another copy"))
+    assert changes.anew
+    assert labels(changes) == [("path:a", "DANTE"), ("path:b", "DANTE")]
+    assert changes.head == catalogue.head()
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Pmod001_Dante", "PMOD001 _DANTE", "ＰＭＯＤ００１_DANTE", "pmod001_dante"])
+def test_a_name_spelled_otherwise_is_that_of_the_known_individual(catalogue: Catalogue, name: str) -> None:
+    confirm(catalogue, [word(individual="PMOD001_DANTE")])
+    confirm(catalogue, [word(photo="path:b", individual=name)])
+    assert standing(catalogue) == [("sha256:aa", "PMOD001_DANTE"), ("path:b", "PMOD001_DANTE")]
+    assert catalogue.counts().individuals == 1
+
+
+def test_saying_the_same_in_another_spelling_changes_nothing(catalogue: Catalogue) -> None:
+    assert confirm(catalogue, [word(individual="Dante")]) == confirm(catalogue, [word(individual="DANTE")]) == 1
+
+
+def test_of_two_new_spellings_in_one_request_the_first_wins(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word(individual="Nova"), word(photo="path:b", individual="NOVA")])
+    assert standing(catalogue) == [("sha256:aa", "Nova"), ("path:b", "Nova")]
+
+
+def twins(catalogue: Catalogue) -> None:
+    rows = [word(photo=f"csv:d1:{n}", individual=name) for n, name in enumerate(("Dante", "DANTE"))]
+    catalogue.import_rows([ImportBatch(csv_file(), tuple(rows))])
+
+
+def test_twins_of_a_file_stay_two_and_are_confirmed_by_their_exact_spelling(catalogue: Catalogue) -> None:
+    twins(catalogue)
+    confirm(catalogue, [word(individual="DANTE"), word(photo="path:b", individual="Dante")])
+    assert standing(catalogue)[2:] == [("sha256:aa", "DANTE"), ("path:b", "Dante")]
+
+
+def test_a_spelling_that_may_be_either_twin_is_refused_alone_and_again_in_a_repeat(catalogue: Catalogue) -> None:
+    twins(catalogue)
+    names = {"path:a": "Vergil", "path:b": "dante", "path:c": "NOVA"}
+    request = [word(photo=photo, individual=name) for photo, name in names.items()]
+    for key in (None, "k1", "k1"):
+        confirmed = catalogue.confirm(request, LOCAL_USER, key)
+        assert list(confirmed.refused) == [1]
+        assert confirmed.refused[1].code == "bad_identity"
+        assert 'write "Dante" or "DANTE"' in confirmed.refused[1].message
+    assert standing(catalogue)[2:] == [("path:a", "Vergil"), ("path:c", "NOVA")]
+    assert list(catalogue.confirm(request[1:], LOCAL_USER, "k1").refused) == [0]
+
+
+def test_a_name_without_photos_any_more_is_not_known(catalogue: Catalogue) -> None:
+    twins(catalogue)
+    confirm(catalogue, [word(individual="nova")])
+    confirm(catalogue, [word(individual="Vergil")])
+    confirm(catalogue, [word(photo="path:b", individual="Nova")])
+    assert standing(catalogue)[-1] == ("path:b", "Nova")
