@@ -43,6 +43,7 @@ class DatabaseFile:
         self._lock = threading.Lock()
         self._opened: _Identity | None = None
         self._opened_log: _Identity | None = None
+        self._read_only = False
 
     @property
     def opened(self) -> _Identity | None:
@@ -94,12 +95,15 @@ class DatabaseFile:
         record.info.pop(READ_ONLY_BECAUSE, None)
         try:
             connection = _open(uri, options)
+            self._read_only = False
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _NO_ROOM or self._log_has_words():
                 raise
             connection = _open(f"{uri}&immutable=1", options)
             record.info[READ_ONLY_BECAUSE] = error
-            _log.error("%s can only be read: %s", self.path, error)
+            if not self._read_only:
+                _log.error("%s can only be read: %s", self.path, error)
+            self._read_only = True
         self._note(before, connection)
         return cast(DBAPIConnection, connection)
 

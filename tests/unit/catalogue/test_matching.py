@@ -1,4 +1,5 @@
 import random
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
 from pipeline.catalogue.rows import EMPTY, Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueUnavailableError
-from pipeline.records import LOCAL_USER, PhotoKey, Query, Ranking
+from pipeline.records import LOCAL_USER, Actor, PhotoKey, Query, Ranking
 from tests.confirming import confirm
 from tests.memory_catalogue import MemoryCatalogue
 
@@ -281,6 +282,68 @@ def test_an_older_catalogue_put_back_is_loaded_afresh() -> None:
     confirm(restored, [confirmation(fluke("1", "A", 0, 0))])
     catalogue.__dict__.update(restored.__dict__)
     assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
+
+
+def test_a_backup_put_back_that_has_caught_up_to_the_same_head_is_loaded_afresh_by_every_replica(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "catalogue.sqlite"
+    url = f"sqlite:///{file}"
+    replicas = [CatalogueMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
+    replicas[0].confirm([query("path:1", identity="A")], LOCAL_USER)
+    sqlite3.connect(file).execute("VACUUM INTO ?", [str(tmp_path / "backup")])
+    replicas[0].confirm([query("path:2", identity="LOST")], LOCAL_USER)
+    assert all(rank_one(replica, query()) for replica in replicas)
+    for path in tmp_path.glob("catalogue.sqlite*"):
+        path.rename(path.with_name(f"away-{path.name}"))
+    (tmp_path / "backup").rename(file)
+    replicas[0].confirm([query("path:2", identity="B")], LOCAL_USER)
+    for replica in replicas:
+        assert {name for name, _ in rank_one(replica, query())} == {"Unknown", "A", "B"}
+        assert replica.status().individuals == 2
+
+
+def test_a_catalogue_of_the_same_version_and_another_nonce_is_loaded_afresh() -> None:
+    catalogue, other = MemoryCatalogue(), MemoryCatalogue()
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher.confirm([query("path:1", identity="A")], LOCAL_USER)
+    assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
+    confirm(other, [confirmation(fluke("1", "B", 0, 0))])
+    catalogue.__dict__.update(other.__dict__)
+    assert rank_one(matcher, query()) == [("B", 0.0), ("Unknown", 1.0)]
+    assert matcher.status().head == other.head()
+
+
+def test_the_ranking_shows_the_spelling_that_was_taken() -> None:
+    matcher = matcher_of(fluke("1", "PMOD001_DANTE", 0, 0))
+    new = query("path:2", identity="pmod001_dante")
+    assert matcher.confirm([new], LOCAL_USER) == [None]
+    assert rank_one(matcher, new) == [("PMOD001_DANTE", 0.0), ("Unknown", 1.0)]
+
+
+def test_a_name_that_may_be_several_individuals_is_refused_with_the_photo_s_name() -> None:
+    catalogue = MemoryCatalogue()
+    rows = [confirmation((f"csv:{name}", "fluke", name, "m1", (0.0, 0.5))) for name in ("Dante", "DANTE")]
+    catalogue.import_rows([ImportBatch(ImportFile("x.csv", "fluke", "d1", "m1"), tuple(rows))])
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    items = [query("path:1"), query("path:2", model="m9", identity="A"), query("path:3", identity="dante")]
+    first, second, third = matcher.confirm(items, LOCAL_USER)
+    assert first is None
+    assert second is not None
+    assert third is not None
+    assert (second.code, third.code) == ("other_model", "bad_identity")
+    assert third.message.startswith('3: the identity "dante" may be any of several')
+
+
+def test_who_spoke_and_the_key_reach_the_catalogue() -> None:
+    catalogue = MemoryCatalogue()
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    maria = Actor("azores", "Maria")
+    matcher.confirm([query("path:1", identity="A")], maria, "k1")
+    matcher.confirm([query("path:1", identity="B")], LOCAL_USER, "k2")
+    matcher.confirm([query("path:1", identity="A")], maria, "k1")
+    assert [actor for _, actor in catalogue.events] == [maria, LOCAL_USER]
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["B"]
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------

@@ -2,16 +2,18 @@
 
 import signal
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from pipeline.catalogue.rows import EMPTY
+from pipeline.catalogue.rows import EMPTY, ImportBatch, ImportFile
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
-from pipeline.errors import CatalogueOpenError
+from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
+from pipeline.records import LOCAL_USER, Actor
 from tests.confirming import confirm, confirming, word
 
 
@@ -58,6 +60,36 @@ def test_replaced_rows_stay_as_history(url: str) -> None:
     columns = "version, superseded_version, origin, dimension"
     rows = query(catalogue, f"SELECT {columns} FROM annotations ORDER BY id")
     assert rows == [(1, 2, "identify", 2), (2, None, "identify", 2)]
+
+
+def test_each_event_carries_who_spoke_and_the_key(url: str) -> None:
+    catalogue = open_catalogue(url)
+    maria, importer = Actor("azores", "Maria"), Actor("azores", "importer", "program")
+    for n, actor in enumerate((LOCAL_USER, maria, importer, LOCAL_USER)):
+        catalogue.confirm([word(f"{n}")], actor, f"key {n}" if n else None)
+    catalogue.import_rows([ImportBatch(ImportFile("x.csv", "fluke", "d1", "m1"), (word("csv"),))])
+    columns = "version, events.kind, key, institution, name, actors.kind"
+    assert query(catalogue, f"SELECT {columns} FROM events JOIN actors ON actor_id = id ORDER BY version") == [
+        (1, "confirm", None, "default", "local user", "person"),
+        (2, "confirm", "key 1", "azores", "Maria", "person"),
+        (3, "confirm", "key 2", "azores", "importer", "program"),
+        (4, "confirm", "key 3", "default", "local user", "person"),
+        (5, "import", None, "default", "whale-vision", "program"),
+    ]
+
+
+def test_a_key_belongs_to_one_catalogue(url: str) -> None:
+    ours, theirs = open_catalogue(url, "ours"), open_catalogue(url, "theirs")
+    assert confirm(ours, [word("a")], "k1") == confirm(theirs, [word("a", "VERGIL")], "k1") == 1
+
+
+def test_a_catalogue_that_the_database_lost_is_unavailable(url: str) -> None:
+    catalogue = open_catalogue(url)
+    query(catalogue, "DELETE FROM catalogues")
+    calls: list[Callable[[], object]] = [catalogue.head, lambda: confirm(catalogue, [word("a")])]
+    for call in calls:
+        with pytest.raises(CatalogueUnavailableError, match="holds this catalogue no longer"):
+            call()
 
 
 def test_rows_carry_their_time_in_utc(url: str) -> None:

@@ -183,6 +183,14 @@ def test_all_confirmations_of_a_request_are_stored_before_the_first_ranking() ->
     assert session.confirmations_stored(1) == []
 
 
+def test_a_confirmation_that_the_catalogue_refused_is_answered_with_why() -> None:
+    session = make_session()
+    send(session, type="identify", data=[{**ITEM, "identity": name} for name in ("Vergil", "dante")])
+    why = Failure("bad_identity", "b.jpg: Dante or DANTE?")
+    (rank,) = [action for action in session.confirmations_stored(1, {1: why}) if isinstance(action, IdentifyItems)]
+    assert [item.index for item in rank.queries] == [0]
+
+
 def test_a_large_identify_is_ranked_in_portions() -> None:
     session = make_session()
     actions = finish(session, send(session, type="identify", data=[ITEM] * 150, topK=3))
