@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import yaml
 
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
+from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.opening import fill_catalogue
 from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
 from pipeline.settings import load_settings
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        check(options.config)
+        check(options.config, options.migrate)
     except (StartupError, CatalogueUnavailableError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
@@ -48,8 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def check(config: Path) -> None:
-    """Check a Serve config file and everything it names.
+def check(config: Path, backup: str | None = None) -> None:
+    """Check a Serve config file and everything it names; bring its catalogue up to date.
+
+    Args:
+        config: Serve config file.
+        backup: names the operator's backup of a catalogue on a database server, without which that is not migrated.
 
     Raises:
         StartupError: the first thing that is wrong.
@@ -62,6 +67,7 @@ def check(config: Path) -> None:
         check_gpu(settings)
         folder = check_folders(settings)
         check_weights(folder)
+        migrate_catalogue(settings.with_absolute_paths().catalogue_url, backup)
         fill_catalogue(settings.with_absolute_paths().catalogue_url, folder)
 
 
@@ -88,6 +94,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments.launch", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"), help="Serve config file")
     parser.add_argument("--check", action="store_true", help="only check, do not start")
+    parser.add_argument(
+        "--migrate",
+        metavar="BACKUP",
+        help="bring a PostgreSQL catalogue of an older release up to date; BACKUP names the backup you made of it",
+    )
     return parser.parse_args(arguments)
 
 

@@ -95,6 +95,7 @@ class FakeMatcher:
         if self.broken:
             raise self.broken
         self.confirmed += [query.identity for query in queries]
+        return [None] * len(queries)
 
     async def rank(self, queries, top_k):
         if self.broken:

@@ -74,13 +74,14 @@ class KeyedCatalogue:
     transactions: list[int] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
 
-    async def confirm(self, queries: Sequence[Any], actor: object, key: str | None) -> None:
+    async def confirm(self, queries: Sequence[Any], actor: object, key: str | None) -> list[None]:
         if key is not None and key in self.keys:
-            return
+            return [None] * len(queries)
         self.keys.add(key)
         self.transactions.append(len(queries))
         self.confirmed |= {query.path: query.identity for query in queries}
         self.confirmed |= self.corrections
+        return [None] * len(queries)
 
     async def rank(self, queries: Sequence[Any], top_k: int | None) -> list[Ranking]:
         await asyncio.sleep(0)

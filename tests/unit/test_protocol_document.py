@@ -37,6 +37,7 @@ from pipeline.session.actions import (
     SavePhoto,
     SendText,
     Started,
+    StoreConfirmations,
 )
 from pipeline.session.session import Session
 from tests.unit.session.session_made import FakeClock, SmallLimits, make_session
@@ -145,7 +146,9 @@ def steps_of(call: Call[Any]) -> list[Any]:
             return [tuple(Ranking(candidates) for _ in call.queries)]
         case SavePhoto():
             return [saved(call.file, call.identity)]
-    return [None]
+        case StoreConfirmations():
+            return [(None,) * len(call.queries)]
+    raise AssertionError(call)
 
 
 def with_the_documents_time(text: str) -> str:
