@@ -18,13 +18,12 @@ from deployments.description import ServiceDescription
 from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
-from pipeline.access import AccessRules, Handshake, Refusal
+from pipeline.access import AccessRules, Handshake, Peer, Refusal
+from pipeline.protocol.requests import CloseCode
 from pipeline.session.session import Session, SessionConfig
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-TRY_AGAIN_LATER = 1013
 
 
 class SystemClock:
@@ -56,7 +55,7 @@ class Site:
         self._services = services
         self._health = health
         self._metrics = metrics
-        self._rules = AccessRules(settings.tokens, settings.allowed_origins, settings.array_origins)
+        self._rules = AccessRules(settings.token_owners(), settings.allowed_origins, settings.array_origins)
         self._open = 0
 
     def application(self) -> Starlette:
@@ -72,32 +71,32 @@ class Site:
 
     async def _websocket(self, websocket: WebSocket) -> None:
         handshake = _handshake(websocket)
-        refusal = self._rules.check(handshake)
-        if refusal is not None:
-            await _deny(websocket, refusal)
+        peer = self._rules.admit(handshake)
+        if isinstance(peer, Refusal):
+            logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
+            await _deny(websocket, peer)
             return
         await websocket.accept()
         if self._open >= self._settings.limits.max_connections:
-            await websocket.close(TRY_AGAIN_LATER, "too many connections; try again later")
+            await websocket.close(CloseCode.TRY_AGAIN_LATER, "too many connections; try again later")
             return
         self._count_open(+1)
         try:
-            await self._connection(websocket, handshake).serve()
+            await self._connection(websocket, peer).serve()
         finally:
             self._count_open(-1)
 
-    def _connection(self, websocket: WebSocket, handshake: Handshake) -> Connection:
-        array_dialect = self._rules.speaks_array_dialect(handshake, websocket.query_params.get("dialect"))
-        session = Session(self._session_config(array_dialect, handshake.is_local), SystemClock())
-        return Connection(websocket, session, self._services, self._metrics, handshake.is_local)
+    def _connection(self, websocket: WebSocket, peer: Peer) -> Connection:
+        session = Session(self._session_config(peer), SystemClock())
+        return Connection(websocket, session, self._services, self._metrics, peer.is_local)
 
-    def _session_config(self, array_dialect: bool, local_peer: bool) -> SessionConfig:
+    def _session_config(self, peer: Peer) -> SessionConfig:
         return SessionConfig(
             device=self._description.device,
             models_dir=self._description.models_dir,
             body_parts=self._description.body_parts,
-            array_dialect=array_dialect,
-            local_peer=local_peer,
+            array_dialect=peer.array_dialect,
+            local_peer=peer.is_local,
             uploads_only=self._settings.uploads_only,
             limits=self._settings.limits,
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
@@ -109,15 +108,15 @@ class Site:
         self._metrics.connections(self._open)
 
     async def _index(self, request: Request) -> Response:
-        refusal = self._rules.check(_handshake(request))
-        if refusal is not None:
-            return PlainTextResponse(refusal.reason, refusal.status)
+        peer = self._rules.admit(_handshake(request))
+        if isinstance(peer, Refusal):
+            return PlainTextResponse(peer.reason, peer.status)
         return HTMLResponse(render_page(self._description, await self._health()))
 
     async def _healthz(self, request: Request) -> Response:
         """Answer any peer with the state (a probe carries no token), the details only to those who may connect."""
         health = await self._health()
-        admitted = self._rules.check(_handshake(request)) is None
+        admitted = isinstance(self._rules.admit(_handshake(request)), Peer)
         body = health.as_json() if admitted else {"status": health.status}
         return JSONResponse(body, 200 if health.is_complete else 503)
 
@@ -138,12 +137,11 @@ class PrefixWithoutSlash:
 
 
 def _handshake(connection: HTTPConnection) -> Handshake:
-    peer = connection.client.host if connection.client else None
-    return Handshake(peer, dict(connection.headers))
+    address = connection.client.host if connection.client else None
+    return Handshake(address, dict(connection.headers), connection.query_params.get("dialect"))
 
 
 async def _deny(websocket: WebSocket, refusal: Refusal) -> None:
-    logger.warning("refused a peer: %s", refusal.reason)
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(PlainTextResponse(refusal.reason, refusal.status))
     else:

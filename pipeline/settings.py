@@ -13,16 +13,23 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from pipeline.errors import SettingsError
+from pipeline.records import LOCAL_USER, SERVICE, Actor
 
 Device = Literal["auto", "cuda", "cpu"]
 Backend = Literal["auto", "torch", "openvino"]
 GpuFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Sha256Hex = Annotated[str, Field(pattern=re.compile(r"^[0-9a-f]{64}$"))]
+OwnerName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+SHOWN_DIGITS = 8
+"""How much of its hash stands in the name of a token that the settings do not name."""
 
 
 def default_catalogue_url() -> str:
@@ -117,6 +124,27 @@ class Timeouts(_Block):
     drain_timeout_s: PositiveFloat = 86400.0
 
 
+class Token(_Block):
+    """One bearer token and who speaks with it; a bare hash is a token whose owner is not named."""
+
+    sha256: Sha256Hex
+    name: OwnerName
+    institution: OwnerName = "default"
+    kind: Literal["person", "program"] = "person"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_hash(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"sha256": value, "name": f"token {value[:SHOWN_DIGITS]}"}
+        return value
+
+    @property
+    def owner(self) -> Actor:
+        """Who speaks with this token."""
+        return Actor(self.institution, self.name, self.kind)
+
+
 class Settings(_Block):
     """Arguments of `deployments.application:build`; serve_config.yaml explains each.
 
@@ -128,7 +156,7 @@ class Settings(_Block):
         photo_roots: folders that clients may name photos in; empty means any path for loopback peers, none for others.
         uploads_only: refuse every path, also from loopback peers.
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
-        tokens: sha256 (hex) of the accepted bearer tokens; empty lets loopback peers in and nobody else.
+        tokens: the accepted bearer tokens and their owners; empty lets loopback peers in and nobody else.
         allowed_origins: `Origin` headers that may connect; requests without the header are not browsers.
         array_origins: the desktop app's origins, which are answered with bare lists.
     """
@@ -148,9 +176,27 @@ class Settings(_Block):
     catalogue_url: str = Field(default_factory=default_catalogue_url)
     allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
-    tokens: tuple[Sha256Hex, ...] = ()
+    tokens: tuple[Token, ...] = ()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+
+    @field_validator("tokens")
+    @classmethod
+    def _tell_their_owners_apart(cls, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+        hashes: set[str] = set()
+        owners = {_identity(LOCAL_USER), _identity(SERVICE)}
+        for token in tokens:
+            if token.sha256 in hashes:
+                raise ValueError(f"the hash {token.sha256[:SHOWN_DIGITS]}... stands there twice")
+            if _identity(token.owner) in owners:
+                raise ValueError(f"{token.name!r} of {token.institution!r} is taken: give each token a name of its own")
+            hashes.add(token.sha256)
+            owners.add(_identity(token.owner))
+        return tokens
+
+    def token_owners(self) -> dict[str, Actor]:
+        """Return who speaks with which token: sha256 (hex) -> owner."""
+        return {token.sha256: token.owner for token in self.tokens}
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings for processes whose working directory is another."""
@@ -200,6 +246,11 @@ def parse_settings(arguments: object, source: str) -> Settings:
     except ValidationError as error:
         problems = "; ".join(_describe(problem["loc"], problem["msg"]) for problem in error.errors())
         raise SettingsError(f"{source}: {problems}") from error
+
+
+def _identity(actor: Actor) -> tuple[str, str]:
+    """What tells actors apart."""
+    return actor.institution, actor.name
 
 
 def _with_absolute_file(url: str) -> str:

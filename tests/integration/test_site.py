@@ -238,6 +238,17 @@ def test_foreign_origin_gets_403(edge, origin):
     assert refused.value.response.status_code == 403
 
 
+def test_own_page_may_connect(edge):
+    with edge.connect(origin=f"http://127.0.0.1:{edge.port}") as websocket:
+        assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+
+
+def test_refusal_is_logged_with_the_address_and_the_reason(edge, caplog):
+    with pytest.raises(InvalidStatus), edge.connect(origin="https://evil.example"):
+        pass
+    assert "refused 127.0.0.1: origin 'https://evil.example' is not in allowed_origins" in caplog.text
+
+
 def test_desktop_app_gets_bare_lists(edge):
     with edge.connect(origin="file://") as websocket:
         websocket.send(json.dumps({"type": "extract", "fileNames": ["/a.jpg", "/bad.jpg"]}))
