@@ -1,5 +1,6 @@
 """What can be checked before anything starts, each failure with what to do about it."""
 
+import errno
 import socket
 from pathlib import Path
 
@@ -60,11 +61,16 @@ def check_port(host: str, port: int) -> None:
     Raises:
         StartupError: names the process that does.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as Serve chooses it; a host name means IPv4
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(
+                    f"http_options.host: {host}:{port} cannot be listened on: {error.strerror}"
+                ) from error
             raise StartupError(
                 f"port {port} on {host} cannot be used ({error.strerror}); {_holder(port)}. The desktop app starts its "
                 f"own backend on 8765: close it, start this service, then the app; or set another port in http_options"
