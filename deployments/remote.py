@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import ray
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls import call, stream
+from deployments.calls import OUTER_MARGIN_S, call, stream
 from pipeline.records import (
     Animals,
     Detections,
@@ -69,11 +69,11 @@ class RemoteExtractor:
     Uploads exceed what gRPC carries, so they go through the object store, by a handle that passes by reference.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
-        """Take the deployment's handle."""
+    def __init__(self, handle: DeploymentHandle[Any], stage_timeout_s: float) -> None:
+        """Take the deployment's handle, and the time that the extractor gives each stage behind it."""
         self._by_path = handle.options(stream=True)
         self._by_reference = handle.options(stream=True, _by_reference=True)
-        self._timeout_s = timeout_s
+        self._timeout_s = stage_timeout_s + OUTER_MARGIN_S
 
     async def hand_over(self, source: PhotoSource) -> PathSource | PutUpload:
         """Put an upload's bytes into the object store; a path stays as it is."""

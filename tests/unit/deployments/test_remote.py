@@ -1,0 +1,55 @@
+import asyncio
+
+import pytest
+
+from deployments import remote
+from deployments.remote import RemoteExtractor, RemoteSegmenter
+from pipeline.errors import UnavailableError
+from pipeline.records import PathSource
+
+TIMEOUT_S = 0.1
+
+
+class HungCall:
+    """A call that is never answered."""
+
+    def __await__(self):
+        return asyncio.Event().wait().__await__()
+
+    def cancel(self):
+        pass
+
+
+class HungSegmenter:
+    """The handle of a segmenter that does not answer."""
+
+    @property
+    def segment(self):
+        return self
+
+    def remote(self, pixels):
+        return HungCall()
+
+
+class Extractor:
+    """The handle of an extractor with a hung segmenter behind it, given the time that the settings give both."""
+
+    def options(self, **how):
+        return self
+
+    @property
+    def extract_path(self):
+        return self
+
+    def remote(self, source, animals):
+        return self._steps()
+
+    async def _steps(self):
+        yield await RemoteSegmenter(HungSegmenter(), TIMEOUT_S).segment(b"pixels")
+
+
+async def test_hung_stage_is_named_and_not_the_extractor_that_waits_for_it(monkeypatch):
+    monkeypatch.setattr(remote, "OUTER_MARGIN_S", 5.0)
+    steps = RemoteExtractor(Extractor(), TIMEOUT_S).extract(PathSource("/a.jpg", local_peer=True), "best")
+    with pytest.raises(UnavailableError, match="the segmenter did not answer within"):
+        await anext(steps)
