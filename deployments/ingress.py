@@ -13,6 +13,7 @@ from deployments.autoscaling import SIGNAL
 from deployments.connection import Services
 from deployments.description import ServiceDescription
 from deployments.health import HealthCheck
+from deployments.logs import log_with_serve
 from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
 from deployments.photo_queue import PhotoQueue
@@ -58,6 +59,7 @@ class Ingress:
             matcher: the matcher deployment.
             models: segmenter and embedders by deployment name, asked for `/healthz` only.
         """
+        log_with_serve()
         metrics = IngressMetrics()
         limits, timeouts = settings.limits, settings.timeouts
         turns = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)

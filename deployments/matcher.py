@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ray import serve
 
+from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
@@ -35,6 +36,7 @@ class Matcher:
         """
         from pipeline.catalogue.opening import open_matcher
 
+        log_with_serve()
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="matcher")
         self._metrics = {"confirm": StageMetric("confirm"), "rank": StageMetric("rank")}
