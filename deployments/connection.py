@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from deployments.metrics import IngressMetrics
 from deployments.photo_queue import PhotoQueue
 from pipeline.errors import WhaleVisionError
+from pipeline.protocol.requests import CloseCode
 from pipeline.records import Extracted, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
     Action,
@@ -79,6 +80,7 @@ class Connection:
         self._outbox: asyncio.Queue[SendText | CloseConnection] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._draining = False
 
     async def serve(self) -> None:
         """Read until the client leaves or the session closes the connection; then stop all outstanding work."""
@@ -97,6 +99,15 @@ class Connection:
             for error in results:
                 if isinstance(error, Exception):
                     logger.error("connection ended by an error", exc_info=error)
+
+    def drain(self) -> None:
+        """Close the connection as soon as no request of it is unfinished."""
+        self._draining = True
+        self._perform([])
+
+    def cut_short(self) -> None:
+        """End the requests that are unfinished with what is done of them; only after `drain`."""
+        self._perform(self._session.cancel_all())
 
     # --- reports of the photo queue ---
 
@@ -165,6 +176,9 @@ class Connection:
                 case _:
                     assert_never(action)
         self._set_alarm()
+        if self._draining and self._session.idle:
+            self._draining = False
+            self._perform(self._session.close(CloseCode.RESTART, "the service is stopping; connect again"))
 
     def _spawn(self, request: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guard(request, work))

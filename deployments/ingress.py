@@ -82,6 +82,10 @@ class Ingress:
         """Called by Serve after `__init__`: the routes close over this replica's handles."""
         return self._site.application()
 
+    async def drain(self, seconds: float) -> None:
+        """Called on every replica before the service stops; see `Site.drain`."""
+        await self._site.drain(seconds)
+
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve: the ingress scales on photos in flight; idle sockets are no load."""
         return {SIGNAL: float(self._photos.in_flight)}

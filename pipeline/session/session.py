@@ -10,8 +10,7 @@ For the shell:
   `request_failed` for either, or for `SavePhotos`, there is no `StopRequest`: the shell knows.
 - `StopRequest` comes only while the shell has something of that request outstanding.
 - After `CloseConnection` nothing else comes, and everything outstanding has been stopped before it.
-- `next_deadline` may change with every call.
-- `close` ends the connection from the shell's side (1011, 1012); `busy` tells whether a request is unfinished.
+- `next_deadline` may change with every call; `close` ends the connection from the shell's side (1011, 1012).
 """
 
 from pipeline.errors import (
@@ -67,9 +66,9 @@ class Session:
         return self._connection.state
 
     @property
-    def busy(self) -> bool:
-        """Whether a request is unfinished."""
-        return len(self._open) > 0
+    def idle(self) -> bool:
+        """Whether no request is unfinished."""
+        return len(self._open) == 0
 
     @property
     def held_bytes(self) -> int:
@@ -167,13 +166,17 @@ class Session:
         if self.state is not ConnectionState.OPEN:
             return []
         now_s = self._clock.monotonic()
-        actions: list[Action] = []
-        for job in self._open:
-            if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s:
-                actions += self._settle(job, job.ack_timed_out())
-        idle = self._idle_deadline_s()
-        if idle is not None and idle <= now_s:
+        late = [job for job in self._open if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s]
+        actions = [action for job in late for action in self._settle(job, job.ack_timed_out())]
+        if (idle := self._idle_deadline_s()) is not None and idle <= now_s:
             actions += self.close(CloseCode.IDLE, f"idle for {self._config.idle_timeout_s:g} s")
+        return actions
+
+    def cancel_all(self) -> list[Action]:
+        """End every request as if its client had cancelled it: what was done is answered."""
+        actions: list[Action] = []
+        while job := next(iter(self._open), None):
+            actions += self._settle(job, job.cancel(), by_client=True)
         return actions
 
     def close(self, code: int, reason: str) -> list[Action]:

@@ -63,10 +63,11 @@ class FakeMeters:
 
 
 class FakeExtractor:
-    """Answers "bad" paths with a failure, "slow" ones never, all others with one animal."""
+    """Answers "bad" paths with a failure, "slow" ones when they are released, all others with one animal."""
 
     def __init__(self):
         self.started = threading.Event()
+        self.released = asyncio.Event()
         self.cancelled = threading.Event()
 
     async def hand_over(self, source):
@@ -77,7 +78,7 @@ class FakeExtractor:
         try:
             if "slow" in name:
                 self.started.set()
-                await asyncio.Event().wait()
+                await self.released.wait()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -118,7 +119,7 @@ class Edge:
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
         services = Services(PhotoQueue(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
-        site = Site(self.settings, FACTS, services, self._health, self.metrics)
+        self._site = site = Site(self.settings, FACTS, services, self._health, self.metrics)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -128,7 +129,7 @@ class Edge:
         return self.health
 
     def __enter__(self):
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread = threading.Thread(target=asyncio.run, args=[self._serve()], daemon=True)
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
@@ -138,6 +139,19 @@ class Edge:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(10)
+
+    async def _serve(self):
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self._socket])
+
+    def release_slow_photos(self, after_s):
+        self._loop.call_soon_threadsafe(self._loop.call_later, after_s, self.extractor.released.set)
+
+    def drain(self, seconds):
+        """Let the site close its sockets, as it is told before the service stops; returns what it took."""
+        start = time.monotonic()
+        asyncio.run_coroutine_threadsafe(self._site.drain(seconds), self._loop).result(10)
+        return time.monotonic() - start
 
     def connect(self, query="", **options):
         return connect(f"ws://127.0.0.1:{self.port}/{query}", open_timeout=10, **options)
@@ -290,6 +304,57 @@ def test_idle_socket_is_closed_with_1000():
         with pytest.raises(ConnectionClosed) as closed:
             websocket.recv(timeout=10)
         assert closed.value.rcvd.code == 1000
+
+
+def end_of(websocket):
+    """What is said until the server closes the connection, and the code that it gives."""
+    texts = []
+    try:
+        while True:
+            texts.append(websocket.recv(timeout=10))
+    except ConnectionClosed as closed:
+        return texts, closed.rcvd.code
+
+
+def test_draining_site_closes_idle_sockets_at_once_and_refuses_new_ones(edge):
+    with edge.connect() as idle:
+        assert ask(idle, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+        assert edge.drain(seconds=8) < 4
+        assert end_of(idle) == ([], 1012)
+    with edge.connect() as late:
+        assert end_of(late) == ([], 1012)
+
+
+def test_draining_site_lets_a_running_request_end(edge):
+    with edge.connect() as busy:
+        busy.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg", "/a.jpg"]}))
+        assert edge.extractor.started.wait(10)
+        edge.release_slow_photos(after_s=0.3)
+        assert 0.3 <= edge.drain(seconds=8) < 4
+        texts, code = end_of(busy)
+    messages = [json.loads(text) for text in texts]
+    assert [message["type"] for message in messages[-2:]] == ["extract", "complete"]
+    assert [entry["type"] for entry in messages[-2]["data"]] == ["fluke", "fluke"]
+    assert code == 1012
+
+
+def test_draining_site_ends_what_takes_too_long_with_what_is_done(edge):
+    with edge.connect() as busy:
+        busy.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg", "/a.jpg"]}))
+        busy.send(json.dumps({"type": "extract", "fileNames": ["/slow.jpg"]}))
+        assert edge.extractor.started.wait(10)
+        while '"extracting"' not in busy.recv(timeout=10):
+            pass
+        assert 0.5 <= edge.drain(seconds=0.5) < 4
+        texts, code = end_of(busy)
+    with_id = [json.loads(text) for text in texts if '"id"' in text]
+    (result,) = [message for message in with_id if message["type"] == "extract"]
+    assert [entry.get("error", {}).get("code") for entry in result["data"]] == ["cancelled", None]
+    assert with_id[-1]["type"] == "complete"
+    assert '"code":"cancelled"' in texts[-3]
+    assert texts[-2] == "complete!"
+    assert code == 1012
+    assert edge.extractor.cancelled.wait(10)
 
 
 def test_page_tells_what_this_is(edge):

@@ -129,7 +129,7 @@ def test_a_failure_of_the_shell_ends_the_request_with_one_line() -> None:
     session = make_session()
     send(session, type="identify", data=[{**ITEM, "identity": "Dante"}])
     assert lines(session.request_failed(1, CatalogueUnavailableError("disk full"))) == ["error: disk full"]
-    assert not session.busy
+    assert session.idle
 
 
 def test_paths_go_to_the_shell_as_they_came() -> None:

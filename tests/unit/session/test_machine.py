@@ -229,7 +229,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
             self.shell.perform(self._report(work, good=True))
         if not self.shell.closed:
             assert self.classic_ended() == self.classic_sent
-            assert not self.session.busy
+            assert self.session.idle
 
 
 AnyClientAnyShell.TestCase.settings = settings(

@@ -158,7 +158,7 @@ def test_requests_overlap() -> None:
     begin(session, "x")
     actions = finish(session, begin(session, "y"))
     assert [message["id"] for message in of_type(actions, "complete")] == ["y"]
-    assert session.busy
+    assert not session.idle
 
 
 def test_photos_are_issued_in_a_window() -> None:
@@ -260,7 +260,7 @@ def test_what_was_left_of_a_cancelled_extract_is_cancelled() -> None:
     result, complete = said(actions)
     assert [entry.get("error", {}).get("code") for entry in result["data"]] == ["cancelled", None, "cancelled"]
     assert complete["type"] == "complete"
-    assert not session.busy
+    assert session.idle
 
 
 def test_what_was_left_of_a_cancelled_identify_and_save_is_cancelled() -> None:
@@ -363,7 +363,7 @@ def test_a_request_runs_unless_its_id_does(prepare: Prepare, message: dict[str, 
     prepare(session)
     actions = send(session, **message)
     assert codes(actions) == (["duplicate_id"] if prepare in BUSY else [])
-    assert session.busy
+    assert not session.idle
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -375,7 +375,7 @@ def test_a_wrong_message_is_refused_and_does_not_touch_a_running_request(
     prepare(session)
     actions = send(session, **message)
     assert codes(actions) == (["duplicate_id"] if prepare in BUSY else [code])
-    assert session.busy == (prepare in BUSY)
+    assert session.idle != (prepare in BUSY)
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -388,7 +388,7 @@ def test_cancel_ends_whatever_runs(prepare: Prepare) -> None:
     assert [action for action in actions if isinstance(action, StopRequest)] == (
         [StopRequest(1)] if prepare in BUSY and prepare is not _receiving else []
     )
-    assert not session.busy
+    assert session.idle
 
 
 ACK_CODES = {_none: ["unknown_id"], _streaming: [], _paused: [], _ended: []}
@@ -400,7 +400,7 @@ def test_ack_is_for_streams(prepare: Prepare) -> None:
     prepare(session)
     actions = send(session, type="ack", id="x", items=1)
     assert codes(actions) == ACK_CODES.get(prepare, ["malformed"])
-    assert session.busy == (prepare in (_streaming, _paused))
+    assert session.idle != (prepare in (_streaming, _paused))
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -410,7 +410,7 @@ def test_a_wrong_message_about_a_running_request_ends_it(prepare: Prepare, messa
     prepare(session)
     actions = send(session, id="x", **message)
     assert codes(actions) == ["malformed"]
-    assert not session.busy
+    assert session.idle
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -437,7 +437,7 @@ def test_after_the_close_nothing_is_heard_or_said(prepare: Prepare) -> None:
     actions = session.close(1012, "restart")
     assert closed(actions) == [1012]
     assert lines(actions) == []
-    assert not session.busy
+    assert session.idle
     later = send(session, **REQUESTS[0]) + session.receive_text("x") + session.receive_bytes(b"x") + session.tick()
     later += session.photo_extracted(1, 0, found()) + session.photo_started(1, 0) + session.confirmations_stored(1)
     later += session.item_identified(1, 0, ranking()) + session.photo_saved(1, 0, SaveOutcome("a"))

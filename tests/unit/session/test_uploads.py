@@ -85,7 +85,7 @@ def test_a_request_of_which_every_photo_is_skipped_is_complete_at_once() -> None
     session = make_session()
     actions = upload(session, "x", 0, 0)
     assert [message["type"] for message in said(actions)][0::5] == ["ready", "extract"]
-    assert not session.busy
+    assert session.idle
     assert closed(session.receive_bytes(b"a")) == [1008]
 
 
