@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -83,11 +83,12 @@ def _deploy(config: Path) -> None:
 
 
 def _stop(config: Path) -> None:
-    """Let clients go, then Serve; neither is waited for without end, because a cluster may hang."""
+    """Let clients go, then Serve; not waited for without end, because a cluster may hang."""
     logger.info("Stopping: running requests have a little time to end. A second Ctrl-C ends at once.")
     times = _stop_times(config)
-    _within(max(times.values()) + ANSWER_MARGIN_S, lambda: asyncio.run(_drain_all(times)))
-    _within(SHUTDOWN_TIMEOUT_S, serve.shutdown)
+    thread = threading.Thread(target=asyncio.run, args=[_let_go(times)], daemon=True)
+    thread.start()
+    thread.join(max(times.values()) + ANSWER_MARGIN_S + SHUTDOWN_TIMEOUT_S)
 
 
 def _stop_times(config: Path) -> dict[str, float]:
@@ -98,8 +99,10 @@ def _stop_times(config: Path) -> dict[str, float]:
     return {name: each.timeouts.stop_timeout_s for name, each in zip(names, settings, strict=True)}
 
 
-async def _drain_all(times: Mapping[str, float]) -> None:
+async def _let_go(times: Mapping[str, float]) -> None:
+    """Do both in one event loop: the handles that `drain` is sent by belong to it, and Serve closes them at the end."""
     await asyncio.gather(*(_drain(application, seconds) for application, seconds in times.items()))
+    await serve.shutdown_async()
 
 
 async def _drain(application: str, seconds: float) -> None:
@@ -109,13 +112,6 @@ async def _drain(application: str, seconds: float) -> None:
             await serve.get_app_handle(application).broadcast("drain", seconds).results_async()
     except (TimeoutError, RayError, RayServeException) as error:
         logger.warning("%s: not every client could be told: %s", application, error or "no answer in time")
-
-
-def _within(timeout_s: float, work: Callable[[], None]) -> None:
-    """Do something, and leave it alone where it takes longer."""
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
 
 
 def _stop_in_order(_number: int, _frame: FrameType | None) -> NoReturn:
