@@ -55,6 +55,7 @@ def main(config: Path) -> int:
     Returns:
         The exit status; 0 for a stop in order.
     """
+    times = _stop_times(config)  # not when it stops: by then the file may be the next release's
     try:
         ray.init(namespace=NAMESPACE)
         for number in SIGNALS:  # only now: `ray.init` sets handlers of its own
@@ -64,7 +65,7 @@ def main(config: Path) -> int:
             time.sleep(3600)
     except KeyboardInterrupt:
         if ray.is_initialized():  # it came later than in the middle of `ray.init`
-            _stop(config)
+            _stop(times)
     finally:
         ray.shutdown()
     return 0
@@ -82,10 +83,9 @@ def _deploy(config: Path) -> None:
     client.deploy_apps(document)
 
 
-def _stop(config: Path) -> None:
+def _stop(times: Mapping[str, float]) -> None:
     """Let clients go, then Serve; not waited for without end, because a cluster may hang."""
     logger.info("Stopping: running requests have a little time to end. A second Ctrl-C ends at once.")
-    times = _stop_times(config)
     thread = threading.Thread(target=asyncio.run, args=[_let_go(times)], daemon=True)
     thread.start()
     thread.join(max(times.values()) + ANSWER_MARGIN_S + SHUTDOWN_TIMEOUT_S)
@@ -101,8 +101,10 @@ def _stop_times(config: Path) -> dict[str, float]:
 
 async def _let_go(times: Mapping[str, float]) -> None:
     """Do both in one event loop: the handles that `drain` is sent by belong to it, and Serve closes them at the end."""
-    await asyncio.gather(*(_drain(application, seconds) for application, seconds in times.items()))
-    await serve.shutdown_async()
+    try:
+        await asyncio.gather(*(_drain(application, seconds) for application, seconds in times.items()))
+    finally:
+        await serve.shutdown_async()
 
 
 async def _drain(application: str, seconds: float) -> None:
