@@ -25,7 +25,7 @@ from ray.exceptions import RayError
 from ray.serve._private.api import serve_start
 from ray.serve.config import gRPCOptions
 from ray.serve.exceptions import RayServeException
-from ray.serve.schema import ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema
 
 from pipeline.settings import load_settings
 
@@ -40,6 +40,8 @@ ANSWER_MARGIN_S = 3.0
 
 SHUTDOWN_TIMEOUT_S = 10.0
 """For Serve to end its replicas, which have nothing left to do by then."""
+
+POLL_S = 0.5
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDED_BY_SIGNAL = 128
@@ -61,6 +63,8 @@ def main(config: Path) -> int:
         for number in SIGNALS:  # only now: `ray.init` sets handlers of its own
             signal.signal(number, _stop_in_order)
         _deploy(config)
+        _wait_until_ready(set(times))
+        logger.info("The application is ready.")
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
@@ -81,6 +85,17 @@ def _deploy(config: Path) -> None:
         controller_options=document.controller_options,
     )
     client.deploy_apps(document)
+
+
+def _wait_until_ready(applications: set[str]) -> None:
+    running: set[str] = set()
+    while not applications <= running:
+        time.sleep(POLL_S)
+        try:
+            states = serve.status().applications
+        except (RayError, RayServeException):  # its controller is being started again
+            continue
+        running = {name for name, state in states.items() if state.status is ApplicationStatus.RUNNING}
 
 
 def _stop(times: Mapping[str, float]) -> None:

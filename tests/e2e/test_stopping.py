@@ -93,7 +93,7 @@ def write_config(service: Service, models_dir: Path) -> Path:
 
 
 def until_ready(started: Started) -> None:
-    wait_until(lambda: started.logged("is ready at") or started.process.poll() is not None, timeout_s=120)
+    wait_until(lambda: started.logged("The application is ready") or started.process.poll() is not None, timeout_s=120)
     wait_until(lambda: started.service.http("/healthz")[0] == 200, timeout_s=60)
 
 
@@ -120,7 +120,7 @@ def failures(messages: list[dict[str, Any]]) -> set[str]:
     return {entry["error"]["code"] for entry in result["data"] if "error" in entry}
 
 
-def test_sigterm_tells_idle_clients_at_once_and_lets_short_requests_end(start, tmp_path):
+def test_sigterm_closes_idle_sockets_at_once_and_lets_short_requests_end(start, tmp_path):
     started = start()
     until_ready(started)
     photo = str(write_photos(tmp_path, 1)[0])
