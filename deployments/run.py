@@ -7,6 +7,7 @@ The start command becomes this once everything is checked. SIGINT (Ctrl-C) and S
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import psutil
 import ray
 import yaml
 from ray import serve
@@ -138,7 +140,10 @@ def _stop_in_order(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
-    """Leave the cluster that this process started to the kernel, which ends it with its parent."""
+    """Take along the cluster that this process started: Ray's agents would outlive it."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            child.kill()
     os._exit(ENDED_BY_SIGNAL + number)
 
 
