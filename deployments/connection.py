@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from deployments.metrics import IngressMetrics
 from deployments.services import Client, Services
 from pipeline.errors import WhaleVisionError
+from pipeline.protocol.requests import CloseCode
 from pipeline.session.actions import Action, Ask, CloseConnection, SendText, StopRequest
 from pipeline.session.session import Session
 
@@ -33,6 +34,7 @@ class Connection:
         self._outbox: asyncio.Queue[SendText | CloseConnection] = asyncio.Queue()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._draining = False
 
     async def serve(self) -> None:
         """Read until the client leaves or the session closes the connection; then stop all outstanding work."""
@@ -51,6 +53,15 @@ class Connection:
             for error in results:
                 if isinstance(error, Exception):
                     logger.error("connection ended by an error", exc_info=error)
+
+    def drain(self) -> None:
+        """Close the connection as soon as no request of it is unfinished."""
+        self._draining = True
+        self._perform([])
+
+    def cut_short(self) -> None:
+        """End the requests that are unfinished with what is done of them; only after `drain`."""
+        self._perform(self._session.cancel_all())
 
     # --- input and output ---
 
@@ -100,6 +111,9 @@ class Connection:
                 case _:
                     assert_never(action)
         self._set_alarm()
+        if self._draining and self._session.idle:
+            self._draining = False
+            self._perform(self._session.close(CloseCode.RESTART, "the service is stopping; connect again"))
 
     async def _carry_out(self, ask: Ask[Any]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The start command: checks everything that can be checked, then becomes `serve run`.
+"""The start command: checks everything that can be checked, then becomes `deployments.run`.
 
     python -m deployments.launch [serve_config.yaml] [--check]
 
@@ -21,8 +21,6 @@ from pipeline.catalogue.opening import fill_catalogue
 from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
 from pipeline.settings import load_settings
 
-logger = logging.getLogger(__name__)
-
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Calls between deployments over gRPC take half the time (docs/decisions).
@@ -44,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     if not options.check:
-        _become_serve(options.config)
+        _become_the_service(options.config)
     print(f"{options.config}: everything in order")
     return 0
 
@@ -81,13 +79,13 @@ def _read(config: Path) -> Mapping[str, Any]:
     return document
 
 
-def _become_serve(config: Path) -> NoReturn:
+def _become_the_service(config: Path) -> NoReturn:
+    """Replace this process: Ray reads the environment when it is imported, and the weights that were checked go."""
     os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENVIRONMENT.items()})
     root = str(Path(__file__).resolve().parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    serve = str(Path(sys.executable).with_name("serve"))
     sys.stdout.flush()
-    os.execv(serve, [serve, "run", str(config)])
+    os.execv(sys.executable, [sys.executable, "-m", "deployments.run", str(config)])
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

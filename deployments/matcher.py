@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from ray import serve
 
+from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
@@ -39,6 +40,7 @@ class Matcher:
         """
         from pipeline.catalogue.opening import open_matcher
 
+        log_with_serve()
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._threads = {
             call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "describe")

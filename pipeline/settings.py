@@ -126,6 +126,7 @@ class Timeouts(_Block):
     photo_timeout_s: PositiveFloat = 120.0
     identify_timeout_s: PositiveFloat = 60.0
     drain_timeout_s: PositiveFloat = 86400.0
+    stop_timeout_s: NonNegativeFloat = 10.0
 
 
 class Token(_Block):

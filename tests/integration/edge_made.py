@@ -61,10 +61,11 @@ class FakeMetrics:
 
 
 class FakeExtractor:
-    """Answers "bad" paths with a failure, "slow" ones never, all others with one animal."""
+    """Answers "bad" paths with a failure, "slow" ones when they are released, all others with one animal."""
 
     def __init__(self):
         self.started = threading.Event()
+        self.released = asyncio.Event()
         self.cancelled = threading.Event()
 
     async def hand_over(self, source):
@@ -75,7 +76,7 @@ class FakeExtractor:
         try:
             if "slow" in name:
                 self.started.set()
-                await asyncio.Event().wait()
+                await self.released.wait()
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
@@ -121,17 +122,19 @@ class Edge:
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
         services = Services(PhotoQueue(self.extractor, turns, self.metrics), self.matcher, FakeExport())
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
-        site = Site(self.settings, DESCRIPTION, services, self._health, self.metrics)
+        self._site = Site(self.settings, DESCRIPTION, services, self._health, self.metrics)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(uvicorn.Config(site.application(), log_level="error", ws="websockets-sansio"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(self._site.application(), log_level="error", ws="websockets-sansio")
+        )
 
     async def _health(self):
         return self.health
 
     def __enter__(self):
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self._thread = threading.Thread(target=asyncio.run, args=[self._serve()], daemon=True)
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
@@ -141,6 +144,19 @@ class Edge:
         self._server.should_exit = True
         self._server.force_exit = True
         self._thread.join(10)
+
+    async def _serve(self):
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self._socket])
+
+    def release_slow_photos(self, after_s):
+        self._loop.call_soon_threadsafe(self._loop.call_later, after_s, self.extractor.released.set)
+
+    def drain(self, seconds):
+        """Let the site close its sockets, as it is told before the service stops; returns what it took."""
+        start = time.monotonic()
+        asyncio.run_coroutine_threadsafe(self._site.drain(seconds), self._loop).result(10)
+        return time.monotonic() - start
 
     @property
     def url(self):

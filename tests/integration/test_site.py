@@ -153,6 +153,57 @@ def test_idle_socket_is_closed_with_1000():
         assert closed.value.rcvd.code == 1000
 
 
+def end_of(websocket):
+    """What is said until the server closes the connection, and the code that it gives."""
+    texts = []
+    try:
+        while True:
+            texts.append(websocket.recv(timeout=10))
+    except ConnectionClosed as closed:
+        return texts, closed.rcvd.code
+
+
+def test_draining_site_closes_idle_sockets_at_once_and_refuses_new_ones(edge):
+    with edge.connect() as idle:
+        assert ask(idle, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+        assert edge.drain(seconds=8) < 4
+        assert end_of(idle) == ([], 1012)
+    with edge.connect() as late:
+        assert end_of(late) == ([], 1012)
+
+
+def test_draining_site_lets_a_running_request_end(edge):
+    with edge.connect() as busy:
+        busy.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg", "/a.jpg"]}))
+        assert edge.extractor.started.wait(10)
+        edge.release_slow_photos(after_s=0.3)
+        assert 0.3 <= edge.drain(seconds=8) < 4
+        texts, code = end_of(busy)
+    messages = [json.loads(text) for text in texts]
+    assert [message["type"] for message in messages[-2:]] == ["extract", "complete"]
+    assert [entry["type"] for entry in messages[-2]["data"]] == ["fluke", "fluke"]
+    assert code == 1012
+
+
+def test_draining_site_ends_what_takes_too_long_with_what_is_done(edge):
+    with edge.connect() as busy:
+        busy.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg", "/a.jpg"]}))
+        busy.send(json.dumps({"type": "extract", "fileNames": ["/slow.jpg"]}))
+        assert edge.extractor.started.wait(10)
+        while '"extracting"' not in busy.recv(timeout=10):
+            pass
+        assert 0.5 <= edge.drain(seconds=0.5) < 4
+        texts, code = end_of(busy)
+    with_id = [json.loads(text) for text in texts if '"id"' in text]
+    (result,) = [message for message in with_id if message["type"] == "extract"]
+    assert [entry.get("error", {}).get("code") for entry in result["data"]] == ["cancelled", None]
+    assert with_id[-1]["type"] == "complete"
+    assert '"code":"cancelled"' in texts[-3]
+    assert texts[-2] == "complete!"
+    assert code == 1012
+    assert edge.extractor.cancelled.wait(10)
+
+
 def test_page_tells_what_this_is(edge):
     status, page = edge.get("/")
     assert status == 200
