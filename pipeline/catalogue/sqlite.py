@@ -69,7 +69,7 @@ def make_engine(url: URL) -> Engine:
     except OSError as error:
         raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
     file = DatabaseFile(path)
-    engine = create_engine(url, execution_options={_FILE: file})
+    engine = create_engine(url, execution_options={_FILE: file}, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "do_connect", file.connect)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "connect", file.note_log)
@@ -163,7 +163,6 @@ def _file_of(engine: Engine) -> DatabaseFile:
 def _on_connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     raw: Any = connection
     raw.isolation_level = None  # the driver must not begin transactions of its own: _on_begin does
-    raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     if READ_ONLY_BECAUSE not in record.info:
         _use_write_ahead_log(raw)
     raw.execute("PRAGMA synchronous = FULL")

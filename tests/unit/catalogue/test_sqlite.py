@@ -149,7 +149,7 @@ print(open_catalogue(sys.argv[1]).head().version)
 
 def test_the_switch_to_the_log_waits_for_whoever_holds_the_file(file: Path) -> None:
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.5, lambda: other.execute("ROLLBACK"))
     release.start()
     assert open_catalogue(url_of(file)).head() == EMPTY
