@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Connection, and_, bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.catalogue.rows import EMPTY, Confirmation, Head
 from pipeline.catalogue.schema import actors, catalogues, event_confirmations, events
@@ -133,9 +134,13 @@ def _actor_id(connection: Connection, actor: Actor) -> int:
     }
     known = select(actors.c.id).where(*(actors.c[column] == value for column, value in values.items()))
     found = connection.execute(known).scalar()
-    if found is None:
-        found = connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one()
-    return int(found)
+    if found is not None:
+        return int(found)
+    try:
+        with connection.begin_nested():
+            return int(connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one())
+    except IntegrityError:  # a writer of another catalogue, who holds another lock, was first
+        return int(connection.execute(known).scalar_one())
 
 
 def _digest(confirmation: Confirmation) -> str:

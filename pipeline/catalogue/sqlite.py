@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipeline.catalogue.sqlite_file import READ_ONLY_BECAUSE, DatabaseFile
+from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
 from pipeline.settings import catalogue_file
 
@@ -96,9 +96,9 @@ def writing(engine: Engine) -> Iterator[Connection]:
     file = _file_of(engine)
     file.check(engine)
     with engine.execution_options(**_WRITES).begin() as connection:
-        held = file.opened
+        stored_in = connection.info[OPEN_FILE]
         yield connection
-    file.check_still(held)
+    file.check_still(stored_in)
 
 
 def before_schema(connection: Connection) -> None:

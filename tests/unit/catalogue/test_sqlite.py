@@ -316,3 +316,18 @@ def test_opening_a_catalogue_does_not_wait_for_a_writer(file: Path) -> None:
     assert open_catalogue(url_of(file)).head() == EMPTY
     assert time.monotonic() - start < sqlite.BUSY_TIMEOUT_S / 2
     other.execute("ROLLBACK")
+
+
+def test_a_writer_that_began_before_others_noticed_the_new_file_is_not_acknowledged(file: Path) -> None:
+    catalogue = open_catalogue(url_of(file))
+    confirm(catalogue, [word("a")])
+    backup = backup_of(file)
+
+    def store_while_a_reader_goes_over() -> None:
+        with catalogue._database.writing():
+            move_away(file)
+            backup.rename(file)
+            assert catalogue.head().version == 1
+
+    with pytest.raises(CatalogueUnavailableError, match="replaced while this was stored"):
+        store_while_a_reader_goes_over()
