@@ -42,11 +42,16 @@ class DatabaseFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log_path = path.with_name(path.name + "-wal")
         self._lock = threading.Lock()
         self._opened: _Identity | None = None
         self._opened_log: _Identity | None = None
         self._read_only = False
+
+    @property
+    def _log_path(self) -> Path:
+        """Where SQLite keeps the log: beside the file itself, not beside a link to it."""
+        file = self.path.resolve()
+        return file.with_name(f"{file.name}-wal")
 
     def check(self, engine: Engine) -> None:
         """Make sure that the next connection has the file at the path open: give up those to another.

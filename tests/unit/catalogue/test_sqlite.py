@@ -257,6 +257,21 @@ def test_a_word_that_went_into_a_replaced_file_is_not_acknowledged(file: Path) -
     assert confirm(catalogue, [word("b")]) == 2
 
 
+def test_a_link_that_points_to_another_file_is_followed(file: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name / "real.sqlite" for name in ("old", "new")]
+    for target, name in zip(files, ("DANTE", "NOVA"), strict=True):
+        target.parent.mkdir()
+        opened = open_catalogue(url_of(target))
+        confirm(opened, [word("a", name)])
+        opened.close()
+    file.symlink_to(files[0])
+    catalogue = open_catalogue(url_of(file))
+    confirm(catalogue, [word("b", "VERGIL")])
+    file.unlink()
+    file.symlink_to(files[1])
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["NOVA"]
+
+
 # --- a disk without room ----------------------------------------------------------------------------------------------
 
 
