@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, and_, bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.catalogue.rows import EMPTY, Confirmation, Head
 from pipeline.catalogue.schema import actors, catalogues, event_confirmations, events
@@ -18,6 +19,13 @@ EventKind = Literal["confirm", "import", "migrate"]
 
 _DIGEST_BYTES = 16
 
+_LAST_EVENT = and_(events.c.catalogue_id == catalogues.c.id, events.c.version == catalogues.c.head)
+_HEAD = (  # asked at every call of every matcher, so it is put together once
+    select(catalogues.c.head, events.c.nonce)
+    .outerjoin_from(catalogues, events, _LAST_EVENT)
+    .where(catalogues.c.id == bindparam("of"))
+)
+
 
 def read_head(connection: Connection, catalogue_id: int) -> Head:
     """Return the state that the last event left.
@@ -25,9 +33,7 @@ def read_head(connection: Connection, catalogue_id: int) -> Head:
     Raises:
         CatalogueUnavailableError: the database holds no such catalogue any more.
     """
-    last = and_(events.c.catalogue_id == catalogues.c.id, events.c.version == catalogues.c.head)
-    query = select(catalogues.c.head, events.c.nonce).outerjoin_from(catalogues, events, last)
-    found = connection.execute(query.where(catalogues.c.id == catalogue_id)).one_or_none()
+    found = connection.execute(_HEAD, {"of": catalogue_id}).one_or_none()
     if found is None:
         raise _gone()
     return Head(found.head, found.nonce or "")
@@ -128,9 +134,13 @@ def _actor_id(connection: Connection, actor: Actor) -> int:
     }
     known = select(actors.c.id).where(*(actors.c[column] == value for column, value in values.items()))
     found = connection.execute(known).scalar()
-    if found is None:
-        found = connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one()
-    return int(found)
+    if found is not None:
+        return int(found)
+    try:
+        with connection.begin_nested():
+            return int(connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one())
+    except IntegrityError:  # a writer of another catalogue, who holds another lock, was first
+        return int(connection.execute(known).scalar_one())
 
 
 def _digest(confirmation: Confirmation) -> str:

@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipeline.catalogue.sqlite_file import READ_ONLY_BECAUSE, DatabaseFile
+from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
 from pipeline.settings import catalogue_file
 
@@ -69,7 +69,7 @@ def make_engine(url: URL) -> Engine:
     except OSError as error:
         raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
     file = DatabaseFile(path)
-    engine = create_engine(url, execution_options={_FILE: file})
+    engine = create_engine(url, execution_options={_FILE: file}, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "do_connect", file.connect)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "connect", file.note_log)
@@ -96,9 +96,9 @@ def writing(engine: Engine) -> Iterator[Connection]:
     file = _file_of(engine)
     file.check(engine)
     with engine.execution_options(**_WRITES).begin() as connection:
-        held = file.opened
+        stored_in = connection.info[OPEN_FILE]
         yield connection
-    file.check_still(held)
+    file.check_still(stored_in)
 
 
 def before_schema(connection: Connection) -> None:
@@ -163,7 +163,6 @@ def _file_of(engine: Engine) -> DatabaseFile:
 def _on_connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     raw: Any = connection
     raw.isolation_level = None  # the driver must not begin transactions of its own: _on_begin does
-    raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     if READ_ONLY_BECAUSE not in record.info:
         _use_write_ahead_log(raw)
     raw.execute("PRAGMA synchronous = FULL")

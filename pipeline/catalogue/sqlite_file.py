@@ -16,6 +16,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from pipeline.errors import CatalogueUnavailableError
 
+OPEN_FILE = "open_file"
+"""Key of a pooled connection's `info`: device and inode of the file that it has open."""
+
 READ_ONLY_BECAUSE = "read_only_because"
 """Key of a pooled connection's `info`: the error for which the file could be opened only to read."""
 
@@ -39,16 +42,16 @@ class DatabaseFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._log_path = path.with_name(path.name + "-wal")
         self._lock = threading.Lock()
         self._opened: _Identity | None = None
         self._opened_log: _Identity | None = None
         self._read_only = False
 
     @property
-    def opened(self) -> _Identity | None:
-        """The file that the connections have open; None before the first."""
-        return self._opened
+    def _log_path(self) -> Path:
+        """Where SQLite keeps the log: beside the file itself, not beside a link to it."""
+        file = self.path.resolve()
+        return file.with_name(f"{file.name}-wal")
 
     def check(self, engine: Engine) -> None:
         """Make sure that the next connection has the file at the path open: give up those to another.
@@ -70,13 +73,16 @@ class DatabaseFile:
             engine.dispose()
             self._opened = None
 
-    def check_still(self, held: _Identity | None) -> None:
+    def check_still(self, stored_in: tuple[int, int]) -> None:
         """Make sure, after a commit, that it went to the file at the path.
+
+        Args:
+            stored_in: device and inode of the file that the connection had open.
 
         Raises:
             CatalogueUnavailableError: it did not, so that it counts as not stored.
         """
-        if self._find() != held:
+        if self._find() != stored_in:
             raise CatalogueUnavailableError(
                 "the catalogue's file was replaced while this was stored: send the request again"
             )
@@ -105,6 +111,7 @@ class DatabaseFile:
                 _log.error("%s can only be read: %s", self.path, error)
             self._read_only = True
         self._note(before, connection)
+        record.info[OPEN_FILE] = before
         return cast(DBAPIConnection, connection)
 
     def note_log(self, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -96,6 +96,19 @@ def test_a_writer_that_stands_still_is_ended_and_its_work_undone(
     assert catalogue.head().version == 1
 
 
+def test_two_catalogues_meet_a_new_actor_at_once(postgres_url: str, postgres_server: PostgresServer) -> None:
+    ours, theirs = open_catalogue(postgres_url, "ours"), open_catalogue(postgres_url, "theirs")
+    with ThreadPoolExecutor(1) as pool:
+        with ours._database.writing() as connection:
+            actor = "INSERT INTO actors (institution, name, kind) VALUES ('default', 'local user', 'person')"
+            connection.execute(text(actor))
+            waiting = pool.submit(confirm, theirs, [word("a")])
+            while not postgres_server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                assert not waiting.done()
+        assert waiting.result(timeout=60) == 1
+    assert confirm(ours, [word("a")]) == 1
+
+
 # --- a server that goes away ------------------------------------------------------------------------------------------
 
 

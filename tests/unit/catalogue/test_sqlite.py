@@ -149,7 +149,7 @@ print(open_catalogue(sys.argv[1]).head().version)
 
 def test_the_switch_to_the_log_waits_for_whoever_holds_the_file(file: Path) -> None:
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-    other.execute("BEGIN EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
     release = threading.Timer(0.5, lambda: other.execute("ROLLBACK"))
     release.start()
     assert open_catalogue(url_of(file)).head() == EMPTY
@@ -257,6 +257,21 @@ def test_a_word_that_went_into_a_replaced_file_is_not_acknowledged(file: Path) -
     assert confirm(catalogue, [word("b")]) == 2
 
 
+def test_a_link_that_points_to_another_file_is_followed(file: Path, tmp_path: Path) -> None:
+    files = [tmp_path / name / "real.sqlite" for name in ("old", "new")]
+    for target, name in zip(files, ("DANTE", "NOVA"), strict=True):
+        target.parent.mkdir()
+        opened = open_catalogue(url_of(target))
+        confirm(opened, [word("a", name)])
+        opened.close()
+    file.symlink_to(files[0])
+    catalogue = open_catalogue(url_of(file))
+    confirm(catalogue, [word("b", "VERGIL")])
+    file.unlink()
+    file.symlink_to(files[1])
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["NOVA"]
+
+
 # --- a disk without room ----------------------------------------------------------------------------------------------
 
 
@@ -316,3 +331,18 @@ def test_opening_a_catalogue_does_not_wait_for_a_writer(file: Path) -> None:
     assert open_catalogue(url_of(file)).head() == EMPTY
     assert time.monotonic() - start < sqlite.BUSY_TIMEOUT_S / 2
     other.execute("ROLLBACK")
+
+
+def test_a_writer_that_began_before_others_noticed_the_new_file_is_not_acknowledged(file: Path) -> None:
+    catalogue = open_catalogue(url_of(file))
+    confirm(catalogue, [word("a")])
+    backup = backup_of(file)
+
+    def store_while_a_reader_goes_over() -> None:
+        with catalogue._database.writing():
+            move_away(file)
+            backup.rename(file)
+            assert catalogue.head().version == 1
+
+    with pytest.raises(CatalogueUnavailableError, match="replaced while this was stored"):
+        store_while_a_reader_goes_over()
