@@ -12,6 +12,7 @@ from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
+from pipeline.protocol.requests import Request
 from pipeline.records import Actor, Failure, Query, Ranking
 from pipeline.settings import Settings
 
@@ -43,9 +44,9 @@ class Matcher:
         log_with_serve()
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._threads = {
-            call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "describe")
+            call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "answer", "describe")
         }
-        self._metrics = {"confirm": StageMetric("confirm"), "rank": StageMetric("rank")}
+        self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
         settle_memory()
 
     async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> list[Failure | None]:
@@ -72,6 +73,16 @@ class Matcher:
             CatalogueUnavailableError: the catalogue cannot be read.
         """
         return await self._timed("rank", lambda: self._matcher.rank(queries, top_k))
+
+    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+        """Answer a request that has one answer; see `pipeline.catalogue.answers`.
+
+        Raises:
+            CatalogueUnavailableError: the catalogue cannot be read or written.
+        """
+        from pipeline.catalogue.answers import answer
+
+        return await self._timed("answer", lambda: answer(self._matcher, message, actor))
 
     async def describe(self) -> dict[str, Any]:
         """Return counts of what is in the catalogue."""
