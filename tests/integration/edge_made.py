@@ -103,6 +103,11 @@ class FakeMatcher:
             raise self.broken
         return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]
 
+    async def answer(self, message, actor):
+        if self.broken:
+            raise self.broken
+        return {"asked": message.type, "by": actor.name}
+
 
 class FakeExport:
     def save(self, file, identity, local_peer):

@@ -204,6 +204,17 @@ def test_draining_site_ends_what_takes_too_long_with_what_is_done(edge):
     assert edge.extractor.cancelled.wait(10)
 
 
+def test_a_request_with_one_answer_goes_to_the_catalogue_with_who_asks(edge):
+    with edge.connect() as socket:
+        socket.send(json.dumps({"type": "catalogues", "id": "1"}))
+        answer, complete = (json.loads(socket.recv(timeout=10)) for _ in range(2))
+        assert answer == {"type": "catalogues", "id": "1", "data": {"asked": "catalogues", "by": "local user"}}
+        assert complete["type"] == "complete"
+        edge.matcher.broken = CatalogueUnavailableError("the disk is full")
+        socket.send(json.dumps({"type": "catalogues", "id": "1"}))
+        assert json.loads(socket.recv(timeout=10))["code"] == "catalogue_unavailable"
+
+
 def test_page_tells_what_this_is(edge):
     status, page = edge.get("/")
     assert status == 200
