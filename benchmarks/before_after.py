@@ -133,7 +133,7 @@ async def start_in_turn(application: Application, roots: Roots, load: Load, roun
 
     async def measure(name: str) -> Measures:
         begin = time.perf_counter()
-        with started(application, roots[name]) as service:
+        with started(application, roots[name], orderly=False) as service:
             healthy_s = time.perf_counter() - begin
             async with PlainClient(service.url(application)) as client:
                 await client.extract(photo)
@@ -179,11 +179,11 @@ async def time_interference(
 
 
 @contextmanager
-def started(application: Application, root: Path) -> Iterator[Running]:
-    """Run a checkout's start command in a new folder until the application is up; stop it afterwards."""
+def started(application: Application, root: Path, *, orderly: bool = True) -> Iterator[Running]:
+    """Run a checkout's start command in a new folder until the application is up; stop or kill it afterwards."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        service = stack.enter_context(start_command(folder, [application], root))
+        service = stack.enter_context(start_command(folder, [application], root, orderly=orderly))
         service.wait_until_healthy(application)
         yield service
 

@@ -50,6 +50,7 @@ class Connection:
         self._flowing.set()
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._alarm: asyncio.TimerHandle | None = None
+        self._draining = False
 
     async def serve(self) -> None:
         """Read until the client leaves or the session closes the connection; then stop all outstanding work."""
@@ -66,6 +67,15 @@ class Connection:
             for error in await asyncio.gather(*work, return_exceptions=True):
                 if isinstance(error, Exception):
                     logger.error("connection ended by an error", exc_info=error)
+
+    def drain(self) -> None:
+        """Close the connection as soon as no request of it is unfinished."""
+        self._draining = True
+        self._perform([])
+
+    def cut_short(self) -> None:
+        """End the requests that are unfinished with what is done of them; only after `drain`."""
+        self._perform(self._session.cancel_all())
 
     # --- input and output ---
 
@@ -118,11 +128,14 @@ class Connection:
                     await self._websocket.send_text(message.text)
             except TimeoutError:
                 self._perform(self._session.close(CloseCode.POLICY, "what was sent has not been read for too long"))
+                await self._close(self._outbox.closing)
+                return
             except (WebSocketDisconnect, RuntimeError):  # the client left while this was on its way
                 return
             self._hold_or_go_on()
 
-    async def _close(self, message: CloseConnection) -> None:
+    async def _close(self, message: CloseConnection | None) -> None:
+        assert message is not None  # the session has closed the connection
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._websocket.close(message.code, message.reason)
@@ -153,6 +166,9 @@ class Connection:
                     assert_never(action)
         self._hold_or_go_on()
         self._set_alarm()
+        if self._draining and self._session.idle:
+            self._draining = False
+            self._perform(self._session.close(CloseCode.RESTART, "the service is stopping; connect again"))
 
     async def _carry_out(self, ask: Ask[Any]) -> None:
         try:

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from deployments.autoscaling import SIGNAL
 from deployments.description import ServiceDescription
 from deployments.health import HealthCheck
+from deployments.logs import log_with_serve
 from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
 from deployments.photo_queue import PhotoQueue
@@ -44,6 +45,7 @@ class Ingress:
             matcher: the matcher deployment.
             models: segmenter and embedders by deployment name, asked for `/healthz` only.
         """
+        log_with_serve()
         metrics = IngressMetrics()
         limits, timeouts = settings.limits, settings.timeouts
         queue = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
@@ -65,6 +67,10 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> Starlette:
         """Called by Serve after `__init__`: the routes close over this replica's handles."""
         return self._site.application()
+
+    async def drain(self, seconds: float) -> None:
+        """Called on every replica before the service stops; see `Site.drain`."""
+        await self._site.drain(seconds)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve: the ingress scales on photos in flight; idle sockets are no load."""

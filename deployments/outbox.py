@@ -44,7 +44,8 @@ class Outbox:
         self._sent = 0
         self._taken = 0
         self._changed = asyncio.Event()
-        self._closing: CloseConnection | None = None
+        self.closing: CloseConnection | None = None
+        """The close that has been put; nothing comes after it."""
 
     @property
     def unsent_bytes(self) -> int:
@@ -60,7 +61,7 @@ class Outbox:
         """Queue a message behind the others; a progress message may take the place of an older one of its kind."""
         self._changed.set()
         if isinstance(message, CloseConnection):
-            self._closing = message
+            self.closing = message
         kind = message.replaces if isinstance(message, SendText) else None
         waiting = self._newest.get(kind) if kind else None
         if waiting is not None and self._unsent_bytes > COALESCED_ABOVE_BYTES:
@@ -110,10 +111,10 @@ class Outbox:
         """Nobody is waited for where nothing waits."""
         if not self._waiting:
             return None
-        return LAST_WORDS_S if self._closing else self.timeout_s
+        return LAST_WORDS_S if self.closing else self.timeout_s
 
     def _give_up(self) -> CloseConnection:
         self._waiting.clear()
-        if self._closing is None:
+        if self.closing is None:
             raise TimeoutError
-        return self._closing
+        return self.closing

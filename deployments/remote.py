@@ -107,9 +107,11 @@ class RemoteMatcher:
         self._handle = handle
         self._timeout_s = timeout_s
 
-    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> None:
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
         """See `deployments.services.Catalogue`."""
-        await call(lambda: self._handle.confirm.remote(list(queries), actor, key), "matcher", self._timeout_s)
+        answer = await call(lambda: self._handle.confirm.remote(list(queries), actor, key), "matcher", self._timeout_s)
+        refused: Sequence[Failure | None] = answer
+        return refused
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
         """See `deployments.services.Catalogue`."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from deployments.photo_queue import PhotoQueue
 from pipeline.access import Peer
 from pipeline.protocol.requests import Request
-from pipeline.records import Actor, Query, Ranking, SaveOutcome
+from pipeline.records import Actor, Failure, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
     Answer,
     Call,
@@ -35,8 +35,12 @@ Handler = Callable[[Any, Client], AsyncGenerator[Any, None]]
 class Catalogue(Protocol):
     """Stores confirmations, ranks individuals, and answers every request about the catalogue."""
 
-    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> None:
-        """Store queries, each of which carries an identity, in one transaction; safe to repeat."""
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
+        """Store queries, each of which carries an identity, in one event; safe to repeat.
+
+        Returns:
+            For each query why it was refused, None where it is stored.
+        """
         ...
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
@@ -86,8 +90,9 @@ class Services:
         """
         return self._handlers[type(call)](call, client)
 
-    async def _confirm(self, call: StoreConfirmations, client: Client) -> None:
-        await self._catalogue.confirm(call.queries, client.peer.actor, call.key)
+    async def _confirm(self, call: StoreConfirmations, client: Client) -> tuple[Failure | None, ...]:
+        refused = await self._catalogue.confirm(call.queries, client.peer.actor, call.key)
+        return tuple(refused)
 
     async def _rank(self, call: RankQueries, _: Client) -> tuple[Ranking, ...]:
         return tuple(await self._catalogue.rank(call.queries, call.top_k))

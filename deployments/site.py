@@ -1,9 +1,11 @@
 """The edge of the service as a plain ASGI application: the WebSocket, `/` and `/healthz`; knows nothing of Serve."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -26,6 +28,9 @@ from pipeline.session.session import Session
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+CLOSING_S = 1.0
+"""For what was said last, and the close frame, to reach a client that reads."""
 
 
 class SystemClock:
@@ -58,7 +63,8 @@ class Site:
         self._health = health
         self._metrics = metrics
         self._rules = AccessRules(settings.token_owners(), settings.allowed_origins, settings.array_origins)
-        self._open = 0
+        self._open: dict[Connection, asyncio.Task[Any]] = {}
+        self._stopping = False
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -79,14 +85,40 @@ class Site:
             await _deny(websocket, peer)
             return
         await websocket.accept()
-        if self._open >= self._settings.limits.max_connections:
+        if self._stopping:
+            await websocket.close(CloseCode.RESTART, "the service is stopping; connect again")
+            return
+        if len(self._open) >= self._settings.limits.max_connections:
             await websocket.close(CloseCode.TRY_AGAIN_LATER, "too many connections; try again later")
             return
-        self._count_open(+1)
+        task = asyncio.current_task()
+        assert task is not None
+        connection = self._connection(websocket, peer)
+        self._open[connection] = task
+        self._metrics.connections(len(self._open))
         try:
-            await self._connection(websocket, peer).serve()
+            await connection.serve()
         finally:
-            self._count_open(-1)
+            del self._open[connection]
+            self._metrics.connections(len(self._open))
+
+    async def drain(self, seconds: float) -> None:
+        """Close every socket with 1012 before the service stops; new ones are refused from now on.
+
+        Args:
+            seconds: how long requests may take to end. After that, what is left of them has the outcome `cancelled`.
+        """
+        self._stopping = True
+        for connection in list(self._open):
+            connection.drain()
+        await self._wait_until_closed(seconds)
+        for connection in list(self._open):
+            connection.cut_short()
+        await self._wait_until_closed(CLOSING_S)
+
+    async def _wait_until_closed(self, timeout_s: float) -> None:
+        if self._open:
+            await asyncio.wait(self._open.values(), timeout=timeout_s)
 
     def _connection(self, websocket: WebSocket, peer: Peer) -> Connection:
         session = Session(self._session_config(peer), SystemClock())
@@ -103,10 +135,6 @@ class Site:
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
             idle_timeout_s=self._settings.timeouts.idle_timeout_s,
         )
-
-    def _count_open(self, change: int) -> None:
-        self._open += change
-        self._metrics.connections(self._open)
 
     async def _index(self, request: Request) -> Response:
         peer = self._rules.admit(_handshake(request))

@@ -23,7 +23,12 @@ class Right(StrEnum):
 
 EVERY_RIGHT = frozenset(Right)
 
-NEEDED: Mapping[str, Right] = {"extract": Right.CONFIRM, "identify": Right.CONFIRM, "save": Right.CONFIRM}
+NEEDED: Mapping[str, Right] = {
+    "extract": Right.CONFIRM,
+    "identify": Right.CONFIRM,
+    "save": Right.CONFIRM,
+    "catalogues": Right.CONFIRM,
+}
 """The right that each request needs, by its `type`; one without a row is refused to everybody, and fails a test."""
 
 

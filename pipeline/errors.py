@@ -192,6 +192,12 @@ class CatalogueUnavailableError(RequestError):
     code = "catalogue_unavailable"
 
 
+class KeyReusedError(RequestError):
+    """The `key` came before with other confirmations: a key belongs to one request and its repeats."""
+
+    code = "key_reused"
+
+
 # --- a peer that broke the protocol: the connection is closed ---
 
 

@@ -2,7 +2,8 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import quote, unquote, urlsplit
 
 import platformdirs
 import yaml
@@ -21,6 +22,9 @@ from pydantic import (
 
 from pipeline.errors import SettingsError
 from pipeline.records import LOCAL_USER, SERVICE, Actor
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 Device = Literal["auto", "cuda", "cpu"]
 Backend = Literal["auto", "torch", "openvino"]
@@ -124,6 +128,7 @@ class Timeouts(_Block):
     photo_timeout_s: PositiveFloat = 120.0
     identify_timeout_s: PositiveFloat = 60.0
     drain_timeout_s: PositiveFloat = 86400.0
+    stop_timeout_s: NonNegativeFloat = 10.0
 
 
 class Token(_Block):
@@ -255,13 +260,39 @@ def _identity(actor: Actor) -> tuple[str, str]:
     return actor.institution, actor.name
 
 
+def catalogue_file(url: "str | URL") -> Path | None:
+    """Return the file that a catalogue's URL names; None for a server, a catalogue in memory and what is no URL."""
+    from sqlalchemy import make_url  # here, since most processes that read settings open no database
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    if not _is_file_uri(parsed):
+        return Path(parsed.database)
+    file = unquote(urlsplit(parsed.database).path)
+    return Path(file) if file and file != ":memory:" else None
+
+
 def _with_absolute_file(url: str) -> str:
-    """Make the file of a `sqlite:///relative` URL absolute; other URLs stay as they are."""
-    prefix = "sqlite:///"
-    file = url.removeprefix(prefix)
-    if not url.startswith(prefix) or file.startswith(("/", "file:", ":memory:")) or not file:
+    """Make the file of a SQLite URL absolute; other URLs stay as they are."""
+    from sqlalchemy import make_url
+
+    file = catalogue_file(url)
+    if file is None or file.is_absolute():
         return url
-    return f"{prefix}{Path(file).absolute()}"
+    parsed = make_url(url)
+    absolute = file.absolute()
+    database = f"file:{quote(str(absolute))}" if _is_file_uri(parsed) else str(absolute)
+    return parsed.set(database=database).render_as_string(hide_password=False)
+
+
+def _is_file_uri(url: "URL") -> bool:
+    """Whether SQLite reads the name as a URI: only with the option `uri`."""
+    return (url.database or "").startswith("file:") and url.query.get("uri") in {"true", "True", "1", "yes", "on"}
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:

@@ -19,7 +19,7 @@ from training.embedder.initial_weights import check_initial_weights
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
 from training.embedder.rendering import renderer, synthetic_photos
 from training.embedder.task import CropSet, EmbedderSpec
-from training.embedder.training import CardText, summary, train_embedder
+from training.embedder.training import CardText, describe_crops, train_embedder
 from training.runs.initial_weights import initial_weights_file
 from training.runs.options import add_run
 from training.runs.plan import RunPlan
@@ -121,8 +121,8 @@ def _card_text(options: argparse.Namespace, spec: EmbedderSpec, begun: str, comm
     return CardText(
         title=f"Pre-trained on synthetic {options.part}s",
         data={
-            "training": f"synthetic: {summary(spec.training)}",
-            "validation": f"synthetic: {summary(spec.validation)}",
+            "training": f"synthetic: {describe_crops(spec.training)}",
+            "validation": f"synthetic: {describe_crops(spec.validation)}",
         },
         initial=begun,
         command=f"python -m training.pretrain {command}",

@@ -13,7 +13,7 @@ from training.embedder.data import PhotoSource, SplitCrops, SplitPhotos, detecto
 from training.embedder.initial_weights import check_initial_weights
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
 from training.embedder.task import EmbedderSpec
-from training.embedder.training import CardText, summary, train_embedder
+from training.embedder.training import CardText, describe_crops, train_embedder
 from training.models_yaml import write_part
 from training.runs.initial_weights import initial_weights_file
 from training.runs.options import add_run, existing_folder
@@ -98,8 +98,8 @@ def _card_text(
         if options.segmenter is None
         else f"found by the detector of {options.segmenter}"
     )
-    data = {"training": summary(crops.training), "validation": summary(crops.validation)}
-    data |= {"holdout": summary(crops.holdout)} if crops.holdout is not None else {}
+    data = {"training": describe_crops(crops.training), "validation": describe_crops(crops.validation)}
+    data |= {"holdout": describe_crops(crops.holdout)} if crops.holdout is not None else {}
     return CardText(
         title=f"Embedder of {part.name}s",
         data={**data, "boxes": boxes},

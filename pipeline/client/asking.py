@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from uuid import uuid4
 
 from pipeline.client.connection import Connection, Server
 from pipeline.client.errors import ClientError, ConnectionLostError, RequestFailedError, ServerUnreachableError
@@ -39,6 +40,7 @@ class Unanswered(Generic[T]):
         self._attempts = options.attempts
         self._max_items = options.max_photos
         self._times_unavailable: dict[int, int] = {}
+        self._keys: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._items)
@@ -53,22 +55,37 @@ class Unanswered(Generic[T]):
     def next_batch(self, size_of: Callable[[T], int], max_bytes: int) -> dict[int, T]:
         """Return the first items that one request may carry, at least one; empty when all are answered.
 
-        Items that were unavailable go in batches of their own, after the others, so that they alone wait.
+        Items that were unavailable go in batches of their own, after the others, so that they alone wait; but those
+        that share a key stay together.
 
         Args:
             size_of: bytes that an item takes in the request's text.
             max_bytes: bytes that the items of one request may take together.
         """
+        key = self._keys.get(next(iter(self._items), -1))
+        if key is not None:
+            return {index: item for index, item in self._items.items() if self._keys.get(index) == key}
         batch: dict[int, T] = {}
         total_bytes, times = 0, math.inf
         for index, item in self._items.items():
             total_bytes += size_of(item)
             times = self.times_unavailable(index) if not batch else times
             full = len(batch) == self._max_items or (batch and total_bytes > max_bytes)
-            if full or self.times_unavailable(index) != times:
+            if full or index in self._keys or self.times_unavailable(index) != times:
                 break
             batch[index] = item
         return batch
+
+    def key_of(self, batch: Iterable[int]) -> str:
+        """Return the key of the request that confirms these items: the same one when they are asked for again.
+
+        The server does a request whose key it has seen no second time. So from now on these items go in one request
+        until each has its answer: a part of them, sent first, would make the server skip the rest.
+        """
+        indexes = list(batch)
+        key = self._keys.get(indexes[0]) or uuid4().hex
+        self._keys.update(dict.fromkeys(indexes, key))
+        return key
 
     def take_answer(self, index: int, failure: ItemFailure | None = None) -> bool:
         """Note an answer; return whether it is final, or else the item was put off to be asked again."""
@@ -87,6 +104,7 @@ class Unanswered(Generic[T]):
     def halve_batches(self, refused: int) -> bool:
         """Ask for at most half of so many items from now on; return False when one was already too many."""
         self._max_items = max(1, refused // 2)
+        self._keys.clear()  # nothing was done of what was refused, and each half is a request of its own
         return refused > 1
 
 
@@ -158,7 +176,7 @@ async def ask_until_answered(
     """
     retries = Retries(server)
     while batch := unanswered.next_batch(size_of, server.options.max_message_bytes - _ENVELOPE_BYTES):
-        if times := unanswered.times_unavailable(next(iter(batch))):
+        if times := max(map(unanswered.times_unavailable, batch)):
             await asyncio.sleep(pause_s(times, server.options))
         try:
             async with aclosing(ask_batch(await server.connection(), batch)) as answers:
@@ -214,8 +232,10 @@ async def ask_for_items(
     async def ask_batch(connection: Connection, batch: dict[int, JsonObject]) -> AsyncGenerator[tuple[int, R]]:
         progress.begin_request(len(unanswered))
         put_off = set()
+        confirms = any("identity" in item for item in batch.values())
+        key = {"key": unanswered.key_of(batch)} if confirms else {}
         async with open_request(connection) as running:
-            await running.send(request.kind, **{request.items_field: list(batch.values())}, **request.fields)
+            await running.send(request.kind, **{request.items_field: list(batch.values())}, **request.fields, **key)
             async for index, entry in running.entries(list(batch), progress, server.options.silence_s):
                 result, failure = request.read(entry, index)
                 if index in unanswered and unanswered.take_answer(index, failure):

@@ -106,8 +106,9 @@ class AsyncClient:
         """Rank the known individuals for each embedding, by ascending distance.
 
         Queries that carry an identity are confirmed first: added to the catalogue, a new name as a new individual.
-        Confirming the same photo again, as happens after a lost connection, does not count twice. Up to about 5,900
-        confirmations go in one request, which stores all of them or none.
+        Up to about 5,900 confirmations go in one request, which stores all of them or none. What a request stored
+        before the connection was lost is not stored anew when it is asked again. A later call that confirms the same
+        photo replaces what was said about it.
 
         Args:
             items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.

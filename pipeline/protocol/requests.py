@@ -19,6 +19,7 @@ from enum import IntEnum
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, model_validator
+from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
 from pipeline.errors import MalformedMessageError
 from pipeline.protocol.items import FileName, IdentifyElement, SaveElement, Upload
@@ -152,6 +153,30 @@ class Save(ListRequest):
     items: tuple[SaveElement, ...] = Field(alias="whaleIdentities", strict=False)
 
 
+class CatalogueEntry(TypedDict):
+    """One catalogue: its version, which rises with every change, and how much it holds."""
+
+    name: str
+    version: int
+    individuals: int
+    photos: int
+
+
+class CataloguesReply(TypedDict):
+    """The catalogues that the client may see."""
+
+    catalogues: list[CatalogueEntry]
+
+
+class Catalogues(Request):
+    """List the catalogues, with what is in them."""
+
+    reply: ClassVar[Any] = CataloguesReply
+
+    type: Literal["catalogues"]
+    id: RequestId
+
+
 class Cancel(Control):
     """End a running request; what was left of it has the outcome `cancelled`."""
 
@@ -165,7 +190,7 @@ class Ack(Control):
     items: Annotated[int, Field(ge=1)]
 
 
-Message = Extract | Identify | Save | Cancel | Ack
+Message = Extract | Identify | Save | Catalogues | Cancel | Ack
 """Every message that the server knows; a new one is a member here."""
 
 MESSAGES: Mapping[str, type[Message]] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipeline.protocol.requests import Request
-from pipeline.records import Animals, Extracted, PhotoSource, Query, Ranking, SaveOutcome, Segmented
+from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 
 Step = TypeVar("Step")
 """What a call gives back: once for most calls, several times for a photo."""
@@ -57,11 +57,10 @@ class ExtractPhoto(Call[PhotoStep]):
 
 
 @dataclass(frozen=True, slots=True)
-class StoreConfirmations(Call[None]):
-    """Store the confirmed photos (each query has an identity) in one transaction.
+class StoreConfirmations(Call[tuple[Failure | None, ...]]):
+    """Store the confirmed photos (each query has an identity) in one event.
 
-    A query that the catalogue refuses by itself (wrong length, other model) is left out of the transaction; its
-    ranking, asked for next, comes back with the same refusal.
+    The step tells of each query why it was refused, None where it is stored; all others are stored then.
 
     Attributes:
         queries: what is confirmed.

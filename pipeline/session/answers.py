@@ -11,6 +11,13 @@ MAX_UNACKNOWLEDGED_ITEMS = 256
 """Items of one stream that the client may leave unacknowledged before the request pauses."""
 
 
+class ResultRoom:
+    """How much of their unfinished results all requests of a connection may hold together."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.left_bytes = max_bytes
+
+
 class Answers(Protocol):
     """Takes each element's entries exactly once."""
 
@@ -49,16 +56,20 @@ class Answers(Protocol):
         """Return the message that ends the answer."""
         ...
 
+    def give_up(self) -> None:
+        """Give back what is held: the request has ended."""
+
 
 class CollectedAnswers:
     """Keeps all entries, in the order of the request, for one result message of bounded length."""
 
-    def __init__(self, replies: Replies, kind: str, total: int, max_bytes: int) -> None:
+    def __init__(self, replies: Replies, kind: str, total: int, room: ResultRoom) -> None:
         self._replies = replies
         self._kind: str = kind
         self._entries: list[tuple[Entry, ...] | None] = [None] * total
         self._left = total
-        self._room_bytes = max_bytes
+        self._room = room
+        self._held_bytes = 0
 
     @property
     def full(self) -> bool:
@@ -67,8 +78,8 @@ class CollectedAnswers:
 
     @property
     def overgrown(self) -> bool:
-        """The entries are longer than a result may be."""
-        return self._room_bytes < 0
+        """The connection's results are longer than they may be."""
+        return self._room.left_bytes < 0
 
     @property
     def settled(self) -> bool:
@@ -79,7 +90,9 @@ class CollectedAnswers:
         """Keep the entries of one element."""
         self._entries[index] = entries
         self._left -= 1
-        self._room_bytes -= sum(len(entry.text) for entry in entries)
+        size_bytes = sum(len(entry.text) for entry in entries)
+        self._held_bytes += size_bytes
+        self._room.left_bytes -= size_bytes
         return ()
 
     def acknowledge(self, items: int) -> tuple[str, ...]:
@@ -95,6 +108,11 @@ class CollectedAnswers:
     def closing(self) -> tuple[str, ...]:
         """Return the result."""
         return self._replies.result(self._kind, (entry for entries in self._entries for entry in entries or ()))
+
+    def give_up(self) -> None:
+        """Leave the room to the connection's other requests."""
+        self._room.left_bytes += self._held_bytes
+        self._held_bytes = 0
 
 
 class StreamedAnswers:
@@ -145,6 +163,9 @@ class StreamedAnswers:
     def closing(self) -> tuple[str, ...]:
         """Return the counts."""
         return (self._replies.counts(self._kind, self._counts),)
+
+    def give_up(self) -> None:
+        """Nothing: the window bounds what is held."""
 
     def _send(self) -> tuple[str, ...]:
         texts = []

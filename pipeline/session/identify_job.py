@@ -1,5 +1,6 @@
 """An identify request at work: confirmations first and all at once, then rankings in portions."""
 
+from collections.abc import Iterable
 from functools import partial
 
 from pipeline.errors import UnknownBodyPartError
@@ -27,11 +28,21 @@ class IdentifyJob(ListJob):
         self._key = message.key
         self._next = 0
         self._done = 0
+        self._not_stored: dict[int, Failure] = {}
+        """Items whose confirmation the catalogue refused."""
 
     def _begin(self) -> list[Action]:
-        queries = (self._query(index) for index in range(self._total))
-        confirmed = tuple(query for query in queries if isinstance(query, Query) and query.identity is not None)
-        return [self._ask(StoreConfirmations(confirmed, self._key), self._go_on)] if confirmed else []
+        queries = {index: self._query(index) for index in range(self._total)}
+        confirmed = {i: q for i, q in queries.items() if isinstance(q, Query) and q.identity is not None}
+        if not confirmed:
+            return []
+        return [self._ask(StoreConfirmations(tuple(confirmed.values()), self._key), partial(self._stored, confirmed))]
+
+    def _stored(self, indexes: Iterable[int], refused: tuple[Failure | None, ...]) -> list[Action]:
+        """Go on with the rankings of all that were not refused."""
+        answers = zip(indexes, refused, strict=True)
+        self._not_stored = {index: failure for index, failure in answers if failure is not None}
+        return []
 
     def _advance(self) -> list[Action]:
         if self.outstanding:
@@ -59,7 +70,9 @@ class IdentifyJob(ListJob):
         return [action for actions in answered for action in actions]
 
     def _query(self, index: int) -> Query | Failure:
-        """Return the query, or why it is refused here."""
+        """Return the query, or why it is refused here or was by the catalogue."""
+        if index in self._not_stored:
+            return self._not_stored[index]
         query = self._items[index].query
         if isinstance(query, Failure) or query.body_part in self._config.body_parts:
             return query

@@ -116,6 +116,9 @@ class Job(ABC):
         self._lifecycle.fire(RequestEvent.DISCARD)
         return stop
 
+    def give_up_results(self) -> None:
+        """Give back what the answer held; called once the request has ended."""
+
     def _ask(self, call: Call[Step], then: Callable[[Step], list[Action]]) -> Ask[Step]:
         ask = Ask(self.number, call, then)
         self._asked.add(ask)
@@ -195,7 +198,7 @@ class ListJob(Job):
             assert isinstance(replies, RepliesWithId)  # a stream needs an id
             self._answers = StreamedAnswers(replies, self.kind, total)
         else:
-            self._answers = CollectedAnswers(replies, self.kind, total, config.limits.max_result_bytes)
+            self._answers = CollectedAnswers(replies, self.kind, total, config.room)
 
     def proceed(self) -> list[Action]:
         """See `Job`."""
@@ -220,6 +223,10 @@ class ListJob(Job):
         self._answers.abandon(lambda index: self._refused(index, CANCELLED))
         return [*stop, *self._close(RequestEvent.CANCEL)]
 
+    def give_up_results(self) -> None:
+        """See `Job`."""
+        self._answers.give_up()
+
     @abstractmethod
     def _advance(self) -> list[Action]:
         """Ask for the next elements, answer those that are refused."""
@@ -243,7 +250,8 @@ class ListJob(Job):
         limit = self._config.limits.max_result_bytes
         return self.fail(
             ResultTooLargeError(
-                f"the answer is longer than {limit} bytes; ask for fewer items at a time, set topK, or stream"
+                f"the answer, and others under way, are longer than {limit} bytes; "
+                "ask for fewer items at a time, set topK, or stream"
             )
         )
 

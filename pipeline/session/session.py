@@ -142,13 +142,17 @@ class Session:
         if self.state is not ConnectionState.OPEN:
             return []
         now_s = self._clock.monotonic()
-        actions: list[Action] = []
-        for job in self._open:
-            if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s:
-                actions += self._settle(job, job.ack_timed_out())
-        idle = self._idle_deadline_s()
-        if idle is not None and idle <= now_s:
+        late = [job for job in self._open if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s]
+        actions = [action for job in late for action in self._settle(job, job.ack_timed_out())]
+        if (idle := self._idle_deadline_s()) is not None and idle <= now_s:
             actions += self.close(CloseCode.IDLE, f"idle for {self._config.idle_timeout_s:g} s")
+        return actions
+
+    def cancel_all(self) -> list[Action]:
+        """End every request as if its client had cancelled it: what was done is answered."""
+        actions: list[Action] = []
+        while job := next(iter(self._open), None):
+            actions += self._settle(job, job.cancel(), by_client=True)
         return actions
 
     def close(self, code: int, reason: str) -> list[Action]:
@@ -245,6 +249,7 @@ class Session:
         self._touch()
         if job.state is not RequestState.ENDED:
             return [*actions, *self._acknowledge_bytes()]
+        job.give_up_results()
         self._uploads.end(job.number, by_client=by_client)
         self._uploads.forgive(self._open.end(job))
         actions = [*actions, *self._acknowledge_bytes()]

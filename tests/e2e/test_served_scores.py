@@ -6,7 +6,6 @@ import pytest
 
 from pipeline.client import Client
 from pipeline.model_files import ModelFolder
-from tests.e2e.conftest import free_port
 from tests.e2e.running import Service, start_service
 from training.evaluation.comparison import by_embedding, make_comparison
 from training.evaluation.extraction import PhotoEmbedder
@@ -41,8 +40,8 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
 
 
 @pytest.fixture(scope="module")
-def served(ray_cluster: None, models: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = start_service(models.path, tmp_path_factory.mktemp("served"), free_port())
+def served(ray_cluster: int, models: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = start_service(models.path, tmp_path_factory.mktemp("served"), ray_cluster)
     yield running
     running.stop()
 

@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from deployments.flow import FLOW_HEADER, WINDOW_BYTES, WindowedSockets
 from pipeline.records import UNKNOWN, Candidate, Ranking
-from tests.integration.test_site import Edge
+from tests.integration.edge_made import Edge
 
 MANY = (*(Candidate(f"INDIVIDUAL_{number:05}", 0.5) for number in range(500)), Candidate(UNKNOWN, 1.0))
 ITEM = {"path": "a.jpg", "type": "fluke", "embedding": [0.5, 1.0]}
@@ -94,9 +94,9 @@ def test_a_client_that_never_reads_is_closed_and_its_memory_given_back():
         for number in range(30):
             client.send(json.dumps({"type": "identify", "id": str(number), "data": [ITEM] * 128}))
         deadline = time.monotonic() + 30
-        while edge.metrics.open != 0 and time.monotonic() < deadline:
+        while edge.metrics.open_now != 0 and time.monotonic() < deadline:
             time.sleep(0.1)
-        assert edge.metrics.open == 0
+        assert edge.metrics.open_now == 0
         assert ask_another(edge) < GENEROUS_S
         with pytest.raises(ConnectionClosed) as closed:
             read_to_the_end(client)

@@ -1,6 +1,7 @@
 """The start command's checks, each as an operator would meet it."""
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -159,6 +160,16 @@ def test_bad_catalogue_row_is_named_and_nothing_is_taken_in(tmp_path, models, po
     assert "pm_identification_flank_ind.csv" in error
     assert "line 2" in error
     assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 0
+
+
+def test_catalogue_of_an_older_release_is_brought_up_to_date_after_a_backup(tmp_path, models, port):
+    from pipeline.catalogue.sql_store import open_catalogue
+
+    older = Path(__file__).parents[1] / "unit" / "catalogue" / "layout1.sqlite"
+    shutil.copy(older, tmp_path / "c.sqlite")
+    assert main([config(tmp_path, models, port), "--check"]) == 0
+    assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 11
+    assert (tmp_path / "c.layout-1.sqlite").is_file()
 
 
 def test_missing_photo_root(tmp_path, models, port, capsys):

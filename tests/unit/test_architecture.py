@@ -18,7 +18,7 @@ ROOMS: dict[str, set[str]] = {
     "pipeline.session": {"errors", "records", "access", "protocol"},
     "pipeline.photos": {"errors", "records", "names", "settings"},
     "pipeline.networks": {"errors", "records", "settings", "model_files"},
-    "pipeline.catalogue": {"errors", "records", "names", "protocol", "model_files"},
+    "pipeline.catalogue": {"errors", "records", "names", "settings", "protocol", "model_files"},
     "pipeline.extraction": {"errors", "records", "names", "model_files", "photos", "networks"},
     "pipeline.client": {"errors"},
 }

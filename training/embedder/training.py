@@ -66,7 +66,7 @@ def train_embedder(plan: RunPlan, spec: EmbedderSpec, text: CardText) -> RunResu
     return result
 
 
-def summary(crops: CropSet) -> str:
+def describe_crops(crops: CropSet) -> str:
     """Return how many photos, individuals and encounters a set has, in text."""
     individuals = {photo.individual for photo in crops.photos}
     encounters = {(photo.encounter, photo.individual) for photo in crops.photos if photo.encounter}

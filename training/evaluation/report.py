@@ -22,7 +22,7 @@ _TEMPLATE = "report.html.jinja"
 _CROP_SIDE_PX = 400  # twice what the report shows, for sharp screens and for print
 _CROP_QUALITY = 82
 
-Row = tuple[str, str, MatchingScores]
+ScoreRow = tuple[str, str, MatchingScores]
 """Protocol, method and what it reaches."""
 
 
@@ -60,7 +60,7 @@ def write_report(file: Path, subject: Subject, results: Mapping[str, ProtocolRes
     write_atomically(file, text.encode())
 
 
-def score_rows(results: Mapping[str, ProtocolResult]) -> tuple[list[Row], list[Row]]:
+def score_rows(results: Mapping[str, ProtocolResult]) -> tuple[list[ScoreRow], list[ScoreRow]]:
     """Return (protocol, method, scores) for tables: those with the most references, and all with fewer."""
     main, fewer = [], []
     for protocol, result in results.items():

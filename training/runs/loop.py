@@ -168,7 +168,7 @@ class _Training:
     def _end_round(self, last: bool) -> None:
         """Evaluate, keep the best weights, decide whether to go on, save."""
         state = self._state
-        verdict = self._worker.share(self._judge(last) if self._worker.rank == 0 else "")
+        verdict = self._worker.share(self._score_round(last) if self._worker.rank == 0 else "")
         if isinstance(verdict, TrainingError):  # on all workers, so that none waits for another
             raise verdict
         state.ended = verdict
@@ -177,7 +177,7 @@ class _Training:
         loss = next((record["loss"] for record in reversed(state.history) if "loss" in record), math.nan)
         self._worker.report({"photos": self._photos(), "loss": loss, "score": state.best_score})
 
-    def _judge(self, last: bool) -> str | TrainingError:
+    def _score_round(self, last: bool) -> str | TrainingError:
         """Evaluate and keep the best weights; returns why the run ends, if it does."""
         state = self._state
         try:
@@ -221,7 +221,7 @@ def _evaluate(task: Task, final: bool) -> Evaluation:
 
 
 def _finish(plan: RunPlan, task: Task, state: RunState, worker: Worker) -> RunResult:
-    """Judge and export the best weights."""
+    """Evaluate and export the best weights."""
     task.network.load_state_dict(state.best)
     final = _evaluate(task, final=True)
     task.export(task.network)

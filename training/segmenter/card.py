@@ -44,7 +44,7 @@ def write_curve_and_card(
     write_card(facts, result, curve)
 
 
-def summary(photos: Sequence[BoxedPhoto]) -> str:
+def describe_photos(photos: Sequence[BoxedPhoto]) -> str:
     """Return how many photos, animals and individuals a split has, in words."""
     animals = sum(len(photo.boxes) for photo in photos)
     empty = sum(not photo.boxes for photo in photos)
@@ -67,7 +67,7 @@ def _facts(
         weights=plan.folder / spec.segmenter.file,
         architecture=spec.segmenter.architecture,
         input_size_px=spec.segmenter.input_size_px,
-        data={name: summary(photos) for name, photos in splits.items()},
+        data={name: describe_photos(photos) for name, photos in splits.items()},
         recipe=_recipe(plan, spec),
         command=command,
         score_names={

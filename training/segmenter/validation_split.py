@@ -6,12 +6,12 @@ from pathlib import Path
 from training.photos.records import BoxedPhoto, LabelledPhoto
 from training.photos.splits import split_individuals
 
-Photos = tuple[BoxedPhoto, ...]
+BoxedPhotos = tuple[BoxedPhoto, ...]
 
 
 def split_boxed_photos(
     photos: Sequence[BoxedPhoto], share: float, seed: int, digests: Mapping[Path, str]
-) -> tuple[Photos, Photos]:
+) -> tuple[BoxedPhotos, BoxedPhotos]:
     """Hold photos out for validation, with and without animals alike.
 
     Individuals that share a photo, and copies, stay together where that is possible; photos that show individuals of

@@ -68,3 +68,28 @@ def test_batches_are_halved_down_to_one() -> None:
     assert left.halve_batches(3)
     assert len(left.next_batch(lambda size: size, 100)) == 1
     assert not left.halve_batches(1)
+
+
+def test_items_that_share_a_key_are_asked_for_together_though_some_were_unavailable() -> None:
+    left = unanswered([1, 1, 1, 1, 1], max_items=4)
+    key = left.key_of(left.next_batch(lambda size: size, 100))
+    assert left.take_answer(0)
+    assert not left.take_answer(2, AWAY)
+    again = left.next_batch(lambda size: size, 100)
+    assert sorted(again) == [1, 2, 3]
+    assert left.key_of(again) == key
+    for index in again:
+        left.take_answer(index)
+    rest = left.next_batch(lambda size: size, 100)
+    assert list(rest) == [4]
+    assert left.key_of(rest) != key
+
+
+def test_halves_of_a_refused_request_have_keys_of_their_own() -> None:
+    left = unanswered([1] * 4)
+    keys = [left.key_of(left.next_batch(lambda size: size, 100))]
+    assert left.halve_batches(4)
+    while batch := left.next_batch(lambda size: size, 100):
+        keys.append(left.key_of(batch))
+        assert all(left.take_answer(index) for index in batch)
+    assert len(set(keys)) == 3

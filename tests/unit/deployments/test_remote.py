@@ -13,6 +13,9 @@ TIMEOUT_S = 0.1
 class HungCall:
     """A call that is never answered."""
 
+    def __aiter__(self):
+        return self
+
     def __await__(self):
         return asyncio.Event().wait().__await__()
 
@@ -31,6 +34,13 @@ class HungSegmenter:
         return HungCall()
 
 
+class Steps(HungCall):
+    """What an extractor streams that waits for its segmenter."""
+
+    async def __anext__(self):
+        return await RemoteSegmenter(HungSegmenter(), TIMEOUT_S).segment(b"pixels")
+
+
 class Extractor:
     """The handle of an extractor with a hung segmenter behind it, given the time that the settings give both."""
 
@@ -42,10 +52,7 @@ class Extractor:
         return self
 
     def remote(self, source, animals):
-        return self._steps()
-
-    async def _steps(self):
-        yield await RemoteSegmenter(HungSegmenter(), TIMEOUT_S).segment(b"pixels")
+        return Steps()
 
 
 async def test_hung_stage_is_named_and_not_the_extractor_that_waits_for_it(monkeypatch):

@@ -104,9 +104,10 @@ class DrivenSession(Session):
     def photo_extracted(self, request: int, index: int, extracted: Extracted) -> list[Action]:
         return self._photo(request, index, extracted)
 
-    def stored(self, request: int) -> list[Action]:
-        """Report that the confirmations are on disk."""
-        return self._newest(request, StoreConfirmations, None)
+    def stored(self, request: int, *refused: Failure | None) -> list[Action]:
+        """Report that the confirmations are on disk, but for those that are refused (by default none is)."""
+        (call,) = [ask.call for ask in self._asked_by(request) if isinstance(ask.call, StoreConfirmations)]
+        return self._newest(request, StoreConfirmations, refused or (None,) * len(call.queries))
 
     def ranked(self, request: int, *rankings: Ranking) -> list[Action]:
         """Report the rankings of the newest portion."""
@@ -255,7 +256,9 @@ def good_steps(call: Call[Any]) -> list[Any]:
     match call:
         case ExtractPhoto():
             return [Started(), Segmented(), found()]
-        case StoreConfirmations() | LetOthersGo():
+        case StoreConfirmations():
+            return [(None,) * len(call.queries)]
+        case LetOthersGo():
             return [None]
         case RankQueries():
             return [tuple(ranking() for _ in call.queries)]

@@ -181,6 +181,17 @@ def test_all_confirmations_of_a_request_are_stored_before_the_first_ranking() ->
     assert session.stored(1) == []
 
 
+def test_a_confirmation_that_the_catalogue_refused_is_answered_with_why() -> None:
+    session = make_session()
+    send(session, type="identify", data=[{**ITEM, "identity": name} for name in ("Vergil", "dante")])
+    why = Failure("bad_identity", "b.jpg: Dante or DANTE?")
+    actions = session.stored(1, None, why)
+    (rank,) = calls(actions, RankQueries)
+    assert [query.identity for query in rank.queries] == ["Vergil"]
+    (result,) = find(finish(session, actions), '{"type":"identify"')
+    assert json.loads(result)["data"][1]["error"] == {"code": "bad_identity", "message": "b.jpg: Dante or DANTE?"}
+
+
 def test_a_large_identify_is_ranked_in_portions() -> None:
     session = make_session()
     actions = finish(session, send(session, type="identify", data=[ITEM] * 150, topK=3))

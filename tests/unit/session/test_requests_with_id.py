@@ -263,6 +263,29 @@ def test_every_request_has_a_row_in_the_table_of_rights() -> None:
     assert {name for name, kind in MESSAGES.items() if issubclass(kind, Request)} == set(NEEDED)
 
 
+def test_a_request_without_elements_has_one_answer() -> None:
+    session = make_session()
+    actions = send(session, type="catalogues", id="x")
+    answer, complete = said(finish(session, actions))
+    assert answer == {"type": "catalogues", "id": "x", "data": {"good": True}}
+    assert complete["type"] == "complete"
+    assert session.idle
+
+
+def test_a_request_without_elements_that_is_cancelled_only_completes() -> None:
+    session = make_session()
+    send(session, type="catalogues", id="x")
+    stop, complete = send(session, type="cancel", id="x")
+    assert stop == StopRequest(1)
+    assert said([complete])[0]["type"] == "complete"
+
+
+def test_a_request_without_elements_does_not_stream() -> None:
+    session = make_session()
+    send(session, type="catalogues", id="x")
+    assert codes(send(session, type="ack", id="x", items=1)) == ["malformed"]
+
+
 # --- cancelling ---
 
 

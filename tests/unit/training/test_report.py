@@ -89,9 +89,19 @@ def report(folder: Path, results: dict[str, ProtocolResult]) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    return report(tmp_path, {"encounters": evaluated(tmp_path)})
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> ProtocolResult:
+    return evaluated(folder)
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path, result: ProtocolResult) -> str:
+    return report(folder, {"encounters": result})
 
 
 def test_page_is_whole_and_needs_nothing_from_elsewhere(text: str) -> None:
@@ -123,15 +133,13 @@ def test_first_table_holds_the_most_references_and_the_last_one_the_fewer(text: 
     assert rows["Scores with fewer reference photos"] == 1 + 2 * 2
 
 
-def test_mistakes_say_what_the_threshold_makes_of_them(tmp_path: Path) -> None:
-    result = evaluated(tmp_path)
+def test_mistakes_say_what_the_threshold_makes_of_them(result: ProtocolResult, text: str) -> None:
     open_set = result.main().open_set
     assert open_set is not None
     # means: a 0.1, b 1.1, c 2; each half holds one unknown: x at 0.4 from a (0.6 from b), y at 1 from c
     assert open_set.threshold == pytest.approx((0.4 + 1.0) / 2)
-    page = report(tmp_path, {"encounters": result})
-    assert page.count("Nearer than the threshold") == 2  # b2 at 0.2 from a, x
-    assert page.count("Beyond the threshold") == 1  # y
+    assert text.count("Nearer than the threshold") == 2  # b2 at 0.2 from a, x
+    assert text.count("Beyond the threshold") == 1  # y
 
 
 def test_reasons_of_failures_are_words(text: str) -> None:
@@ -148,8 +156,8 @@ def test_without_unknown_animals_nothing_is_said_of_them(tmp_path: Path) -> None
     assert "without any model" not in page
 
 
-def test_charts_tell_their_main_numbers(tmp_path: Path) -> None:
-    cmc, references, distances, rejection = (chart.alternative for chart in all_charts(evaluated(tmp_path)))
+def test_charts_tell_their_main_numbers(result: ProtocolResult) -> None:
+    cmc, references, distances, rejection = (chart.alternative for chart in all_charts(result))
     assert "first for 67\u00a0% of the photos, among the first five for 100\u00a0%" in cmc
     assert "1: 67\u00a0%, 2: 67\u00a0%" in references
     assert "known, wrong name first: 0.20" in distances

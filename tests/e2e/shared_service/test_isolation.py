@@ -2,40 +2,17 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import free_port
-from tests.e2e.running import Service, start_service
-from tests.e2e.stub_networks import DIMENSION, StubNetworks
+from tests.e2e.shared_service.conftest import MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS
+from tests.e2e.stub_networks import DIMENSION
 from tests.e2e.stub_photos import write_photos
 
 pytestmark = pytest.mark.serve
-
-
-@pytest.fixture(scope="module")
-def allowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("allowed")
-
-
-@pytest.fixture(scope="module")
-def running(
-    ray_cluster: None, stub_models: Path, allowed: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
-    service = start_service(
-        stub_models,
-        tmp_path_factory.mktemp("service"),
-        free_port(),
-        StubNetworks(stub_models),
-        photo_roots=[allowed],
-        limits={"max_photo_bytes": 2_000_000, "max_photo_pixels": 1_000_000},
-    )
-    yield service
-    service.stop()
 
 
 def bad_inputs(allowed: Path, outside: Path) -> dict[str, str]:
@@ -46,8 +23,8 @@ def bad_inputs(allowed: Path, outside: Path) -> dict[str, str]:
     (allowed / "truncated.jpg").write_bytes(content[: len(content) // 2])
     (allowed / "text.jpg").write_text("not a photo")
     (allowed / "raw.CR2").write_bytes(b"II*\x00\x10\x00\x00\x00CR\x02\x00" + bytes(64))
-    (allowed / "long.jpg").write_bytes(content + bytes(3_000_000))
-    Image.fromarray(np.zeros((1100, 1000), dtype=np.uint8)).save(allowed / "wide.png")
+    (allowed / "long.jpg").write_bytes(content + bytes(MAX_PHOTO_BYTES))
+    Image.fromarray(np.zeros((MAX_PHOTO_PIXELS // 1000 + 1, 1000), dtype=np.uint8)).save(allowed / "wide.png")
     Image.fromarray(np.full((40, 60, 3), 9, dtype=np.uint8)).save(allowed / "no-animal.png")
     os.mkfifo(allowed / "pipe.jpg")
     (allowed / "folder.jpg").mkdir()
@@ -68,12 +45,12 @@ def bad_inputs(allowed: Path, outside: Path) -> dict[str, str]:
     }
 
 
-def test_bad_photos_do_not_touch_the_good_ones(running, allowed, tmp_path):
-    good = [str(path) for path in write_photos(allowed, 12)]
-    bad = bad_inputs(allowed, tmp_path)
+def test_bad_photos_do_not_touch_the_good_ones(service, tmp_path, outside):
+    good = [str(path) for path in write_photos(tmp_path, 12)]
+    bad = bad_inputs(tmp_path, outside)
     assert len(bad) == 12
     paths = [path for pair in zip(good, bad, strict=True) for path in pair]
-    with running.connect() as websocket:
+    with service.connect() as websocket:
         websocket.send(json.dumps({"type": "extract", "id": "mixed", "fileNames": paths}))
         while "data" not in (message := json.loads(websocket.recv(timeout=60))):
             pass

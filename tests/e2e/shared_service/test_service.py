@@ -2,34 +2,22 @@
 
 import re
 import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from pipeline.client import Client
-from tests.e2e.conftest import free_port
-from tests.e2e.running import Service, start_service, wait_until
-from tests.e2e.stub_networks import StubNetworks
+from tests.e2e.running import wait_until
 from tests.e2e.stub_photos import BRIGHT, write_photos
 
 pytestmark = pytest.mark.serve
 
 
-@pytest.fixture(scope="module")
-def running(ray_cluster: None, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    networks = StubNetworks(stub_models)
-    service = start_service(stub_models, tmp_path_factory.mktemp("service"), free_port(), networks)
-    yield service
-    service.stop()
-
-
 @pytest.mark.parametrize("uploads", [False, True])
-def test_client_extracts_confirms_and_identifies(running, tmp_path, uploads):
+def test_client_extracts_confirms_and_identifies(service, tmp_path, uploads):
     flukes = write_photos(tmp_path / "flukes", 3)
     flanks = write_photos(tmp_path / "flanks", 3, BRIGHT)
-    with Client(running.url) as client:
+    with Client(service.url) as client:
         results = client.extract([*flukes, *flanks], uploads=uploads)
         assert [result.body_part for result in results] == ["fluke"] * 3 + ["flank"] * 3
         client.confirm(results[:1], f"FLUKE_{uploads}")
@@ -41,29 +29,29 @@ def test_client_extracts_confirms_and_identifies(running, tmp_path, uploads):
     assert f"FLANK_{uploads}" in ranked[1]
 
 
-def test_all_animals_of_a_photo_have_an_entry_each(running, tmp_path):
-    with Client(running.url) as client:
+def test_all_animals_of_a_photo_have_an_entry_each(service, tmp_path):
+    with Client(service.url) as client:
         results = client.extract(write_photos(tmp_path, 2), animals="all")
     assert [result.animal for result in results] == [1, 1]
 
 
-def test_foreign_origin_is_refused_through_the_real_proxy(running):
-    with pytest.raises(InvalidStatus) as refused, running.connect(origin="https://evil.example"):
+def test_foreign_origin_is_refused_through_the_real_proxy(service):
+    with pytest.raises(InvalidStatus) as refused, service.connect(origin="https://evil.example"):
         pass
     assert refused.value.response.status_code == 403
 
 
-def test_forwarded_peer_is_refused_through_the_real_proxy(running):
+def test_forwarded_peer_is_refused_through_the_real_proxy(service):
     with (
         pytest.raises(InvalidStatus) as refused,
-        running.connect(additional_headers={"X-Forwarded-For": "8.8.8.8"}),
+        service.connect(additional_headers={"X-Forwarded-For": "8.8.8.8"}),
     ):
         pass
     assert refused.value.response.status_code == 403
 
 
-def test_health_names_every_deployment_and_its_model(running):
-    health = running.health()
+def test_health_names_every_deployment_and_its_model(service):
+    health = service.health()
     assert health["status"] == "ok"
     assert set(health["deployments"].values()) == {"running"}
     assert set(health["deployments"]) == {
@@ -78,15 +66,15 @@ def test_health_names_every_deployment_and_its_model(running):
     assert health["catalogue"]["other_model_rows"] == 0
 
 
-def test_page_counts_what_is_in_the_catalogue(running):
-    status, page = running.http("/")
-    counts = running.health()["catalogue"]
+def test_page_counts_what_is_in_the_catalogue(service):
+    status, page = service.http("/")
+    counts = service.health()["catalogue"]
     assert status == 200
     assert f"{counts['individuals']} individuals in {counts['photos']} photos" in page
 
 
-def test_metrics_are_exported(running, tmp_path):
-    with Client(running.url) as client:
+def test_metrics_are_exported(service, tmp_path):
+    with Client(service.url) as client:
         client.extract([*write_photos(tmp_path, 2), tmp_path / "missing.jpg"])
     wanted = (
         'ray_whale_vision_photos_total{.*outcome="ok"',
