@@ -122,7 +122,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
             self.shell.perform(self.session.receive_text(text))
             assert self.shell.closed or request_id not in self.shell.conversations
 
-    @precondition(lambda self: self.shell.uploads)
+    @precondition(lambda self: self.shell.uploads and not self.shell.closed)
     @rule(length=st.integers(1, 30))
     def send_bytes_as_agreed(self, length: int) -> None:
         for request_id in self.shell.abandoned:
