@@ -23,6 +23,7 @@ from deployments.page import render_page
 from deployments.services import Client, Services
 from pipeline.access import AccessRules, Handshake, Peer, Refusal
 from pipeline.protocol.requests import CloseCode
+from pipeline.session.answers import ResultRoom
 from pipeline.session.config import SessionConfig
 from pipeline.session.session import Session
 from pipeline.settings import Settings
@@ -132,6 +133,7 @@ class Site:
             peer=peer,
             uploads_only=self._settings.uploads_only,
             limits=self._settings.limits,
+            room=ResultRoom(self._settings.limits.max_result_bytes),
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
             idle_timeout_s=self._settings.timeouts.idle_timeout_s,
         )

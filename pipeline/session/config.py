@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from pipeline.access import Peer
+from pipeline.session.answers import ResultRoom
 
 
 class SessionLimits(Protocol):
@@ -20,7 +21,7 @@ class SessionLimits(Protocol):
 
     @property
     def max_result_bytes(self) -> int:
-        """Characters of all entries of one result that is not streamed."""
+        """Characters of all entries of a connection's results that are not streamed."""
 
     @property
     def max_requests_per_connection(self) -> int:
@@ -42,6 +43,7 @@ class SessionConfig:
         peer: who is at the other end.
         uploads_only: refuse every path.
         limits: what one client may ask for.
+        room: what the connection's unfinished results may hold together; a new one for each connection.
         ack_timeout_s: how long a full stream waits for an acknowledgement.
         idle_timeout_s: how long a connection without work stays open.
     """
@@ -52,6 +54,7 @@ class SessionConfig:
     peer: Peer
     uploads_only: bool
     limits: SessionLimits
+    room: ResultRoom
     ack_timeout_s: float
     idle_timeout_s: float
 

@@ -116,7 +116,7 @@ class Job(ABC):
         self._lifecycle.fire(RequestEvent.DISCARD)
         return stop
 
-    def give_up_results(self) -> None:
+    def give_up_results(self) -> None:  # noqa: B027 - only lists hold results
         """Give back what the answer held; called once the request has ended."""
 
     def _ask(self, call: Call[Step], then: Callable[[Step], list[Action]]) -> Ask[Step]:

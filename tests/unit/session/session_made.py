@@ -37,6 +37,7 @@ from pipeline.session.actions import (
     Started,
     StoreConfirmations,
 )
+from pipeline.session.answers import ResultRoom
 from pipeline.session.config import SessionConfig
 from pipeline.session.session import Session
 
@@ -154,6 +155,7 @@ def make_session(
         "peer": Peer(LOCAL_USER, rights, local_peer, array_dialect),
         "uploads_only": False,
         "limits": limits or SmallLimits(),
+        "room": ResultRoom((limits or SmallLimits()).max_result_bytes),
         "ack_timeout_s": ACK_TIMEOUT_S,
         "idle_timeout_s": IDLE_TIMEOUT_S,
     }

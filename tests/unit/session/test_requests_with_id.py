@@ -200,6 +200,17 @@ def test_an_answer_that_grows_too_long_ends_its_request_and_no_other() -> None:
     assert len(of_type(session.photo_extracted(2, 0, not_found()), "complete")) == 1
 
 
+def test_all_results_of_a_connection_share_what_may_be_held() -> None:
+    session = make_session(limits=SmallLimits(max_result_bytes=400))
+    for request_id in "xyz":
+        send(session, type="identify", id=request_id, data=[ITEM] * 65)
+    long = ranking(("A", 0.1))
+    codes_heard = [codes(session.ranked(number, *[long] * 64)) for number in (1, 2, 3)]
+    assert codes_heard == [["result_too_large"]] * 3
+    send(session, type="identify", id="later", data=[ITEM])
+    assert len(of_type(session.ranked(4, ranking()), "complete")) == 1
+
+
 def test_a_stream_may_be_longer_than_a_result() -> None:
     session = make_session(limits=SmallLimits(max_result_bytes=100))
     begin(session, "x", photos=3, stream=True)
