@@ -206,14 +206,12 @@ class Session:
         job = self._make(message)
         self._uploads.forgive(self._open.ended(request_id))
         self._open.add(job, request_id)
-        return self._settle(job, job.start())
+        return self._start(job)
 
     def _make(self, message: Request) -> Job:
         if NEEDED.get(message.type) not in self._config.peer.rights:
             raise ForbiddenError(f"type: you may not send {message.type} here; ask the operator for the right to")
-        job = self._factory.make(message)
-        job.held = self._held
-        return job
+        return self._factory.make(message)
 
     def _refuse(self, error: RequestError, request_id: str, *, about_running: bool) -> list[Action]:
         """Answer a message that cannot be followed; a running request ends only by a wrong message about it."""
@@ -240,7 +238,11 @@ class Session:
             return [SendText(error_to_nobody(item))]
         self._classic = item
         self._open.add(item, None)
-        return self._settle(item, item.start())
+        return self._start(item)
+
+    def _start(self, job: Job) -> list[Action]:
+        job.held = self._held
+        return self._settle(job, job.start())
 
     # --- what every step has in common ---
 

@@ -220,6 +220,18 @@ def test_classic_requests_are_answered_in_order_errors_included() -> None:
     ]
 
 
+def test_nothing_is_begun_for_a_client_that_is_slow_to_read_until_it_has_read() -> None:
+    session = make_session()
+    send(session, **EXTRACT)
+    send(session, type="identify", data=[ITEM])
+    assert session.hold() == []
+    actions = session.photo_extracted(1, 0, found())
+    assert "complete!" in lines(actions)
+    assert calls(actions, RankQueries) == []
+    (rank,) = calls(session.go_on(), RankQueries)
+    assert len(rank.queries) == 1
+
+
 def test_requests_with_id_do_not_wait_for_classic_ones() -> None:
     session = make_session()
     send(session, **EXTRACT)
