@@ -7,6 +7,12 @@ from pipeline.errors import MalformedMessageError
 MAX_TEXT_BYTES = 16 * 2**20
 """Longest text message, in bytes of UTF-8; the server's own limit on WebSocket messages is the same."""
 
+MAX_VALUES = 4_000_000
+"""Commas of a message, about its values: three times those of the longest `identify`, and half a second of parsing."""
+
+MAX_CONTAINERS = 100_000
+"""Opening brackets and braces of a message, each: an object or list takes far more memory than its two characters."""
+
 _EXACT_DIGITS = 18
 """Integers of so many digits fit 64 bits; longer ones are read as floats (Python refuses to parse 4,301 digits)."""
 
@@ -25,10 +31,12 @@ def decode_object(text: str) -> dict[str, object]:
     many writers produce, are read as floats, so that they spoil the item they are in and not the whole request.
 
     Raises:
-        MalformedMessageError: too long, not JSON, nested too deeply, or not an object.
+        MalformedMessageError: too long, too many values, not JSON, nested too deeply, or not an object.
     """
     if exceeds_limit(text):
         raise MalformedMessageError(f"the message is longer than {MAX_TEXT_BYTES} bytes; split the request")
+    if text.count(",") > MAX_VALUES or max(text.count("["), text.count("{")) > MAX_CONTAINERS:
+        raise MalformedMessageError("the message has more values than any request needs; split it")
     try:
         value = json.loads(text, parse_int=_read_integer)
     except RecursionError as error:

@@ -68,3 +68,16 @@ def test_every_line_can_be_sent(text: str) -> None:
 def test_good_unicode_is_sent_as_it_is() -> None:
     assert sendable("Größe\U0001f40b") == "Größe\U0001f40b"
     assert sendable("a\udc80b") == "a\\udc80b"
+
+
+@pytest.mark.parametrize("element", ["0", "{}", "[]", '""'])
+def test_a_message_of_millions_of_values_is_refused_before_they_are_made(element: str) -> None:
+    many = ",".join([element] * 5_000_000)
+    with pytest.raises(MalformedMessageError, match="more values than any request needs"):
+        decode_object(f'{{"type":"extract","fileNames":[{many}]}}')
+
+
+def test_the_longest_identify_is_read() -> None:
+    item = {"path": "a.jpg", "type": "fluke", "embedding": [0.125] * 128}
+    text = json.dumps({"type": "identify", "data": [item] * 10_000})
+    assert len(decode_object(text)["data"]) == 10_000  # type: ignore[arg-type]
