@@ -1,5 +1,6 @@
 """The service's configuration: the `args` block of serve_config.yaml, validated before anything starts."""
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -23,6 +24,16 @@ Device = Literal["auto", "cuda", "cpu"]
 Backend = Literal["auto", "torch", "openvino"]
 GpuFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Sha256Hex = Annotated[str, Field(pattern=re.compile(r"^[0-9a-f]{64}$"))]
+
+
+BYTES_PER_DECODING_PIXEL = 24
+"""Memory that a pixel may take while its photo is decoded, whatever the format (benchmarks/results/decode.md)."""
+
+BYTES_PER_DECODED_PIXEL = 4
+"""Memory that a pixel takes once its photo is decoded: Pillow pads RGB to four bytes."""
+
+SMALL_PHOTOS_SHARE = 0.25
+"""Part of `decoding_memory_bytes` that only small photos take, so that they never wait for a large one."""
 
 
 def default_catalogue_url() -> str:
@@ -103,8 +114,19 @@ class Limits(_Block):
     max_result_bytes: PositiveInt = 64 * 2**20
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
+    decoding_memory_bytes: PositiveInt = 4 * 2**30
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _one_largest_photo_can_be_decoded(self) -> Self:
+        least_bytes = math.ceil(BYTES_PER_DECODING_PIXEL * self.max_photo_pixels / (1 - SMALL_PHOTOS_SHARE))
+        if self.decoding_memory_bytes < least_bytes:
+            raise ValueError(
+                f"decoding_memory_bytes ({self.decoding_memory_bytes}) is too little to decode a photo of"
+                f" max_photo_pixels; make it at least {least_bytes}, or lower max_photo_pixels"
+            )
+        return self
 
 
 class Timeouts(_Block):
@@ -113,6 +135,7 @@ class Timeouts(_Block):
     idle_timeout_s: PositiveFloat = 600.0
     ack_timeout_s: PositiveFloat = 60.0
     photo_timeout_s: PositiveFloat = 120.0
+    decode_timeout_s: PositiveFloat = 20.0
     identify_timeout_s: PositiveFloat = 60.0
     drain_timeout_s: PositiveFloat = 86400.0
 

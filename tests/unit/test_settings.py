@@ -83,3 +83,10 @@ def test_relative_catalogue_file_is_made_absolute(monkeypatch, url, absolute):
 def test_batches_are_small_on_a_cpu():
     batching = Settings().batching
     assert (batching.batch_size("cpu"), batching.batch_size("cuda:0")) == (1, 8)
+
+
+def test_memory_for_decoding_holds_at_least_one_largest_photo():
+    with pytest.raises(SettingsError, match=r"limits: .*decoding_memory_bytes \(4294967296\) is too little"):
+        parse_settings({"limits": {"max_photo_pixels": 150_000_000}}, "config.yaml")
+    limits = {"max_photo_pixels": 150_000_000, "decoding_memory_bytes": 150_000_000 * 24 * 4 // 3}
+    assert parse_settings({"limits": limits}, "config.yaml").limits.max_photo_pixels == 150_000_000

@@ -1,0 +1,141 @@
+"""The decoding processes' side: decodes one photo at a time for the parent, which is `decoder_processes`.
+
+`python -m pipeline.photos.decoder_main FD` is a small process that forks a decoder for each socket that it is sent. It
+has one thread and has imported all that decoding needs, so that a decoder starts within a millisecond. It ends when the
+parent does, because its socket closes, and the decoders with it, whatever they do.
+
+On its socket a decoder answers each message, a JSON object and bytes, with another:
+
+    {"do": "open", "name", "max_pixels", "memory_bytes"}, the file -> {"pixels"}   only the header is read
+    {"do": "decode", "squashed_px", "memory_bytes"}                -> {"size_px", "sha256"}, the squashed photo
+    {"do": "crop", "box_px", "margin", "size_px"}                  -> {}, the crop
+
+or with {"failure": [code, message]}. {"do": "forget"} lets go of the photo and is not answered. `memory_bytes` is what
+the step may take beside what the process has.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pillow_heif.as_plugin  # noqa: F401  (here, so that no decoder has to)
+
+from pipeline.errors import ItemError
+from pipeline.photos.images import Photo, PhotoFile, crop, detector_input
+from pipeline.records import BoundingBox, Failure
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_PAGE_BYTES = resource.getpagesize()
+_STATM = Path("/proc/self/statm")
+
+Message = dict[str, Any]
+
+
+class Decoder:
+    """Holds at most one photo; each method answers one kind of message."""
+
+    def __init__(self) -> None:
+        """Start with no photo."""
+        self._content = b""
+        self._file: PhotoFile | None = None
+        self._photo: Photo | None = None
+
+    def open(self, message: Message, content: bytes) -> tuple[Message, bytes]:
+        """Read a photo's header."""
+        self._file = PhotoFile(content, message["name"], message["max_pixels"])
+        self._content = content
+        return {"pixels": self._file.pixels}, b""
+
+    def decode(self, message: Message, _: bytes) -> tuple[Message, bytes]:
+        """Decode the opened photo, and squash it to the detector's input."""
+        assert self._file is not None
+        self._photo = self._file.decode()
+        sha256 = hashlib.sha256(self._content).hexdigest()
+        self._file, self._content = None, b""
+        pixels = detector_input(self._photo, message["squashed_px"])
+        return {"size_px": self._photo.size_px, "sha256": sha256}, pixels.tobytes()
+
+    def crop(self, message: Message, _: bytes) -> tuple[Message, bytes]:
+        """Cut a box out of the decoded photo."""
+        assert self._photo is not None
+        box_px = BoundingBox(*message["box_px"])
+        return {}, crop(self._photo, box_px, message["margin"], message["size_px"]).tobytes()
+
+    def forget(self) -> None:
+        """Let go of the photo."""
+        self._file, self._photo, self._content = None, None, b""
+
+
+def serve(connection: Connection) -> None:
+    """Answer the parent's messages until it closes the connection; an unexpected error ends the process instead."""
+    decoder = Decoder()
+    handlers = {"open": decoder.open, "decode": decoder.decode, "crop": decoder.crop}
+    while True:
+        try:
+            message, content = json.loads(connection.recv_bytes()), connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        if message["do"] == "forget":
+            decoder.forget()
+            continue
+        limit_memory(message.get("memory_bytes"))
+        try:
+            answer, payload = handlers[message["do"]](message, content)
+        except ItemError as error:
+            failure = Failure.of(error)
+            answer, payload = {"failure": [failure.code, failure.message]}, b""
+        limit_memory(None)
+        del content
+        connection.send_bytes(json.dumps(answer).encode())
+        connection.send_bytes(payload)
+
+
+def limit_memory(more_bytes: int | None) -> None:
+    """Let this process take so much memory more than it has; None lifts the limit."""
+    soft = resource.RLIM_INFINITY
+    if more_bytes is not None:
+        data_pages = int(_STATM.read_text(encoding="ascii").split()[5])
+        soft = data_pages * _PAGE_BYTES + more_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, resource.RLIM_INFINITY))
+
+
+def main(control: socket.socket) -> None:
+    """Fork a decoder for each socket that comes, until the parent closes this one."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the decoders
+    while True:
+        _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+        if not descriptors:
+            return
+        if os.fork() == 0:
+            _decode_for(descriptors[0], control)
+        os.close(descriptors[0])
+
+
+def _decode_for(descriptor: int, control: socket.socket) -> None:
+    """Be a decoder: never returns, so that nothing of the forking process runs twice."""
+    status = 1
+    try:
+        control.close()
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        connection = Connection(descriptor)
+        connection.send_bytes(str(os.getpid()).encode())
+        serve(connection)
+        status = 0
+    finally:
+        if status:
+            traceback.print_exc()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main(socket.socket(fileno=int(sys.argv[1])))
