@@ -17,8 +17,8 @@ from pipeline.errors import UnavailableError
 from pipeline.extraction import ExtractionRules, PhotoExtraction
 from pipeline.model_files import ModelFolder
 from pipeline.names import shown_name
-from pipeline.photos.decoder_processes import ProcessDecoder
 from pipeline.photos.files import PhotoFiles
+from pipeline.photos.process_decoder import ProcessDecoder
 from pipeline.records import Animals, Extracted, PathSource, ReadableSource, Segmented, StoredUpload
 from pipeline.settings import Settings
 

@@ -15,6 +15,8 @@ HEADER_BYTES = 64 * 2**20
 
 _JPEG_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")  # no stuffed byte and no restart, which stand within a scan
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _WITHOUT_LENGTH = frozenset({0x01, _START_OF_IMAGE})
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
@@ -25,14 +27,17 @@ def count_jpeg_scans(content: bytes) -> int:
     Args:
         content: the whole file; what a damaged one makes of it is for the decoder to say.
     """
-    scans, place = 0, 2
+    scans, place, all_at_once = 0, 2, 0
     while scans <= MAX_SCANS and (marker := _JPEG_MARKER.search(content, place)) is not None:
-        place = marker.end()
-        kind = marker[1][0]
+        kind, place = marker[1][0], marker.end()
         if kind == _END_OF_IMAGE:
             break
+        if kind in _FRAMES:
+            all_at_once = 0 if kind in _PROGRESSIVE_FRAMES else _whole(content[place + 7 : place + 8])
         if kind == _START_OF_SCAN:
             scans += 1
+            if content[place + 2 : place + 3] == bytes([all_at_once]):
+                break  # every component whole, as in a camera's JPEG: the decoder goes no further, nor need the count
         if kind not in _WITHOUT_LENGTH:
             place += int.from_bytes(content[place : place + 2], "big")
     return scans

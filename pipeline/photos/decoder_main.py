@@ -1,4 +1,4 @@
-"""The decoding processes' side: decodes one photo at a time for the parent, which is `decoder_processes`.
+"""The decoding processes' side: decodes one photo at a time for the parent, which is `process_decoder`.
 
 `python -m pipeline.photos.decoder_main FD` is a small process that forks a decoder for each socket that it is sent. It
 has one thread and has imported all that decoding needs, so that a decoder starts within a millisecond. It ends when the
@@ -6,12 +6,13 @@ parent does, because its socket closes, and the decoders with it, whatever they 
 
 On its socket a decoder answers each message, a JSON object and bytes, with another:
 
-    {"do": "open", "name", "max_pixels", "memory_bytes"}, the file -> {"pixels"}   only the header is read
-    {"do": "decode", "squashed_px", "memory_bytes"}                -> {"size_px", "sha256"}, the squashed photo
-    {"do": "crop", "box_px", "margin", "size_px"}                  -> {}, the crop
+    {"do": "open", "name", "max_pixels", "decode_pixels", "squashed_px", "memory_bytes"}, the file -> {"pixels"}
+    {"do": "decode", "memory_bytes"}                    -> {"size_px", "sha256"}, the squashed photo
+    {"do": "crop", "box_px", "margin", "size_px"}       -> {}, the crop
 
-or with {"failure": [code, message]}. {"do": "forget"} lets go of the photo and is not answered. `memory_bytes` is what
-the step may take beside what the process has.
+or with {"failure": [code, message]}. A photo of at most `decode_pixels` is decoded when it is opened, and answered so.
+`memory_bytes` is what a step may take beside what the process has. {"do": "forget"} lets go of the photo and is not
+answered.
 """
 
 import ctypes
@@ -23,6 +24,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ _PAGE_BYTES = resource.getpagesize()
 _STATM = Path("/proc/self/statm")
 
 Message = dict[str, Any]
+Handlers = dict[str, Callable[[Message, bytes], tuple[Message, bytes]]]
 
 
 class Decoder:
@@ -47,22 +50,25 @@ class Decoder:
     def __init__(self) -> None:
         """Start with no photo."""
         self._content = b""
+        self._squashed_px = 0
         self._file: PhotoFile | None = None
         self._photo: Photo | None = None
 
     def open(self, message: Message, content: bytes) -> tuple[Message, bytes]:
-        """Read a photo's header."""
+        """Read a photo's header, and decode one that is small."""
         self._file = PhotoFile(content, message["name"], message["max_pixels"])
-        self._content = content
+        self._content, self._squashed_px = content, message["squashed_px"]
+        if self._file.pixels <= message["decode_pixels"]:
+            return self.decode()
         return {"pixels": self._file.pixels}, b""
 
-    def decode(self, message: Message, _: bytes) -> tuple[Message, bytes]:
+    def decode(self, *_: object) -> tuple[Message, bytes]:
         """Decode the opened photo, and squash it to the detector's input."""
         assert self._file is not None
         self._photo = self._file.decode()
         sha256 = hashlib.sha256(self._content).hexdigest()
         self._file, self._content = None, b""
-        pixels = detector_input(self._photo, message["squashed_px"])
+        pixels = detector_input(self._photo, self._squashed_px)
         return {"size_px": self._photo.size_px, "sha256": sha256}, pixels.tobytes()
 
     def crop(self, message: Message, _: bytes) -> tuple[Message, bytes]:
@@ -79,7 +85,7 @@ class Decoder:
 def serve(connection: Connection) -> None:
     """Answer the parent's messages until it closes the connection; an unexpected error ends the process instead."""
     decoder = Decoder()
-    handlers = {"open": decoder.open, "decode": decoder.decode, "crop": decoder.crop}
+    handlers: Handlers = {"open": decoder.open, "decode": decoder.decode, "crop": decoder.crop}
     while True:
         try:
             message, content = json.loads(connection.recv_bytes()), connection.recv_bytes()

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pipeline.errors import UnavailableError
 from pipeline.extraction import CropRules, ExtractionRules, PhotoExtraction
-from pipeline.photos.decoder_processes import ProcessDecoder
 from pipeline.photos.decoding import HeldPhoto, ThreadDecoder
 from pipeline.photos.files import PhotoFiles
+from pipeline.photos.process_decoder import ProcessDecoder
 from pipeline.records import (
     Animals,
     BoundingBox,

@@ -360,6 +360,18 @@ def test_only_scans_of_the_photo_itself_are_counted() -> None:
     assert count_jpeg_scans(scanned(20)) == count_jpeg_scans(scanned(0)) + 20
 
 
+@pytest.mark.parametrize(("components_a_scan", "counted"), [(1, 101), (3, 1)])
+def test_scans_of_a_sequential_jpeg_count_unless_the_first_has_every_component(
+    components_a_scan: int, counted: int
+) -> None:
+    frame = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, 8, 8, 3) + b"\x01\x11\x00\x02\x11\x00\x03\x11\x00"
+    scan = (
+        b"\xff\xda" + struct.pack(">HB", 6 + 2 * components_a_scan, components_a_scan) + b"\x01\x00" * components_a_scan
+    )
+    content = b"\xff\xd8" + frame + (scan + b"\x00\x3f\x00" + b"\xff\x00pixels\xff\xd0") * 200 + b"\xff\xd9"
+    assert count_jpeg_scans(content) == counted
+
+
 @pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"quality": 80, "exif": b"Exif\x00\x00MM"}])
 def test_pixels_of_a_webp_are_known_before_its_decoder_takes_memory_for_them(options: dict[str, object]) -> None:
     content = saved(Image.fromarray(quadrants()), "WEBP", **options)

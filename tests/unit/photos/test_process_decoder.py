@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ItemError, NoAnimalError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
-from pipeline.photos.decoder_processes import ProcessDecoder
 from pipeline.photos.decoding import Decoder, HeldPhoto, ThreadDecoder
+from pipeline.photos.process_decoder import ProcessDecoder
 from pipeline.records import BoundingBox
 from tests.unit.photos.photo_files_made import png_header_only, saved
 
@@ -185,7 +185,8 @@ async def test_decoding_takes_no_more_memory_than_was_taken_of_the_budget() -> N
     with pytest.raises(PhotoTooLargeError, match=r"a\.png: takes too much memory"):
         await held(decoder, saved(Image.new("RGB", (3000, 2000)), "PNG"))
     assert (await held(decoder)).size_px == (301, 203)
-    assert decoder.large.free_bytes == decoder.large.total_bytes - 4 * 301 * 203
+    assert decoder.large.free_bytes == decoder.large.total_bytes
+    assert decoder.small.free_bytes == decoder.small.total_bytes - 4 * 301 * 203
     decoder.close()
 
 
@@ -244,7 +245,7 @@ async def cropped(photo: HeldPhoto) -> None:
 
 PARENT = """
 import asyncio, sys
-from pipeline.photos.decoder_processes import ProcessDecoder
+from pipeline.photos.process_decoder import ProcessDecoder
 
 async def main():
     decoder = ProcessDecoder(2**32, 20.0)
