@@ -129,6 +129,8 @@ def main(control: socket.socket) -> None:
 
 def _decode_for(descriptor: int, control: socket.socket) -> None:
     """Be a decoder: never returns, so that nothing of the forking process runs twice."""
+    log = os.fdopen(os.dup(sys.stderr.fileno()), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # what libraries say of damaged files fills no log
     status = 1
     try:
         control.close()
@@ -139,7 +141,8 @@ def _decode_for(descriptor: int, control: socket.socket) -> None:
         status = 0
     finally:
         if status:
-            traceback.print_exc()
+            traceback.print_exc(file=log)
+            log.flush()
         os._exit(status)
 
 
