@@ -16,8 +16,8 @@ from pipeline.errors import UnavailableError, UnreadablePhotoError
 from pipeline.records import Failure
 
 _START_TIMEOUT_S = 30.0
+_ROOT = str(Path(__file__).parents[2])
 _ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).parents[2]),
     "OPENBLAS_NUM_THREADS": "1",  # a process that forks should have no other threads
     "MALLOC_MMAP_THRESHOLD_": str(2**18),  # a photo's memory goes back to the system
     "MALLOC_TRIM_THRESHOLD_": str(2**20),
@@ -57,8 +57,11 @@ class DecoderServer:
     def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
         ours, theirs = socket.socketpair()
         with theirs:
+            path = os.pathsep.join(entry for entry in (_ROOT, os.environ.get("PYTHONPATH")) if entry)
             command = [sys.executable, "-P", "-m", "pipeline.photos.decoder_main", str(theirs.fileno())]
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=os.environ | _ENVIRONMENT)
+            process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], env=os.environ | _ENVIRONMENT | {"PYTHONPATH": path}
+            )
         return process, ours
 
     def _fork(self) -> tuple[Connection, int]:
