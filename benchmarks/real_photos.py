@@ -23,18 +23,18 @@ from benchmarks.labels import read_labels
 from benchmarks.tables import heading, markdown
 from pipeline.model_files import BodyPartSpec, ModelFolder, SegmenterSpec
 from pipeline.networks.architectures import NARROW_EMBEDDER, build_embedder
+from training.arrays import FloatArray
 from training.command_line import exit_status, positive
-from training.evaluation.baseline import by_embedding, by_thumbnail
+from training.evaluation.comparison import VectorOf, by_embedding, by_thumbnail, individual_distances, make_comparison
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.extraction import THUMBNAIL_SIDE_PX, PhotoEmbedder
 from training.evaluation.protocols import Roles, given_roles
-from training.evaluation.scores import Scores, score
-from training.evaluation.seen import individuals_seen
-from training.evaluation.study import SERVED
-from training.evaluation.trial import VectorOf, individual_distances, make_trial
+from training.evaluation.results import SERVED
+from training.evaluation.scores import MatchingScores, score
+from training.evaluation.seen_in_training import seen_in_training
 from training.photos.records import LabelledPhoto
 from training.random_models.calibration import seeded
-from training.scoring.intervals import Estimate, FloatArray
+from training.scoring.intervals import Estimate
 from training.scoring.ranks import ranks_of_truth
 
 REFERENCES = 1
@@ -74,7 +74,7 @@ class Row:
     """
 
     name: str
-    scores: Scores
+    scores: MatchingScores
     places: FloatArray
 
 
@@ -146,9 +146,9 @@ def embed_by_random_weights(roles: Roles, seed: int, threads: int) -> Embedded:
 
 def make_row(name: str, embedded: Embedded, roles: Roles, vector_of: VectorOf = by_embedding) -> Row:
     """Rank the catalogue for each query, and score the rankings."""
-    trial = make_trial(roles, embedded, vector_of, _SEED)
-    distances = individual_distances(trial, trial.queries, SERVED, REFERENCES)
-    return Row(name, score(trial, SERVED, REFERENCES, _SEED), ranks_of_truth(distances, trial.truth))
+    comparison = make_comparison(roles, embedded, vector_of, _SEED)
+    distances = individual_distances(comparison, comparison.queries, SERVED, REFERENCES)
+    return Row(name, score(comparison, SERVED, REFERENCES, _SEED), ranks_of_truth(distances, comparison.truth))
 
 
 def score_table(roles: Roles, random: Sequence[Row], rows: Sequence[Row]) -> str:
@@ -187,7 +187,7 @@ def _introduction(roles: Roles) -> str:
 
 
 def _provenance(weights: Path, card: Card, roles: Roles) -> str:
-    seen = individuals_seen(weights, {photo.individual for photo in roles.photos})
+    seen = seen_in_training(weights, {photo.individual for photo in roles.photos})
     return f"{card.text}. {seen.text}"
 
 

@@ -16,12 +16,11 @@ from benchmarks.serving import Application, start_command
 from benchmarks.tables import heading, markdown
 from pipeline.client import Client
 from pipeline.model_files import ModelFolder, load_model_folder
-from training.evaluation.baseline import by_embedding
+from training.evaluation.comparison import by_embedding, make_comparison
+from training.evaluation.data import read_data
 from training.evaluation.extraction import PhotoEmbedder
-from training.evaluation.gathering import read_data
 from training.evaluation.protocols import Roles, honest_roles
 from training.evaluation.served import Answers, evaluated_answers, served_answers, top_1
-from training.evaluation.trial import make_trial
 
 TARGET_POINTS = 1.0
 
@@ -45,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _evaluate(folder: ModelFolder, part: str, roles: Roles, references: int) -> Answers:
     embedded = PhotoEmbedder(folder, part).embed(roles.photos)
-    trial = make_trial(roles, {one.photo: one for one in embedded}, by_embedding, seed=0)
-    return evaluated_answers(trial, references)
+    comparison = make_comparison(roles, {one.photo: one for one in embedded}, by_embedding, seed=0)
+    return evaluated_answers(comparison, references)
 
 
 def _serve(folder: ModelFolder, part: str, roles: Roles) -> Answers:

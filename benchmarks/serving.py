@@ -9,11 +9,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,13 +96,16 @@ def write_config(folder: Path, port: int, applications: list[Application]) -> Pa
 
 
 @contextmanager
-def start_command(folder: Path, applications: list[Application], root: Path = ROOT) -> Iterator[Running]:
-    """Run the start command in a folder on a free port, in a Ray cluster of its own; stopped as by Ctrl-C.
+def start_command(
+    folder: Path, applications: list[Application], root: Path = ROOT, *, orderly: bool = True
+) -> Iterator[Running]:
+    """Run the start command in a folder on a free port, in a Ray cluster of its own.
 
     Args:
         folder: working directory; gets the config file, the catalogues and the output.
         applications: to serve.
         root: the checkout whose code runs.
+        orderly: stop it as by Ctrl-C, which takes some ten seconds; else kill all its processes.
     """
     port = free_port()
     config = write_config(folder, port, applications)
@@ -120,7 +124,7 @@ def start_command(folder: Path, applications: list[Application], root: Path = RO
         try:
             yield Running(process, port, log)
         finally:
-            _stop(process)
+            (_stop if orderly else _kill)(process)
 
 
 def _leave(number: int, _frame: object) -> None:
@@ -134,6 +138,18 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    family: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+        command = psutil.Process(process.pid)
+        family = [*command.children(recursive=True), command]
+    for member in family:
+        with suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(family, STOP_TIMEOUT_S)
+    process.wait()
 
 
 def free_port() -> int:

@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks.material import SMALL_SIZE_PX, make_photos
 from benchmarks.serving import ROOT, Application, start_command
 from benchmarks.tables import heading, markdown, spread
-from deployments.launch import RANDOM_MODELS
 from pipeline.client import AsyncClient
 
 TARGET_S = 60
@@ -26,18 +25,12 @@ DEMO_MODELS = ROOT / "models" / "demo"
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3, help="of each kind (default: 3)")
+    parser.add_argument("--runs", type=int, default=3, help="(default: 3)")
     options = parser.parse_args(arguments)
     print(heading("start"))
-    cases = {"demo models": DEMO_MODELS, "random models, to be made first": RANDOM_MODELS}
-    runs: dict[str, list[tuple[float, float]]] = {case: [] for case in cases}
-    for _ in range(options.runs):
-        for case, models_dir in cases.items():
-            runs[case].append(time_start(models_dir))
-    rows = [
-        (case, len(times), *(spread([run[column] for run in times], 1) for column in (0, 1)), f"{TARGET_S}")
-        for case, times in runs.items()
-    ]
+    times = [time_start(DEMO_MODELS) for _ in range(options.runs)]
+    columns = (spread([run[column] for run in times], 1) for column in (0, 1))
+    rows = [("demo models", len(times), *columns, f"{TARGET_S}")]
     print(markdown(("start command", "runs", "healthy after s", "first answer after s", "target s"), rows))
 
 

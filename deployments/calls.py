@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 TRANSIENT = (RayActorError, BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError)
 """Errors after which the same call may succeed on another, or the restarted, replica."""
 
+OUTER_MARGIN_S = 10.0
+"""By how much a call outlasts the calls that are made for it: an error names the stage that hangs, not its caller."""
+
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0
 
@@ -36,7 +39,7 @@ async def call(send: Callable[[], Any], stage: str, timeout_s: float) -> Any:
     """
     try:
         async with asyncio.timeout(timeout_s):
-            async for _attempt in _attempts(stage):
+            async for _attempt in _attempts():
                 response = send()
                 try:
                     return await response
@@ -59,7 +62,7 @@ async def stream(send: Callable[[], Any], stage: str, timeout_s: float) -> Async
         WhaleVisionError: as the deployment raised it.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
-    async for _attempt in _attempts(stage):
+    async for _attempt in _attempts():
         responses = send()
         try:
             while True:
@@ -85,7 +88,7 @@ async def stream(send: Callable[[], Any], stage: str, timeout_s: float) -> Async
 _END = object()
 
 
-async def _attempts(stage: str) -> AsyncIterator[int]:
+async def _attempts() -> AsyncIterator[int]:
     pause_s = FIRST_PAUSE_S
     attempt = 0
     while True:
@@ -101,4 +104,4 @@ def _cause(error: RayTaskError) -> BaseException:
 
 
 def _no_answer(stage: str, timeout_s: float) -> UnavailableError:
-    return UnavailableError(f"the {stage} did not answer within {timeout_s:g} s; send the photo again later")
+    return UnavailableError(f"the {stage} did not answer within {timeout_s:g} s; ask again later")

@@ -2,6 +2,7 @@
 
 from ray import serve
 
+from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import ModelWorker, settle_memory, yield_to_interactive_work
 from deployments.networks import Networks
@@ -23,6 +24,7 @@ class Embedder:
             threads: CPU threads of one forward pass.
             batching: bounds of a batch.
         """
+        log_with_serve()
         yield_to_interactive_work()
         self._device = device
         self._network = networks.embedder(body_part, device, threads)

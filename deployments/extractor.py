@@ -10,6 +10,7 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
+from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory, yield_to_interactive_work
 from deployments.remote import RemoteEmbedder, RemoteSegmenter
@@ -42,6 +43,7 @@ class Extractor:
             segmenter: the segmenter deployment.
             embedders: the embedder deployment of each body part.
         """
+        log_with_serve()
         yield_to_interactive_work()
         timeout_s = settings.timeouts.photo_timeout_s
         self._extraction = PhotoExtraction(

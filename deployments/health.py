@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 RUNNING = "running"
 MISSING = "missing"
+UNKNOWN = "unknown"
 ASK_TIMEOUT_S = 2.0
 
 
@@ -63,21 +65,31 @@ Describe = Callable[[], Awaitable[Mapping[str, Any]]]
 class HealthCheck:
     """Asks Serve for the deployments' states and the deployments for what they run."""
 
-    def __init__(self, application: str, expected: tuple[str, ...], describers: Mapping[str, Describe]) -> None:
+    def __init__(
+        self,
+        application: str,
+        expected: tuple[str, ...],
+        describers: Mapping[str, Describe],
+        ask_controller: Callable[[], Any] = serve.status,
+    ) -> None:
         """Set up.
 
         Args:
             application: name of the Serve application.
             expected: names of all its deployments.
             describers: of those that have something to say.
+            ask_controller: returns Serve's status; blocks for as long as the controller hangs.
         """
         self._application = application
         self._expected = expected
         self._describers = describers
+        self._ask_controller = ask_controller
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
+        self._asking: asyncio.Future[dict[str, str]] | None = None
 
     async def __call__(self) -> Health:
         """Ask all at once; a deployment that does not answer in time is missing."""
-        states = await asyncio.to_thread(self._states)
+        states = dict(await self._states_in_time())
         answers = await asyncio.gather(*(self._ask(name) for name in self._describers))
         described = dict(zip(self._describers, answers, strict=True))
         silent = [name for name, answer in described.items() if answer is None]
@@ -90,12 +102,23 @@ class HealthCheck:
             catalogue=next((answer["catalogue"] for answer in known.values() if "catalogue" in answer), None),
         )
 
+    async def _states_in_time(self) -> Mapping[str, str]:
+        """Ask the controller, or wait with whoever is asking it: one that hangs costs one thread, however many ask."""
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().run_in_executor(self._thread, self._states)
+        try:
+            async with asyncio.timeout(ASK_TIMEOUT_S):
+                return await asyncio.shield(self._asking)
+        except TimeoutError:
+            logger.warning("Serve's controller did not answer within %g s", ASK_TIMEOUT_S)
+            return dict.fromkeys(self._expected, UNKNOWN)
+
     def _states(self) -> dict[str, str]:
         try:
-            applications = serve.status().applications
+            applications = self._ask_controller().applications
         except (RayError, RayServeException) as error:
             logger.warning("Serve's controller did not answer: %s", error)
-            return dict.fromkeys(self._expected, "unknown")
+            return dict.fromkeys(self._expected, UNKNOWN)
         status = applications.get(self._application)
         deployments = status.deployments if status is not None else {}
         return {name: _state(deployments.get(name)) for name in self._expected}

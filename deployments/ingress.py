@@ -1,6 +1,5 @@
 """The ingress deployment: sockets in, calls out; imports no torch, so that a replica is small and starts fast."""
 
-import asyncio
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -10,30 +9,18 @@ from ray.serve.handle import DeploymentHandle
 from starlette.applications import Starlette
 
 from deployments.autoscaling import SIGNAL
-from deployments.connection import Services
 from deployments.description import ServiceDescription
 from deployments.health import HealthCheck
+from deployments.logs import log_with_serve
 from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
 from deployments.photo_queue import PhotoQueue
 from deployments.remote import RemoteExtractor, RemoteMatcher, describe
+from deployments.services import Services
 from deployments.site import Site
 from pipeline.photos.export import PhotoExport
-from pipeline.records import SaveOutcome
 from pipeline.session.fair_queue import FairQueue
 from pipeline.settings import Settings
-
-
-class ThreadedExport:
-    """The export folder, with its file work off the event loop."""
-
-    def __init__(self, export: PhotoExport) -> None:
-        """Wrap the blocking export."""
-        self._export = export
-
-    async def save(self, file: str, identity: str, local_peer: bool) -> SaveOutcome:
-        """See `deployments.connection.ExportPort`."""
-        return await asyncio.to_thread(self._export.save, file, identity, local_peer)
 
 
 @serve.deployment
@@ -58,14 +45,15 @@ class Ingress:
             matcher: the matcher deployment.
             models: segmenter and embedders by deployment name, asked for `/healthz` only.
         """
+        log_with_serve()
         metrics = IngressMetrics()
         limits, timeouts = settings.limits, settings.timeouts
-        turns = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
-        self._photos = PhotoQueue(RemoteExtractor(extractor, timeouts.photo_timeout_s), turns, metrics.in_flight)
+        queue = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
+        self._photos = PhotoQueue(RemoteExtractor(extractor, timeouts.photo_timeout_s), queue, metrics)
         services = Services(
             photos=self._photos,
-            matcher=RemoteMatcher(matcher, timeouts.identify_timeout_s),
-            export=ThreadedExport(PhotoExport.from_settings(settings)),
+            catalogue=RemoteMatcher(matcher, timeouts.identify_timeout_s),
+            export=PhotoExport.from_settings(settings),
         )
         told = {**models, matcher.deployment_name: matcher}
         health = HealthCheck(
@@ -79,6 +67,10 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> Starlette:
         """Called by Serve after `__init__`: the routes close over this replica's handles."""
         return self._site.application()
+
+    async def drain(self, seconds: float) -> None:
+        """Called on every replica before the service stops; see `Site.drain`."""
+        await self._site.drain(seconds)
 
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Called by Serve: the ingress scales on photos in flight; idle sockets are no load."""

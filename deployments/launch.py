@@ -1,4 +1,4 @@
-"""The start command: checks everything that can be checked, then becomes `serve run`.
+"""The start command: checks everything that can be checked, then becomes `deployments.run`.
 
     python -m deployments.launch [serve_config.yaml] [--check]
 
@@ -16,11 +16,10 @@ from typing import Any, NoReturn
 import yaml
 
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
+from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.opening import fill_catalogue
 from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
 from pipeline.settings import load_settings
-
-logger = logging.getLogger(__name__)
 
 RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -38,18 +37,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        check(options.config)
+        check(options.config, options.migrate)
     except (StartupError, CatalogueUnavailableError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
     if not options.check:
-        _become_serve(options.config)
+        _become_the_service(options.config)
     print(f"{options.config}: everything in order")
     return 0
 
 
-def check(config: Path) -> None:
-    """Check a Serve config file and everything it names.
+def check(config: Path, backup: str | None = None) -> None:
+    """Check a Serve config file and everything it names; bring its catalogue up to date.
+
+    Args:
+        config: Serve config file.
+        backup: names the operator's backup of a catalogue on a database server, without which that is not migrated.
 
     Raises:
         StartupError: the first thing that is wrong.
@@ -62,6 +65,7 @@ def check(config: Path) -> None:
         check_gpu(settings)
         folder = check_folders(settings)
         check_weights(folder)
+        migrate_catalogue(settings.with_absolute_paths().catalogue_url, backup)
         fill_catalogue(settings.with_absolute_paths().catalogue_url, folder)
 
 
@@ -75,19 +79,24 @@ def _read(config: Path) -> Mapping[str, Any]:
     return document
 
 
-def _become_serve(config: Path) -> NoReturn:
+def _become_the_service(config: Path) -> NoReturn:
+    """Replace this process: Ray reads the environment when it is imported, and the weights that were checked go."""
     os.environ.update({name: os.environ.get(name, value) for name, value in RAY_ENVIRONMENT.items()})
     root = str(Path(__file__).resolve().parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
-    serve = str(Path(sys.executable).with_name("serve"))
     sys.stdout.flush()
-    os.execv(serve, [serve, "run", str(config)])
+    os.execv(sys.executable, [sys.executable, "-m", "deployments.run", str(config)])
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments.launch", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"), help="Serve config file")
     parser.add_argument("--check", action="store_true", help="only check, do not start")
+    parser.add_argument(
+        "--migrate",
+        metavar="BACKUP",
+        help="bring a PostgreSQL catalogue of an older release up to date; BACKUP names the backup you made of it",
+    )
     return parser.parse_args(arguments)
 
 

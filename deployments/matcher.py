@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 
 from ray import serve
 
+from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
-from pipeline.records import Query, Ranking
+from pipeline.protocol.requests import Request
+from pipeline.records import Actor, Failure, Query, Ranking
 from pipeline.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -19,7 +21,11 @@ Answer = TypeVar("Answer")
 
 @serve.deployment
 class Matcher:
-    """Confirms and ranks on a thread of its own; every replica answers with all that was committed before the call."""
+    """Confirms and ranks; every replica answers with all that was committed before the call.
+
+    Each of its calls has a thread of its own, so that rankings and health checks do not wait while a confirmation waits
+    for another process's lock.
+    """
 
     def __init__(self, settings: Settings, folder: ModelFolder, device: str) -> None:
         """Open the catalogue and take in the models folder's CSVs, once for each content.
@@ -35,18 +41,30 @@ class Matcher:
         """
         from pipeline.catalogue.opening import open_matcher
 
+        log_with_serve()
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="matcher")
-        self._metrics = {"confirm": StageMetric("confirm"), "rank": StageMetric("rank")}
+        self._threads = {
+            call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "answer", "describe")
+        }
+        self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
         settle_memory()
 
-    async def confirm(self, queries: Sequence[Query]) -> None:
-        """Store confirmed photos in one transaction: on disk when this returns; repeating it changes nothing.
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> list[Failure | None]:
+        """Store confirmed photos in one event: on disk when this returns; repeating it changes nothing.
+
+        Args:
+            queries: each with an identity.
+            actor: who confirms.
+            key: of the request, by which a repeat is known also after a correction; None where it has none.
+
+        Returns:
+            For each query why it was refused, None where it is stored; all others are.
 
         Raises:
             CatalogueUnavailableError: nothing was stored.
+            KeyReusedError: the key came with other confirmations; nothing was stored.
         """
-        await self._timed("confirm", lambda: self._matcher.confirm(queries))
+        return await self._timed("confirm", lambda: self._matcher.confirm(queries, actor, key))
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
         """Rank the known individuals for each query, in order.
@@ -54,11 +72,21 @@ class Matcher:
         Raises:
             CatalogueUnavailableError: the catalogue cannot be read.
         """
-        return await self._timed("rank", lambda: list(self._matcher.rank(queries, top_k)))
+        return await self._timed("rank", lambda: self._matcher.rank(queries, top_k))
+
+    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+        """Answer a request that has one answer; see `pipeline.catalogue.answers`.
+
+        Raises:
+            CatalogueUnavailableError: the catalogue cannot be read or written.
+        """
+        from pipeline.catalogue.answers import answer
+
+        return await self._timed("answer", lambda: answer(self._matcher, message, actor))
 
     async def describe(self) -> dict[str, Any]:
         """Return counts of what is in the catalogue."""
-        status = await asyncio.get_running_loop().run_in_executor(self._thread, self._matcher.status)
+        status = await asyncio.get_running_loop().run_in_executor(self._threads["describe"], self._matcher.status)
         return {
             "catalogue": {
                 "individuals": status.individuals,
@@ -70,6 +98,6 @@ class Matcher:
     async def _timed(self, stage: str, work: Callable[[], Answer]) -> Answer:
         start = time.perf_counter()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._threads[stage], work)
         finally:
             self._metrics[stage].observe(time.perf_counter() - start)

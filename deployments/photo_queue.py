@@ -1,24 +1,23 @@
-"""Photos in flight on one ingress replica: whose turn it is, and what became of each."""
+"""Photos in flight on one ingress replica: whose turn it is, and what becomes of each."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Hashable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Hashable
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from pipeline.errors import UnavailableError
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Segmented
-from pipeline.session.actions import ExtractPhoto
+from pipeline.session.actions import ExtractPhoto, PhotoStep, Started
 from pipeline.session.fair_queue import FairQueue
 
 logger = logging.getLogger(__name__)
 
 HandedOver = Any
-"""A photo as the extractor port wants it back; opaque to the queue."""
+"""A photo as the extractor wants it back; opaque to the queue."""
 
 
-class ExtractorPort(Protocol):
+class PhotoExtractor(Protocol):
     """Where a photo is sent once it is its turn."""
 
     async def hand_over(self, source: PhotoSource) -> HandedOver:
@@ -30,106 +29,93 @@ class ExtractorPort(Protocol):
         ...
 
 
-class PhotoReports(Protocol):
-    """Who is told how a photo fares."""
+class PhotoMetrics(Protocol):
+    """Counts photos."""
 
-    def photo_started(self, request: int, index: int) -> None:
-        """The photo left the queue."""
+    def in_flight(self, photos: int) -> None:
+        """Set the number of photos queued or running."""
 
-    def photo_segmented(self, request: int, index: int) -> None:
-        """Its segmentation ended, found or not; called exactly once, before `photo_extracted`."""
-
-    def photo_extracted(self, request: int, index: int, result: Extracted) -> None:
-        """It is done; called exactly once unless the photo was stopped."""
-
-
-@dataclass(slots=True, eq=False)
-class _Job:
-    """`source` is given up when the photo is handed over: it may be megabytes."""
-
-    request: int
-    index: int
-    source: PhotoSource | None
-    animals: Animals
-    reports: PhotoReports
+    def photo_answered(self, outcome: str) -> None:
+        """Count one photo; `outcome` is "ok" or an error code."""
 
 
 class PhotoQueue:
     """Takes photos from all connections of a replica and runs a bounded number of them, fairly."""
 
-    def __init__(self, extractor: ExtractorPort, turns: FairQueue[_Job], on_change: Callable[[int], None]) -> None:
-        """Open the queue.
+    def __init__(
+        self, extractor: PhotoExtractor, queue: FairQueue[asyncio.Future[None]], metrics: PhotoMetrics
+    ) -> None:
+        """Begin without photos.
 
         Args:
             extractor: does the work.
-            turns: decides whose photo is next.
-            on_change: told the number of photos queued or running whenever it changes.
+            queue: decides whose photo is next.
+            metrics: told what is in flight and what became of each photo.
         """
         self._extractor = extractor
-        self._turns = turns
-        self._on_change = on_change
-        self._running: dict[Hashable, dict[asyncio.Task[None], int]] = {}
+        self._queue = queue
+        self._metrics = metrics
 
     @property
     def in_flight(self) -> int:
         """Photos queued or running."""
-        return self._turns.running + self._turns.waiting
+        return self._queue.running + self._queue.waiting
 
-    def submit(self, client: Hashable, action: ExtractPhoto, reports: PhotoReports) -> None:
-        """Queue one photo of a client."""
-        self._turns.add(client, _Job(action.request, action.index, action.source, action.animals, reports))
-        self._pump()
+    async def extract(self, call: ExtractPhoto, client: Hashable) -> AsyncGenerator[PhotoStep, None]:
+        """Wait for the photo's turn, then yield its steps; whatever happens to it, the last one is `Extracted`.
 
-    def stop(self, client: Hashable, request: int) -> None:
-        """Drop a request's queued photos and cancel its running ones; nothing more is reported about them."""
-        self._turns.discard(client, lambda job: job.request == request)
-        for task, owner in self._running.get(client, {}).items():
-            if owner == request:
-                task.cancel()
-        self._pump()
-
-    def _pump(self) -> None:
-        while (turn := self._turns.take()) is not None:
-            client, job = turn
-            task = asyncio.create_task(self._run(job))
-            self._running.setdefault(client, {})[task] = job.request
-            task.add_done_callback(partial(self._ended, client))
-        self._on_change(self.in_flight)
-
-    def _ended(self, client: Hashable, task: asyncio.Task[None]) -> None:
-        del self._running[client][task]
-        if not self._running[client]:
-            del self._running[client]
-        self._turns.done(client)
-        self._pump()
-
-    async def _run(self, job: _Job) -> None:
-        segmented = False
-        result: Extracted | None = None
-        try:
-            async for step in self._steps(job):
+        Args:
+            call: the photo.
+            client: whose it is; clients take turns.
+        """
+        async with self._turn(client):
+            async for step in self._answered(call):
                 if isinstance(step, Extracted):
-                    result = step
-                elif not segmented:
-                    segmented = True
-                    job.reports.photo_segmented(job.request, job.index)
-        except UnavailableError as error:
-            result = _failed(error.code, str(error))
-        except Exception:  # the edge: whatever a stage raises is this photo's outcome, and no other's
-            logger.exception("photo %s of request %s failed", job.index, job.request)
-            result = _failed("internal", "the photo failed inside the service; its log says why")
-        if not segmented:
-            job.reports.photo_segmented(job.request, job.index)
-        job.reports.photo_extracted(job.request, job.index, result or _failed("internal", "the photo got no answer"))
+                    self._metrics.photo_answered(step.failure.code if step.failure else "ok")
+                yield step
 
-    async def _steps(self, job: _Job) -> AsyncIterator[Segmented | Extracted]:
-        assert job.source is not None  # each job runs once
-        photo = await self._extractor.hand_over(job.source)
-        job.source = None
-        job.reports.photo_started(job.request, job.index)
-        async for step in self._extractor.extract(photo, job.animals):
+    async def _answered(self, call: ExtractPhoto) -> AsyncGenerator[PhotoStep, None]:
+        try:
+            async for step in self._steps(call):
+                yield step
+                if isinstance(step, Extracted):
+                    return
+        except UnavailableError as error:
+            yield Extracted((), Failure.of(error), None)
+            return
+        except Exception:  # the edge: whatever a stage raises is this photo's outcome, and no other's
+            logger.exception("photo %s of a request failed", call.index)
+            failure = Failure("internal", "the photo failed inside the service; its log says why")
+            yield Extracted((), failure, None)
+            return
+        yield Extracted((), Failure("internal", "the photo got no answer"), None)
+
+    async def _steps(self, call: ExtractPhoto) -> AsyncIterator[PhotoStep]:
+        photo = await self._extractor.hand_over(call.take_source())
+        yield Started()
+        async for step in self._extractor.extract(photo, call.animals):
             yield step
 
+    @asynccontextmanager
+    async def _turn(self, client: Hashable) -> AsyncIterator[None]:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.add(client, turn)
+        self._give_turns()
+        try:
+            await turn
+            yield
+        finally:
+            if turn.done() and not turn.cancelled():
+                self._queue.done(client)
+            else:
+                self._queue.discard(client, lambda waiting: waiting is turn)
+            self._give_turns()
 
-def _failed(code: str, message: str) -> Extracted:
-    return Extracted((), Failure(code, message), None)
+    def _give_turns(self) -> None:
+        while (taken := self._queue.take()) is not None:
+            client, turn = taken
+            if turn.cancelled():  # its photo was stopped, and has not been discarded yet
+                self._queue.done(client)
+            else:
+                turn.set_result(None)
+        self._metrics.in_flight(self.in_flight)

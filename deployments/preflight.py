@@ -1,5 +1,6 @@
 """What can be checked before anything starts, each failure with what to do about it."""
 
+import errno
 import socket
 from pathlib import Path
 
@@ -7,18 +8,20 @@ import psutil
 
 from pipeline.errors import SettingsError, StartupError
 from pipeline.model_files import ModelFolder, load_model_folder
+from pipeline.photos.process_decoder import check_memory
 from pipeline.settings import Settings
 
 
 def check_folders(settings: Settings) -> ModelFolder:
-    """Check the folders that the settings name; cheap, and without torch.
+    """Check the folders that the settings name, and the memory for photos; cheap, and without torch.
 
     Returns:
         The models folder, its path made absolute: a replica's working directory may be another.
 
     Raises:
-        StartupError: a folder or file is missing; says which and what to do.
+        StartupError: a folder or file is missing, or memory too little; says which and what to do.
     """
+    check_memory(settings.limits)
     folder = load_model_folder(settings.models_dir.absolute())
     for root in settings.photo_roots:
         if not root.is_dir():
@@ -60,11 +63,16 @@ def check_port(host: str, port: int) -> None:
     Raises:
         StartupError: names the process that does.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET  # as Serve chooses it; a host name means IPv4
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(
+                    f"http_options.host: {host}:{port} cannot be listened on: {error.strerror}"
+                ) from error
             raise StartupError(
                 f"port {port} on {host} cannot be used ({error.strerror}); {_holder(port)}. The desktop app starts its "
                 f"own backend on 8765: close it, start this service, then the app; or set another port in http_options"

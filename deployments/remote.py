@@ -1,4 +1,4 @@
-"""The pipeline's ports, carried by Serve handles: every call has a deadline and survives a replica's death."""
+"""Other deployments as the code here sees them: every call has a deadline and survives a replica's death."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 import ray
 from ray.serve.handle import DeploymentHandle
 
-from deployments.calls import call, stream
+from deployments.calls import OUTER_MARGIN_S, call, stream
+from pipeline.protocol.requests import Request
 from pipeline.records import (
+    Actor,
     Animals,
     Detections,
     Embedding,
@@ -69,11 +71,11 @@ class RemoteExtractor:
     Uploads exceed what gRPC carries, so they go through the object store, by a handle that passes by reference.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
-        """Take the deployment's handle."""
+    def __init__(self, handle: DeploymentHandle[Any], stage_timeout_s: float) -> None:
+        """Take the deployment's handle, and the time that the extractor gives each stage behind it."""
         self._by_path = handle.options(stream=True)
         self._by_reference = handle.options(stream=True, _by_reference=True)
-        self._timeout_s = timeout_s
+        self._timeout_s = stage_timeout_s + OUTER_MARGIN_S
 
     async def hand_over(self, source: PhotoSource) -> PathSource | PutUpload:
         """Put an upload's bytes into the object store; a path stays as it is."""
@@ -82,7 +84,7 @@ class RemoteExtractor:
         return PutUpload(source.name, await asyncio.to_thread(ray.put, source.content))
 
     async def extract(self, photo: PathSource | PutUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
-        """See `deployments.photo_queue.ExtractorPort`."""
+        """See `deployments.photo_queue.PhotoExtractor`."""
         if isinstance(photo, PathSource):
             path = photo
             steps = stream(lambda: self._by_path.extract_path.remote(path, animals), "extractor", self._timeout_s)
@@ -98,22 +100,30 @@ class RemoteExtractor:
 
 
 class RemoteMatcher:
-    """The matcher as a connection sees it; confirming twice is the same as once, so both calls may be repeated."""
+    """The catalogue as a connection sees it; confirming twice is the same as once, so every call may be repeated."""
 
     def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
         """Take the deployment's handle."""
         self._handle = handle
         self._timeout_s = timeout_s
 
-    async def confirm(self, queries: Sequence[Query]) -> None:
-        """See `deployments.connection.MatcherPort`."""
-        await call(lambda: self._handle.confirm.remote(list(queries)), "matcher", self._timeout_s)
+    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
+        """See `deployments.services.Catalogue`."""
+        answer = await call(lambda: self._handle.confirm.remote(list(queries), actor, key), "matcher", self._timeout_s)
+        refused: Sequence[Failure | None] = answer
+        return refused
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
-        """See `deployments.connection.MatcherPort`."""
+        """See `deployments.services.Catalogue`."""
         answer = await call(lambda: self._handle.rank.remote(list(queries), top_k), "matcher", self._timeout_s)
         rankings: Sequence[Ranking] = answer
         return rankings
+
+    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+        """See `deployments.services.Catalogue`."""
+        answer = await call(lambda: self._handle.answer.remote(message, actor), "matcher", self._timeout_s)
+        given: dict[str, Any] = answer
+        return given
 
 
 async def describe(handle: DeploymentHandle[Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Replicas, Settings
+from pipeline.settings import Replicas, Settings, catalogue_file
 
 Role = Literal["ingress", "extractor", "segmenter", "embedder", "matcher"]
 SPARE_SOCKETS = 200
@@ -121,7 +121,7 @@ def plan_resources(settings: Settings, cluster: ClusterResources) -> Plan:
     """
     if settings.device == "cuda" and not cluster.gpus:
         raise SettingsError("args.device: cuda, but this Ray cluster has no GPU; use auto or cpu")
-    if settings.catalogue_url.startswith("sqlite") and cluster.nodes > 1:
+    if catalogue_file(settings.catalogue_url) is not None and cluster.nodes > 1:
         raise SettingsError(
             f"args.catalogue_url: {settings.catalogue_url} is a file on one machine, but this Ray cluster has "
             f"{cluster.nodes} nodes, and a matcher on another node would see another catalogue; name a database server"

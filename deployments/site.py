@@ -1,9 +1,11 @@
 """The edge of the service as a plain ASGI application: the WebSocket, `/` and `/healthz`; knows nothing of Serve."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -13,18 +15,22 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from deployments.connection import Connection, Services
+from deployments.connection import Connection
 from deployments.description import ServiceDescription
 from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
-from pipeline.access import AccessRules, Handshake, Refusal
-from pipeline.session.session import Session, SessionConfig
+from deployments.services import Client, Services
+from pipeline.access import AccessRules, Handshake, Peer, Refusal
+from pipeline.protocol.requests import CloseCode
+from pipeline.session.config import SessionConfig
+from pipeline.session.session import Session
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-TRY_AGAIN_LATER = 1013
+CLOSING_S = 1.0
+"""For what was said last, and the close frame, to reach a client that reads."""
 
 
 class SystemClock:
@@ -56,8 +62,9 @@ class Site:
         self._services = services
         self._health = health
         self._metrics = metrics
-        self._rules = AccessRules(settings.tokens, settings.allowed_origins, settings.array_origins)
-        self._open = 0
+        self._rules = AccessRules(settings.token_owners(), settings.allowed_origins, settings.array_origins)
+        self._open: dict[Connection, asyncio.Task[Any]] = {}
+        self._stopping = False
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -72,52 +79,73 @@ class Site:
 
     async def _websocket(self, websocket: WebSocket) -> None:
         handshake = _handshake(websocket)
-        refusal = self._rules.check(handshake)
-        if refusal is not None:
-            await _deny(websocket, refusal)
+        peer = self._rules.admit(handshake)
+        if isinstance(peer, Refusal):
+            logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
+            await _deny(websocket, peer)
             return
         await websocket.accept()
-        if self._open >= self._settings.limits.max_connections:
-            await websocket.close(TRY_AGAIN_LATER, "too many connections; try again later")
+        if self._stopping:
+            await websocket.close(CloseCode.RESTART, "the service is stopping; connect again")
             return
-        self._count_open(+1)
+        if len(self._open) >= self._settings.limits.max_connections:
+            await websocket.close(CloseCode.TRY_AGAIN_LATER, "too many connections; try again later")
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        connection = self._connection(websocket, peer)
+        self._open[connection] = task
+        self._metrics.connections(len(self._open))
         try:
-            await self._connection(websocket, handshake).serve()
+            await connection.serve()
         finally:
-            self._count_open(-1)
+            del self._open[connection]
+            self._metrics.connections(len(self._open))
 
-    def _connection(self, websocket: WebSocket, handshake: Handshake) -> Connection:
-        array_dialect = self._rules.speaks_array_dialect(handshake, websocket.query_params.get("dialect"))
-        session = Session(self._session_config(array_dialect, handshake.is_local), SystemClock())
-        return Connection(websocket, session, self._services, self._metrics, handshake.is_local)
+    async def drain(self, seconds: float) -> None:
+        """Close every socket with 1012 before the service stops; new ones are refused from now on.
 
-    def _session_config(self, array_dialect: bool, local_peer: bool) -> SessionConfig:
+        Args:
+            seconds: how long requests may take to end. After that, what is left of them has the outcome `cancelled`.
+        """
+        self._stopping = True
+        for connection in list(self._open):
+            connection.drain()
+        await self._wait_until_closed(seconds)
+        for connection in list(self._open):
+            connection.cut_short()
+        await self._wait_until_closed(CLOSING_S)
+
+    async def _wait_until_closed(self, timeout_s: float) -> None:
+        if self._open:
+            await asyncio.wait(self._open.values(), timeout=timeout_s)
+
+    def _connection(self, websocket: WebSocket, peer: Peer) -> Connection:
+        session = Session(self._session_config(peer), SystemClock())
+        return Connection(websocket, session, self._services, self._metrics, Client(peer))
+
+    def _session_config(self, peer: Peer) -> SessionConfig:
         return SessionConfig(
             device=self._description.device,
             models_dir=self._description.models_dir,
             body_parts=self._description.body_parts,
-            array_dialect=array_dialect,
-            local_peer=local_peer,
+            peer=peer,
             uploads_only=self._settings.uploads_only,
             limits=self._settings.limits,
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
             idle_timeout_s=self._settings.timeouts.idle_timeout_s,
         )
 
-    def _count_open(self, change: int) -> None:
-        self._open += change
-        self._metrics.connections(self._open)
-
     async def _index(self, request: Request) -> Response:
-        refusal = self._rules.check(_handshake(request))
-        if refusal is not None:
-            return PlainTextResponse(refusal.reason, refusal.status)
+        peer = self._rules.admit(_handshake(request))
+        if isinstance(peer, Refusal):
+            return PlainTextResponse(peer.reason, peer.status)
         return HTMLResponse(render_page(self._description, await self._health()))
 
     async def _healthz(self, request: Request) -> Response:
         """Answer any peer with the state (a probe carries no token), the details only to those who may connect."""
         health = await self._health()
-        admitted = self._rules.check(_handshake(request)) is None
+        admitted = isinstance(self._rules.admit(_handshake(request)), Peer)
         body = health.as_json() if admitted else {"status": health.status}
         return JSONResponse(body, 200 if health.is_complete else 503)
 
@@ -138,12 +166,11 @@ class PrefixWithoutSlash:
 
 
 def _handshake(connection: HTTPConnection) -> Handshake:
-    peer = connection.client.host if connection.client else None
-    return Handshake(peer, dict(connection.headers))
+    address = connection.client.host if connection.client else None
+    return Handshake(address, dict(connection.headers), connection.query_params.get("dialect"))
 
 
 async def _deny(websocket: WebSocket, refusal: Refusal) -> None:
-    logger.warning("refused a peer: %s", refusal.reason)
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
         await websocket.send_denial_response(PlainTextResponse(refusal.reason, refusal.status))
     else:

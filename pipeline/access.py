@@ -1,32 +1,72 @@
-"""Who may connect: decided from the handshake alone (no I/O)."""
+"""Who may connect, and who it is: decided from the handshake alone (no I/O)."""
 
 import hashlib
 import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import urlsplit
+
+from pipeline.records import LOCAL_USER, Actor
 
 FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 """A reverse proxy makes every peer loopback; these headers give it away."""
 
 
+class Right(StrEnum):
+    """What a peer may do."""
+
+    CONFIRM = "confirm"
+    """Everything that the protocol offers today: extract, identify, confirm, save."""
+
+
+EVERY_RIGHT = frozenset(Right)
+
+NEEDED: Mapping[str, Right] = {
+    "extract": Right.CONFIRM,
+    "identify": Right.CONFIRM,
+    "save": Right.CONFIRM,
+    "catalogues": Right.CONFIRM,
+}
+"""The right that each request needs, by its `type`; one without a row is refused to everybody, and fails a test."""
+
+
 @dataclass(frozen=True, slots=True)
 class Handshake:
-    """What a peer shows when it connects.
+    """What a client shows when it connects.
 
     Attributes:
-        peer: its IP address, or None where the server does not know it.
+        address: its IP address, or None where the server does not know it.
         headers: lower-case names; the last value where one is repeated.
+        dialect: the address's query parameter `dialect`, if it has one.
     """
 
-    peer: str | None
+    address: str | None
     headers: Mapping[str, str]
+    dialect: str | None = None
 
     @property
     def is_local(self) -> bool:
-        """Whether the peer is a process of this machine, and not a proxy that speaks for another one."""
-        return _is_loopback(self.peer) and not any(name in self.headers for name in FORWARDING_HEADERS)
+        """Whether the client is a process of this machine, and not a proxy that speaks for another one."""
+        return _is_loopback(self.address) and not any(name in self.headers for name in FORWARDING_HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection that was let in.
+
+    Attributes:
+        actor: who speaks; stored with everything that it changes.
+        rights: what it may do.
+        is_local: it runs on this machine, so that it may name paths where no photo roots are set.
+        array_dialect: its classic requests are answered with bare lists.
+    """
+
+    actor: Actor
+    rights: frozenset[Right]
+    is_local: bool
+    array_dialect: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +80,54 @@ class Refusal:
 class AccessRules:
     """The rules of one service: tokens, loopback, origins."""
 
-    def __init__(self, tokens: Sequence[str], allowed_origins: Sequence[str], array_origins: Sequence[str]) -> None:
+    def __init__(
+        self, token_owners: Mapping[str, Actor], allowed_origins: Sequence[str], array_origins: Sequence[str]
+    ) -> None:
         """Take the rules from the settings.
 
         Args:
-            tokens: sha256 (hex) of each accepted bearer token; empty admits loopback peers only.
-            allowed_origins: `Origin` headers that may connect.
+            token_owners: sha256 (hex) of each accepted bearer token -> who speaks with it; empty admits loopback peers
+                only, as the local user.
+            allowed_origins: `Origin` headers that may connect, beside the service's own pages.
             array_origins: origins whose requests are answered with bare lists (the desktop app).
         """
-        self._tokens = tuple(tokens)
+        self._token_owners = dict(token_owners)
         self._allowed_origins = frozenset(allowed_origins)
         self._array_origins = frozenset(array_origins)
 
-    def check(self, handshake: Handshake) -> Refusal | None:
-        """Return None where the peer may connect, else why not."""
+    def admit(self, handshake: Handshake) -> Peer | Refusal:
+        """Return who connects, or why it may not."""
         origin = handshake.headers.get("origin")
-        if origin is not None and origin not in self._allowed_origins:
+        if origin is not None and origin not in self._allowed_origins and not _is_own_page(origin, handshake):
             return Refusal(403, f"origin {origin!r} is not in allowed_origins")
-        if self._tokens:
-            return None if self._has_token(handshake) else Refusal(401, "a valid bearer token is needed")
+        if self._token_owners:
+            owner = self._owner(handshake)
+            return Refusal(401, "a valid bearer token is needed") if owner is None else self._peer(owner, handshake)
         if not handshake.is_local:
             return Refusal(403, "without tokens configured only this machine may connect, and not through a proxy")
         if not _is_loopback_host(handshake.headers.get("host", "")):
             return Refusal(403, "the Host header does not name this machine's loopback address")
-        return None
+        return self._peer(LOCAL_USER, handshake)
 
-    def speaks_array_dialect(self, handshake: Handshake, query_dialect: str | None) -> bool:
-        """Whether this peer is answered with bare lists: the desktop app's origins, or `?dialect=array`."""
-        return query_dialect == "array" or handshake.headers.get("origin") in self._array_origins
+    def _peer(self, actor: Actor, handshake: Handshake) -> Peer:
+        array_dialect = handshake.dialect == "array" or handshake.headers.get("origin") in self._array_origins
+        return Peer(actor, EVERY_RIGHT, handshake.is_local, array_dialect)
 
-    def _has_token(self, handshake: Handshake) -> bool:
+    def _owner(self, handshake: Handshake) -> Actor | None:
+        """Compare with every token, so that the time taken tells nothing of them."""
         scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
         digest = hashlib.sha256(token.strip().encode("utf-8", "surrogateescape")).hexdigest()
-        known = [hmac.compare_digest(digest, accepted) for accepted in self._tokens]
-        return scheme.lower() == "bearer" and any(known)
+        owners = [owner for known, owner in self._token_owners.items() if hmac.compare_digest(digest, known)]
+        return owners[0] if owners and scheme.lower() == "bearer" else None
+
+
+def _is_own_page(origin: str, handshake: Handshake) -> bool:
+    """Tell whether the page that connects came from this very address.
+
+    Host and port are compared, the scheme is not: behind a proxy that does TLS the page is https and the request http.
+    """
+    scheme, _, place = origin.lower().partition("://")
+    return scheme in ("http", "https") and place != "" and place == handshake.headers.get("host", "").lower()
 
 
 def _is_loopback(address: str | None) -> bool:

@@ -168,6 +168,12 @@ class ResultTooLargeError(RequestError):
     code = "result_too_large"
 
 
+class ForbiddenError(RequestError):
+    """The client may not do this."""
+
+    code = "forbidden"
+
+
 class TooManyRequestsError(RequestError):
     """The connection already runs as many requests as it may."""
 
@@ -184,6 +190,12 @@ class CatalogueUnavailableError(RequestError):
     """The catalogue cannot be read or written (locked, server down, disk full); nothing of the request was stored."""
 
     code = "catalogue_unavailable"
+
+
+class KeyReusedError(RequestError):
+    """The `key` came before with other confirmations: a key belongs to one request and its repeats."""
+
+    code = "key_reused"
 
 
 # --- a peer that broke the protocol: the connection is closed ---

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Sequence
 
 from pipeline.errors import BadIdentityError
 from pipeline.records import UNKNOWN
@@ -13,6 +14,15 @@ MAX_IDENTITY_CHARS = 200
 """Longest name of an individual."""
 
 MAX_FILE_NAME_BYTES = 255
+
+_SHOWN_SPELLINGS = 5  # that an error names
+
+_JOINERS = "\u200c\u200d"  # zero-width, and part of the spelling between letters of Persian, Sinhala, Malayalam, ...
+
+# Category Cf, but seen: signs that stand before or around numbers and words of Arabic, Syriac, Kaithi.
+_VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+
+_FORBIDDEN_ON_WINDOWS = frozenset('<>:"|?*')
 
 _DEVICES = frozenset(
     {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
@@ -37,6 +47,53 @@ def is_unprintable(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
 
 
+def invisible_in(name: str) -> str | None:
+    """Return the first character that cannot be seen or turns the direction of its neighbours; None where none does.
+
+    These are Unicode's format characters (category Cf) but for those that a script needs: ZWJ and ZWNJ between two
+    letters or marks, and the number signs of Arabic, Syriac and Kaithi, which are seen.
+    """
+    for place, character in enumerate(name):
+        if unicodedata.category(character) != "Cf" or character in _VISIBLE_FORMATS:
+            continue
+        between = name[place - 1 : place] + name[place + 1 : place + 2]
+        if character in _JOINERS and len(between) == 2 and all(unicodedata.category(c)[0] in "LM" for c in between):
+            continue
+        return character
+    return None
+
+
+def fold_name(name: str) -> str:
+    """Return what two names share that only their spelling tells apart: case, white space, width, invisible characters.
+
+    NFKC, case folded, without white space and format characters; names of one fold would be taken for one another on a
+    list, so a new one never becomes an individual beside a known one.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    seen = (c for c in folded if not c.isspace() and (unicodedata.category(c) != "Cf" or c in _VISIBLE_FORMATS))
+    return unicodedata.normalize("NFKC", "".join(seen))
+
+
+def known_spelling(name: str, alike: Sequence[str]) -> str:
+    """Return the spelling under which a named individual is known, the name itself where nobody is.
+
+    Args:
+        name: as somebody wrote it, normalised.
+        alike: the known individuals of the same fold.
+
+    Raises:
+        BadIdentityError: several are, and none is spelled so.
+    """
+    if name in alike or not alike:
+        return name
+    if len(alike) == 1:
+        return alike[0]
+    shown = " or ".join(f'"{shown_name(spelling)}"' for spelling in alike[:_SHOWN_SPELLINGS])
+    raise BadIdentityError(
+        f'the identity "{shown_name(name)}" may be any of several individuals whose names differ little: write {shown}'
+    )
+
+
 def normalise_identity(name: str) -> str:
     """Return the name of an individual as `normalise_name` does.
 
@@ -55,7 +112,8 @@ def normalise_name(name: str) -> str:
     """Return a name in Unicode's composed form (NFC) without surrounding white space.
 
     Raises:
-        BadIdentityError: the name is empty, longer than `MAX_IDENTITY_CHARS`, or holds a control character.
+        BadIdentityError: the name is empty, longer than `MAX_IDENTITY_CHARS`, or holds a control character or one that
+            cannot be seen.
     """
     normal = unicodedata.normalize("NFC", name).strip()
     if not normal:
@@ -66,6 +124,10 @@ def normalise_name(name: str) -> str:
         )
     if any(is_unprintable(character) for character in normal):
         raise BadIdentityError(f'the identity "{shown_name(normal)}" holds a control character: remove it')
+    invisible = invisible_in(normal)
+    if invisible is not None:
+        shown = shown_name(normal.replace(invisible, "?"))
+        raise BadIdentityError(f'the identity "{shown}" holds the invisible character {_code(invisible)}: remove it')
     return normal
 
 
@@ -84,6 +146,12 @@ def why_unsafe(name: str) -> str | None:
         return "holds a path separator"
     if any(is_unprintable(character) for character in name):
         return "holds a control character"
+    invisible = invisible_in(name)
+    if invisible is not None:
+        return f"holds the invisible character {_code(invisible)}"
+    forbidden = next((character for character in name if character in _FORBIDDEN_ON_WINDOWS), None)
+    if forbidden is not None:
+        return f"holds the character {forbidden}, which Windows forbids"
     if name[-1] in ". ":
         return "ends in a dot or a space"
     if name.split(".", maxsplit=1)[0].rstrip(" ").upper() in _DEVICES:
@@ -91,3 +159,7 @@ def why_unsafe(name: str) -> str | None:
     if len(os.fsencode(name)) > MAX_FILE_NAME_BYTES:
         return "is too long"
     return None
+
+
+def _code(character: str) -> str:
+    return f"U+{ord(character):04X}"

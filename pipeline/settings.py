@@ -1,9 +1,9 @@
 """The service's configuration: the `args` block of serve_config.yaml, validated before anything starts."""
 
-import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+from urllib.parse import quote, unquote, urlsplit
 
 import platformdirs
 import yaml
@@ -14,26 +14,26 @@ from pydantic import (
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    StringConstraints,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
 from pipeline.errors import SettingsError
+from pipeline.records import LOCAL_USER, SERVICE, Actor
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 Device = Literal["auto", "cuda", "cpu"]
 Backend = Literal["auto", "torch", "openvino"]
 GpuFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Sha256Hex = Annotated[str, Field(pattern=re.compile(r"^[0-9a-f]{64}$"))]
+OwnerName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 
-
-BYTES_PER_DECODING_PIXEL = 24
-"""Memory that a pixel may take while its photo is decoded, whatever the format (benchmarks/results/decode.md)."""
-
-BYTES_PER_DECODED_PIXEL = 4
-"""Memory that a pixel takes once its photo is decoded: Pillow pads RGB to four bytes."""
-
-SMALL_PHOTOS_SHARE = 0.25
-"""Part of `decoding_memory_bytes` that only small photos take, so that they never wait for a large one."""
+SHOWN_DIGITS = 8
+"""How much of its hash stands in the name of a token that the settings do not name."""
 
 
 def default_catalogue_url() -> str:
@@ -118,16 +118,6 @@ class Limits(_Block):
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8
 
-    @model_validator(mode="after")
-    def _one_largest_photo_can_be_decoded(self) -> Self:
-        least_bytes = math.ceil(BYTES_PER_DECODING_PIXEL * self.max_photo_pixels / (1 - SMALL_PHOTOS_SHARE))
-        if self.decoding_memory_bytes < least_bytes:
-            raise ValueError(
-                f"decoding_memory_bytes ({self.decoding_memory_bytes}) is too little to decode a photo of"
-                f" max_photo_pixels; make it at least {least_bytes}, or lower max_photo_pixels"
-            )
-        return self
-
 
 class Timeouts(_Block):
     """All in seconds."""
@@ -138,6 +128,28 @@ class Timeouts(_Block):
     decode_timeout_s: PositiveFloat = 20.0
     identify_timeout_s: PositiveFloat = 60.0
     drain_timeout_s: PositiveFloat = 86400.0
+    stop_timeout_s: NonNegativeFloat = 10.0
+
+
+class Token(_Block):
+    """One bearer token and who speaks with it; a bare hash is a token whose owner is not named."""
+
+    sha256: Sha256Hex
+    name: OwnerName
+    institution: OwnerName = "default"
+    kind: Literal["person", "program"] = "person"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_hash(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"sha256": value, "name": f"token {value[:SHOWN_DIGITS]}"}
+        return value
+
+    @property
+    def owner(self) -> Actor:
+        """Who speaks with this token."""
+        return Actor(self.institution, self.name, self.kind)
 
 
 class Settings(_Block):
@@ -151,7 +163,7 @@ class Settings(_Block):
         photo_roots: folders that clients may name photos in; empty means any path for loopback peers, none for others.
         uploads_only: refuse every path, also from loopback peers.
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
-        tokens: sha256 (hex) of the accepted bearer tokens; empty lets loopback peers in and nobody else.
+        tokens: the accepted bearer tokens and their owners; empty lets loopback peers in and nobody else.
         allowed_origins: `Origin` headers that may connect; requests without the header are not browsers.
         array_origins: the desktop app's origins, which are answered with bare lists.
     """
@@ -171,9 +183,27 @@ class Settings(_Block):
     catalogue_url: str = Field(default_factory=default_catalogue_url)
     allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
-    tokens: tuple[Sha256Hex, ...] = ()
+    tokens: tuple[Token, ...] = ()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+
+    @field_validator("tokens")
+    @classmethod
+    def _tell_their_owners_apart(cls, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
+        hashes: set[str] = set()
+        owners = {_identity(LOCAL_USER), _identity(SERVICE)}
+        for token in tokens:
+            if token.sha256 in hashes:
+                raise ValueError(f"the hash {token.sha256[:SHOWN_DIGITS]}... stands there twice")
+            if _identity(token.owner) in owners:
+                raise ValueError(f"{token.name!r} of {token.institution!r} is taken: give each token a name of its own")
+            hashes.add(token.sha256)
+            owners.add(_identity(token.owner))
+        return tokens
+
+    def token_owners(self) -> dict[str, Actor]:
+        """Return who speaks with which token: sha256 (hex) -> owner."""
+        return {token.sha256: token.owner for token in self.tokens}
 
     def with_absolute_paths(self) -> Self:
         """Return the same settings for processes whose working directory is another."""
@@ -225,13 +255,44 @@ def parse_settings(arguments: object, source: str) -> Settings:
         raise SettingsError(f"{source}: {problems}") from error
 
 
+def _identity(actor: Actor) -> tuple[str, str]:
+    """What tells actors apart."""
+    return actor.institution, actor.name
+
+
+def catalogue_file(url: "str | URL") -> Path | None:
+    """Return the file that a catalogue's URL names; None for a server, a catalogue in memory and what is no URL."""
+    from sqlalchemy import make_url  # here, since most processes that read settings open no database
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
+        return None
+    if not _is_file_uri(parsed):
+        return Path(parsed.database)
+    file = unquote(urlsplit(parsed.database).path)
+    return Path(file) if file and file != ":memory:" else None
+
+
 def _with_absolute_file(url: str) -> str:
-    """Make the file of a `sqlite:///relative` URL absolute; other URLs stay as they are."""
-    prefix = "sqlite:///"
-    file = url.removeprefix(prefix)
-    if not url.startswith(prefix) or file.startswith(("/", "file:", ":memory:")) or not file:
+    """Make the file of a SQLite URL absolute; other URLs stay as they are."""
+    from sqlalchemy import make_url
+
+    file = catalogue_file(url)
+    if file is None or file.is_absolute():
         return url
-    return f"{prefix}{Path(file).absolute()}"
+    parsed = make_url(url)
+    absolute = file.absolute()
+    database = f"file:{quote(str(absolute))}" if _is_file_uri(parsed) else str(absolute)
+    return parsed.set(database=database).render_as_string(hide_password=False)
+
+
+def _is_file_uri(url: "URL") -> bool:
+    """Whether SQLite reads the name as a URI: only with the option `uri`."""
+    return (url.database or "").startswith("file:") and url.query.get("uri") in {"true", "True", "1", "yes", "on"}
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:

@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.rows import Confirmation
-from pipeline.records import PhotoKey
+from pipeline.records import LOCAL_USER, PhotoKey
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -16,21 +18,26 @@ import itertools, sys
 import numpy as np
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.records import PhotoKey
+from pipeline.records import LOCAL_USER, PhotoKey
 url, prefix, count = sys.argv[1:]
 catalogue = open_catalogue(url)
 for n in itertools.count() if count == "forever" else range(int(count)):
     name = f"{prefix}{n}"
-    head = catalogue.confirm(
-        [Confirmation(PhotoKey(f"path:{name}{i}"), "fluke", name, np.ones(2), "m1", "p") for i in "ab"]
-    )
-    print(name, head, flush=True)
+    words = [Confirmation(PhotoKey(f"path:{name}{i}"), "fluke", name, np.ones(2), "m1", "p") for i in "ab"]
+    print(name, catalogue.confirm(words, LOCAL_USER).head.version, flush=True)
 """
 
 
 def word(photo: str, individual: str = "DANTE", size: int = 2) -> Confirmation:
     """Return the statement that a photo's fluke is an individual's."""
     return Confirmation(PhotoKey(f"path:{photo}"), "fluke", individual, np.ones(size), "m1", photo)
+
+
+def confirm(catalogue: Catalogue, words: Sequence[Confirmation], key: str | None = None) -> int:
+    """Let the local user say something that is not refused, and return the version that holds it."""
+    confirmed = catalogue.confirm(words, LOCAL_USER, key)
+    assert not confirmed.refused
+    return confirmed.head.version
 
 
 def confirming(url: str, prefix: str, count: str) -> "subprocess.Popen[str]":

@@ -3,12 +3,32 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.postgresql_server import PostgresServer, fresh_database, running_server
 
+if TYPE_CHECKING:
+    from tests.original_cases import Case
+
 PHOTOS_VARIABLE = "WHALE_VISION_PHOTOS"
+CASES, LONG_CASES = 3, 12
+"""Photos that are compared with the original's answers."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--long`."""
+    parser.addoption("--long", action="store_true", help="run the long proofs (marked `long`), and no other tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long proofs, or all but them; an option, since `-m` is for those who start the tests."""
+    long = config.getoption("--long")
+    left_out = [item for item in items if (item.get_closest_marker("long") is not None) != long]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if (item.get_closest_marker("long") is not None) == long]
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +53,30 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """URL of an empty PostgreSQL database."""
     with fresh_database(postgres_server) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def long_form(request: pytest.FixtureRequest) -> bool:
+    """Whether the long proofs are running."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def seed_models(long_form: bool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the original's networks in exactly its files, with its `module.` prefix; takes a minute."""
+    from training.random_models import make_random_models
+    from training.random_models.pictures import draw_pictures
+
+    folder = tmp_path_factory.mktemp("models") / "seed"
+    calibrated_on = () if long_form else draw_pictures(CASES, seed=0)  # fewer than by default, for speed
+    make_random_models(folder, "seed", photos=calibrated_on, module_prefix=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def original_cases(long_form: bool, seed_models: Path, tmp_path_factory: pytest.TempPathFactory) -> "list[Case]":
+    """Photos and what the original answers with those weights; some seconds a photo."""
+    from tests.original_cases import find_cases
+
+    count = LONG_CASES if long_form else CASES
+    return find_cases(seed_models, tmp_path_factory.mktemp("photos"), count, every_body_part=long_form)

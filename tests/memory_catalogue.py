@@ -1,22 +1,30 @@
-"""A catalogue in memory for tests; passes the same contract as the SQL one (tests/unit/test_catalogue_contract.py)."""
+"""A catalogue in memory for tests; passes the same contract as the SQL one (tests/unit/catalogue/test_contract.py)."""
 
+import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.catalogue.rows import (
+    EMPTY,
     CatalogueCounts,
     CatalogueRow,
     Changes,
     Confirmation,
+    Confirmed,
+    Head,
     ImportBatch,
     ImportFile,
     ImportOutcome,
     classify_import,
 )
-from pipeline.errors import CatalogueUnavailableError
+from pipeline.errors import BadIdentityError, CatalogueUnavailableError, KeyReusedError
+from pipeline.names import fold_name, known_spelling
+from pipeline.records import SERVICE, Actor, PhotoKey
+
+_Said = tuple[PhotoKey, str, str, str, tuple[float, ...]]
 
 
 @dataclass
@@ -27,35 +35,56 @@ class _Entry:
 
 
 class MemoryCatalogue:
-    """Implements `pipeline.catalogue.port.Catalogue`; `unavailable = True` makes every call fail."""
+    """Implements `pipeline.catalogue.port.Catalogue`; `unavailable = True` makes every call fail.
+
+    Attributes:
+        events: who made each version, from 1 on.
+    """
 
     def __init__(self) -> None:
         self.unavailable = False
+        self.events: list[tuple[Head, Actor]] = []
         self._entries: list[_Entry] = []
         self._imports: list[ImportFile] = []
-        self._head = 0
+        self._refusals_of_key: dict[str, dict[_Said, BadIdentityError | None]] = {}
 
-    def head(self) -> int:
-        self._check()
-        return self._head
+    @property
+    def _version(self) -> int:
+        return len(self.events)
 
-    def changes_since(self, version: int) -> Changes:
+    def head(self) -> Head:
         self._check()
+        return self.events[-1][0] if self.events else EMPTY
+
+    def changes_since(self, known: Head) -> Changes:
+        self._check()
+        anew = known != EMPTY and known not in [head for head, _ in self.events]
+        version = 0 if anew else known.version
         added = tuple(e.row for e in self._entries if e.version > version and e.superseded_version is None)
-        known = [e for e in self._entries if e.version <= version]
-        gone = tuple(e.row.row_id for e in known if (e.superseded_version or 0) > version)
-        return Changes(self._head, added, gone)
+        before = [e for e in self._entries if e.version <= version]
+        gone = tuple(e.row.row_id for e in before if (e.superseded_version or 0) > version)
+        return Changes(self.head(), added, gone, anew)
 
-    def confirm(self, confirmations: Sequence[Confirmation]) -> int:
+    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
         self._check()
-        words = {(word.key, word.body_part): word for word in confirmations}
+        said = [_said(word) for word in confirmations]
+        if key in self._refusals_of_key:
+            known = self._refusals_of_key[key]
+            if not known.keys() >= set(said):
+                raise KeyReusedError("the key came with other confirmations")
+            repeated = {place: error for place, one in enumerate(said) if (error := known[one]) is not None}
+            return Confirmed(self.head(), repeated)
+        spelled, refused = self._spell(confirmations)
+        words = {(word.key, word.body_part): word for word in spelled}
         news = [word for word in words.values() if not any(_says(entry.row, word) for entry in self._standing())]
-        if news:
-            self._head += 1
+        if news or (key is not None and confirmations):
+            self._advance(actor)
         for word in news:
             self._supersede(word)
             self._append(word)
-        return self._head
+        if key is not None and confirmations:
+            self._refusals_of_key[key] = {one: refused.get(place) for place, one in enumerate(said)}
+        return Confirmed(self.head(), refused)
 
     def imports(self) -> tuple[ImportFile, ...]:
         self._check()
@@ -63,18 +92,22 @@ class MemoryCatalogue:
 
     def import_rows(self, batches: Sequence[ImportBatch]) -> tuple[ImportOutcome, ...]:
         self._check()
-        outcomes = []
-        before = self._head
+        imported = list(self._imports)
+        statuses = []
         for batch in batches:
-            status = classify_import(batch.file, self._imports)
-            rows = batch.rows if status == "new" else ()
-            if rows:
-                self._head = before + 1
-                self._imports.append(batch.file)
-            for row in rows:
-                self._append(row)
-            outcomes.append(ImportOutcome(batch.file, status, len(rows)))
-        return tuple(outcomes)
+            statuses.append(classify_import(batch.file, imported))
+            if statuses[-1] == "new" and batch.rows:
+                imported.append(batch.file)
+        came = [batch.rows if status == "new" else () for batch, status in zip(batches, statuses, strict=True)]
+        if any(came):
+            self._advance(SERVICE)
+        for row in (row for rows in came for row in rows):
+            self._append(row)
+        self._imports = imported
+        return tuple(
+            ImportOutcome(batch.file, status, len(rows))
+            for batch, status, rows in zip(batches, statuses, came, strict=True)
+        )
 
     def counts(self) -> CatalogueCounts:
         self._check()
@@ -91,6 +124,25 @@ class MemoryCatalogue:
         if self.unavailable:
             raise CatalogueUnavailableError("the catalogue could not be read: the test says so")
 
+    def _advance(self, actor: Actor) -> None:
+        self.events.append((Head(self._version + 1, secrets.token_hex(8)), actor))
+
+    def _spell(self, words: Sequence[Confirmation]) -> tuple[list[Confirmation], dict[int, BadIdentityError]]:
+        known = list(dict.fromkeys(entry.row.individual for entry in self._standing()))
+        spelled: list[Confirmation] = []
+        refused: dict[int, BadIdentityError] = {}
+        for place, word in enumerate(words):
+            alike = [name for name in known if fold_name(name) == fold_name(word.individual)]
+            try:
+                name = known_spelling(word.individual, alike)
+            except BadIdentityError as error:
+                refused[place] = error
+                continue
+            if not alike:
+                known.append(name)
+            spelled.append(replace(word, individual=name))
+        return spelled, refused
+
     def _standing(self) -> list[_Entry]:
         return [entry for entry in self._entries if entry.superseded_version is None]
 
@@ -98,12 +150,16 @@ class MemoryCatalogue:
         for entry in self._standing():
             same_subject = (entry.row.key, entry.row.body_part) == (word.key, word.body_part)
             if same_subject and (entry.row.model == word.model or entry.row.individual != word.individual):
-                entry.superseded_version = self._head
+                entry.superseded_version = self._version
 
     def _append(self, word: Confirmation) -> None:
         row_id = len(self._entries) + 1
         row = CatalogueRow(row_id, word.key, word.body_part, word.individual, word.values, word.model)
-        self._entries.append(_Entry(row, self._head))
+        self._entries.append(_Entry(row, self._version))
+
+
+def _said(word: Confirmation) -> _Said:
+    return word.key, word.body_part, word.individual, word.model, tuple(word.values.tolist())
 
 
 def _says(row: CatalogueRow, word: Confirmation) -> bool:

@@ -9,9 +9,9 @@ from pipeline.catalogue.csv_rows import format_csv
 from pipeline.model_files import ModelFolder
 from training.command_line import exit_status, positive
 from training.errors import TrainingDataError
+from training.evaluation.data import read_data
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.extraction import PhotoEmbedder
-from training.evaluation.gathering import read_data
 from training.evaluation.options import add_running
 from training.files import write_atomically
 from training.models_yaml import read_unfinished_folder

@@ -7,22 +7,23 @@ from collections.abc import Mapping, Sequence
 
 from pipeline.model_files import ModelFolder
 from training.command_line import exit_status
+from training.evaluation.comparison import MATCHINGS
+from training.evaluation.data import DATA, check_photos, limit_individuals, read_data
 from training.evaluation.extraction import PhotoEmbedder
-from training.evaluation.gathering import DATA, check, limit_individuals, read_data
 from training.evaluation.options import Options, parse_options
 from training.evaluation.protocols import Roles, given_roles, has_given_roles, honest_roles, seed_roles
-from training.evaluation.report import differences, interval, write_report
-from training.evaluation.scores import Scores
-from training.evaluation.seen import individuals_seen
-from training.evaluation.study import ProtocolResult, run_study
+from training.evaluation.report import differences, write_report
+from training.evaluation.results import ProtocolResult, evaluate_protocols
+from training.evaluation.scores import MatchingScores
+from training.evaluation.seen_in_training import seen_in_training
 from training.evaluation.summary import Subject, as_json, counts
-from training.evaluation.trial import MATCHINGS
-from training.evaluation.words import PROTOCOL_TITLES
+from training.evaluation.wording import PROTOCOL_TITLES
 from training.files import write_atomically
 from training.models_yaml import read_unfinished_folder
 from training.photos.inspection import Inspection
 from training.photos.problems import describe
 from training.photos.records import LabelledPhoto
+from training.scoring.intervals import Estimate
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _evaluate(options: Options, command: str) -> None:
     folder = read_unfinished_folder(options.models)
     read = limit_individuals(read_data(options.data, options.part, options.split, folder), options.limit, options.seed)
-    inspection = check(read, folder.body_part_names, options.skip_bad)
+    inspection = check_photos(read, folder.body_part_names, options.skip_bad)
     part = inspection.splits[DATA][0].body_part
     protocols = _protocols(options, inspection)
     embedder = PhotoEmbedder(folder, part, options.boxes, options.device, options.backend, options.threads)
-    results = run_study(
+    results = evaluate_protocols(
         protocols, embedder, options.references, options.seed, options.baseline is not None, options.resamples
     )
     subject = _subject(options, folder, part, embedder.models, inspection, results, command)
@@ -82,7 +83,7 @@ def _subject(
         body_part=part,
         boxes=options.boxes,
         hashes=hashes,
-        seen={what: individuals_seen(files[what], playing, what) for what in hashes},
+        seen={what: seen_in_training(files[what], playing, what) for what in hashes},
         references=options.references,
         seed=options.seed,
         problems=describe(inspection.problems),
@@ -107,19 +108,26 @@ def summary_text(subject: Subject, results: Mapping[str, ProtocolResult]) -> str
     return "\n".join([*lines, *([f"The original's protocol minus the honest one: {found}"] if found else [])])
 
 
-def _score_lines(method: str, scores: Scores) -> list[str]:
+def _score_lines(method: str, scores: MatchingScores) -> list[str]:
     lines = [
         f"  {method}, {scores.matching}, {scores.references} references",
-        f"    top-1 {interval(scores.top1)}, top-5 {interval(scores.top5)},"
-        f" mAP {interval(scores.mean_average_precision)}",
+        f"    top-1 {_with_interval(scores.top1)}, top-5 {_with_interval(scores.top5)},"
+        f" mAP {_with_interval(scores.mean_average_precision)}",
     ]
     if scores.open_set is not None:
         lines += [
-            f"    open-set AUROC {interval(scores.open_set.auroc)}",
-            f"    at 90 % rejection: accepted and right {interval(scores.open_set.accepted_right)},"
-            f" unknown accepted {interval(scores.open_set.false_accept)}",
+            f"    open-set AUROC {_with_interval(scores.open_set.auroc)}",
+            f"    at 90 % rejection: accepted and right {_with_interval(scores.open_set.accepted_right)},"
+            f" unknown accepted {_with_interval(scores.open_set.false_accept)}",
         ]
     return lines
+
+
+def _with_interval(estimate: Estimate) -> str:
+    """Return an estimate as "0.934 (0.900 to 0.960)"."""
+    if estimate.value != estimate.value:
+        return "not to be had"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
 if __name__ == "__main__":

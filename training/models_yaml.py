@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from pipeline.model_files import MODELS_FILE, BodyPartSpec, ModelFolder, ModelsSpec, SegmenterSpec
 from training.errors import TrainingError
+from training.files import write_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +112,7 @@ def _read(folder: Path) -> dict[str, Any]:
 
 def _write(folder: Path, document: dict[str, Any]) -> None:
     file = folder / MODELS_FILE
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    partial.write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    partial.replace(file)
+    write_atomically(file, yaml.safe_dump(document, sort_keys=False, allow_unicode=True).encode())
     try:
         ModelsSpec.model_validate(document)
     except ValidationError as error:  # a detector for two body parts, and one embedder so far

@@ -14,13 +14,13 @@ from pathlib import Path
 from pipeline.model_files import BodyPartSpec
 from training.command_line import exit_status, positive
 from training.embedder.crops import CropStore, Cut
-from training.embedder.initial import try_weights
-from training.embedder.job import CardWords, run_job, summary
+from training.embedder.data import chosen_crops, wide_cut
+from training.embedder.initial_weights import check_initial_weights
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
-from training.embedder.preparing import chosen_crops, wide_cut
-from training.embedder.rendering import make_shots, renderer
+from training.embedder.rendering import renderer, synthetic_photos
 from training.embedder.task import CropSet, EmbedderSpec
-from training.runs.initial import resolve
+from training.embedder.training import CardText, describe_crops, train_embedder
+from training.runs.initial_weights import initial_weights_file
 from training.runs.options import add_run
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
@@ -67,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pretrain(options: argparse.Namespace, command: str) -> None:
     part = part_of(options, options.part)
-    initial = resolve(options.init, part.architecture)
-    begun = try_weights(part, initial)
+    initial = initial_weights_file(options.init, part.architecture)
+    begun = check_initial_weights(part, initial)
     plan = _plan(options, part, initial)
     if options.restart:
         shutil.rmtree(plan.run_folder, ignore_errors=True)
@@ -96,12 +96,12 @@ def _pretrain(options: argparse.Namespace, command: str) -> None:
         None if initial is None else initial.resolve(),
         options.out.resolve(),
     )
-    run_job(plan, spec, _words(options, spec, begun, command))
+    train_embedder(plan, spec, _card_text(options, spec, begun, command))
 
 
 def _render(options: argparse.Namespace, plan: RunPlan, name: str, numbers: range, each: int, cut: Cut) -> CropSet:
     """Render a set, or take what a former attempt has rendered."""
-    shots = make_shots(_WORLD, options.part, numbers, each)
+    shots = synthetic_photos(_WORLD, options.part, numbers, each)
     key = {"individuals": str(numbers), "photos each": each, "cut": repr(cut), "width": options.render_width}
     store = CropStore.prepare(plan.run_folder / name, key, len(shots), cut.size_px)
     have = store.fill(renderer(shots, cut, options.render_width, options.jobs), f"rendering, {name}")
@@ -117,12 +117,12 @@ def _plan(options: argparse.Namespace, part: BodyPartSpec, initial: Path | None)
     return plan_of(options, part, initial, options.out, data)
 
 
-def _words(options: argparse.Namespace, spec: EmbedderSpec, begun: str, command: str) -> CardWords:
-    return CardWords(
+def _card_text(options: argparse.Namespace, spec: EmbedderSpec, begun: str, command: str) -> CardText:
+    return CardText(
         title=f"Pre-trained on synthetic {options.part}s",
         data={
-            "training": f"synthetic: {summary(spec.training)}",
-            "validation": f"synthetic: {summary(spec.validation)}",
+            "training": f"synthetic: {describe_crops(spec.training)}",
+            "validation": f"synthetic: {describe_crops(spec.validation)}",
         },
         initial=begun,
         command=f"python -m training.pretrain {command}",

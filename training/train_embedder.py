@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pipeline.model_files import BodyPartSpec
 from training.command_line import exit_status
-from training.embedder.initial import try_weights
-from training.embedder.job import CardWords, run_job, summary
+from training.embedder.data import PhotoSource, SplitCrops, SplitPhotos, detector_hash, make_crops, read_photos
+from training.embedder.initial_weights import check_initial_weights
 from training.embedder.options import add_network, add_recipe, part_of, plan_of, recipe_of
-from training.embedder.preparing import Photographed, Prepared, Source, cut_out, detector_hash, read_photos
 from training.embedder.task import EmbedderSpec
+from training.embedder.training import CardText, describe_crops, train_embedder
 from training.models_yaml import write_part
-from training.runs.initial import resolve
+from training.runs.initial_weights import initial_weights_file
 from training.runs.options import add_run, existing_folder
 from training.runs.plan import RunPlan
 from training.runs.state import check_resumable
@@ -62,15 +62,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace, command: str) -> None:
     part = part_of(options, options.part or options.data.resolve().name)
-    initial = resolve(options.init, part.architecture)
-    begun = try_weights(part, initial)
-    source = Source(options.data, options.holdout, options.segmenter, options.validation_share, options.skip_bad)
+    initial = initial_weights_file(options.init, part.architecture)
+    begun = check_initial_weights(part, initial)
+    source = PhotoSource(options.data, options.holdout, options.segmenter, options.validation_share, options.skip_bad)
     photos = read_photos(source, part.name, options.seed)
     plan = _plan(options, part, photos, initial)
     if options.restart:
         shutil.rmtree(plan.run_folder, ignore_errors=True)
     check_resumable(plan)
-    crops = cut_out(photos, source, part, recipe_of(options).augmentation, plan.run_folder)
+    crops = make_crops(photos, source, part, recipe_of(options).augmentation, plan.run_folder)
     spec = EmbedderSpec(
         part,
         recipe_of(options),
@@ -81,24 +81,26 @@ def _train(options: argparse.Namespace, command: str) -> None:
         None if initial is None else initial.resolve(),
         (options.out / part.file).resolve(),
     )
-    run_job(plan, spec, _words(options, part, crops, begun, command))
+    train_embedder(plan, spec, _card_text(options, part, crops, begun, command))
     write_part(options.out, part)
 
 
-def _plan(options: argparse.Namespace, part: BodyPartSpec, photos: Photographed, initial: Path | None) -> RunPlan:
+def _plan(options: argparse.Namespace, part: BodyPartSpec, photos: SplitPhotos, initial: Path | None) -> RunPlan:
     data = {"data": photos.digest(), "detector": detector_hash(options.segmenter)}
     return plan_of(options, part, initial, options.out / part.file, data)
 
 
-def _words(options: argparse.Namespace, part: BodyPartSpec, crops: Prepared, begun: str, command: str) -> CardWords:
+def _card_text(
+    options: argparse.Namespace, part: BodyPartSpec, crops: SplitCrops, begun: str, command: str
+) -> CardText:
     boxes = (
         "the data's, else whole photos"
         if options.segmenter is None
         else f"found by the detector of {options.segmenter}"
     )
-    data = {"training": summary(crops.training), "validation": summary(crops.validation)}
-    data |= {"holdout": summary(crops.holdout)} if crops.holdout is not None else {}
-    return CardWords(
+    data = {"training": describe_crops(crops.training), "validation": describe_crops(crops.validation)}
+    data |= {"holdout": describe_crops(crops.holdout)} if crops.holdout is not None else {}
+    return CardText(
         title=f"Embedder of {part.name}s",
         data={**data, "boxes": boxes},
         initial=begun,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.command_line import exit_status, positive
 from training.runs.options import add_run, budget_of, resources_of
-from training.segmenter.augmentation import UNCHANGED, Augmentation
+from training.segmenter.augmentation import UNCHANGED, PhotoAugmentation
 from training.segmenter.network import ARCHITECTURES, DEFAULT_ARCHITECTURE
 from training.segmenter.options import add_categories
 from training.segmenter.training import (
@@ -39,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(asked: DetectorTraining, restart: bool) -> None:
     if restart:
         shutil.rmtree(asked.run_folder, ignore_errors=True)
-    outcome = train_detector(asked)
-    print(f"{outcome.ended} after {outcome.photos} photos; weights, card and curve are in {asked.out}")
-    for name, value in outcome.final.values.items():
-        interval = outcome.final.intervals.get(name)
+    result = train_detector(asked)
+    print(f"{result.ended} after {result.photos} photos; weights, card and curve are in {asked.out}")
+    for name, value in result.final.values.items():
+        interval = result.final.intervals.get(name)
         print(f"  {name}: {value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""))
 
 
@@ -87,7 +87,7 @@ def _asked(options: argparse.Namespace, command: str) -> DetectorTraining:
         seed=options.seed,
         skip_bad=options.skip_bad,
         licence=options.licence,
-        augmentation=UNCHANGED if options.no_augmentation else Augmentation(),
+        augmentation=UNCHANGED if options.no_augmentation else PhotoAugmentation(),
         optimisation=replace(DEFAULT_OPTIMISATION, learning_rate=options.learning_rate),
         budget=budget_of(options),
         resources=resources_of(options),

@@ -39,6 +39,14 @@ class Backend(Protocol):
         """Return what to do about an error, None where that is not known; a client may read it."""
         ...
 
+    def why_read_only(self, engine: Engine) -> str | None:
+        """Say why nothing could be stored now, as far as can be seen without writing; None where all seems well."""
+        ...
+
+    def back_up(self, engine: Engine, layout: int) -> str | None:
+        """Copy the database and return where to; None where that is the operator's part."""
+        ...
+
 
 _BACKENDS: dict[str, Backend] = {"sqlite": sqlite, "postgresql": postgresql}
 
@@ -71,29 +79,53 @@ class Database:
             yield connection
 
     @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """Hold a transaction to see what there is; closes the database where that fails.
+
+        Raises:
+            CatalogueOpenError: the database does not answer.
+        """
+        with self._opening(), self.backend.reading(self.engine) as connection:
+            yield connection
+
+    @contextmanager
     def preparing(self) -> Iterator[Connection]:
         """Hold a transaction to make the tables in, one process at a time; closes the database where that fails.
 
         Raises:
             CatalogueOpenError: the database does not answer or cannot store.
         """
+        with self._opening(), self.backend.writing(self.engine) as connection:
+            self.backend.before_schema(connection)
+            yield connection
+
+    def back_up(self, layout: int) -> str | None:
+        """Copy the database where its kind can do that here; see `Backend.back_up`."""
+        return self.backend.back_up(self.engine, layout)
+
+    def warn_where_read_only(self) -> None:
+        """Log why confirmations will be refused, where that can be seen already."""
+        reason = self.backend.why_read_only(self.engine)
+        if reason is not None:
+            _log.error("the catalogue at %r can only be read; confirmations are refused: %s", self.engine.url, reason)
+
+    def close(self) -> None:
+        """Close all connections; a later call opens new ones."""
+        self.engine.dispose()
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
         try:
-            with self.backend.writing(self.engine) as connection:
-                self.backend.before_schema(connection)
-                yield connection
+            yield
         except SQLAlchemyError as error:
             self.close()
             said = " ".join(str(getattr(error, "orig", None) or error).split())
             advice = self.backend.advice(error)
             reason = f"{advice} ({said})" if advice else said
             raise CatalogueOpenError(f"the catalogue at {self.engine.url!r} cannot be opened: {reason}") from error
-        except CatalogueOpenError:
+        except (CatalogueOpenError, CatalogueUnavailableError):
             self.close()
             raise
-
-    def close(self) -> None:
-        """Close all connections; a later call opens new ones."""
-        self.engine.dispose()
 
     @contextmanager
     def _translated(self, action: str) -> Iterator[None]:

@@ -11,11 +11,11 @@ import torch
 
 from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.port import Catalogue
-from pipeline.catalogue.rows import Confirmation
+from pipeline.catalogue.rows import EMPTY, Confirmation, Head
 from pipeline.catalogue.vectors import embedding_problem, storable_key, storable_text
 from pipeline.errors import BadEmbeddingError, BadItemError, ItemError, OtherModelError, UnknownBodyPartError
 from pipeline.names import normalise_identity
-from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Candidate, Failure, Query, Ranking
+from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Actor, Candidate, Failure, Query, Ranking
 
 _MAX_ANIMAL = 2**31 - 1  # what a database's integer holds
 _MAX_DISTANCES = 4_000_000  # computed at once: 32 MB, and as much again for their order
@@ -41,13 +41,13 @@ class MatcherStatus:
     """What a matcher answers from.
 
     Attributes:
-        head: the catalogue's version.
+        head: the catalogue's state.
         individuals: known individuals.
         photos: photos of them.
         other_model_rows: rows that are never ranked, because no loaded model made them.
     """
 
-    head: int
+    head: Head
     individuals: int
     photos: int
     other_model_rows: int
@@ -79,21 +79,32 @@ class CatalogueMatcher:
         self._models = {model.body_part: model for model in models}
         self._device = torch.device(device)
         self._lock = threading.Lock()
-        self._head = 0
+        self._head = EMPTY
         self._status: MatcherStatus | None = None
         self._galleries = self._empty_galleries()
         self._refresh()
 
-    def confirm(self, queries: Sequence[Query]) -> list[Failure | None]:
-        """Add the queries that carry an identity to the catalogue, in one transaction, on disk when this returns.
+    def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None = None) -> list[Failure | None]:
+        """Add the queries that carry an identity to the catalogue, in one event, on disk when this returns.
+
+        Args:
+            queries: of any body part.
+            actor: who confirms.
+            key: of the request, by which a repeat is known (`pipeline.catalogue.port.Catalogue.confirm`).
 
         Returns:
             For each query, why it was refused; None where it is stored or carries no identity.
+
+        Raises:
+            KeyReusedError: the key came with other confirmations; nothing is stored.
         """
         checked, failures = self._check(queries)
-        words = [_as_confirmation(item, item.query.identity) for item in checked if item.query.identity is not None]
-        if words:
-            self._catalogue.confirm(words)
+        said = [item for item in checked if item.query.identity is not None]
+        if said:
+            key = None if key is None else storable_text(key)
+            confirmed = self._catalogue.confirm([_as_confirmation(item) for item in said], actor, key)
+            for place, error in confirmed.refused.items():
+                failures[said[place].index] = Failure.of(error, said[place].query.path)
         return [failures.get(i) if query.identity is not None else None for i, query in enumerate(queries)]
 
     def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
@@ -130,7 +141,7 @@ class CatalogueMatcher:
             status = self._status = self._count(head)
         return status
 
-    def _count(self, head: int) -> MatcherStatus:
+    def _count(self, head: Head) -> MatcherStatus:
         counts = self._catalogue.counts()
         ranked = {(model.body_part, model.model) for model in self._models.values()}
         return MatcherStatus(
@@ -149,9 +160,9 @@ class CatalogueMatcher:
         head = self._catalogue.head()
         if head == self._head:
             return
-        if head < self._head:  # an older copy of the catalogue was put in place: nothing that is loaded holds
-            self._head, self._galleries = 0, self._empty_galleries()
         changes = self._catalogue.changes_since(self._head)
+        if changes.anew:  # another copy of the catalogue was put in place: nothing that is loaded holds
+            self._galleries = self._empty_galleries()
         for gallery in self._galleries.values():
             gallery.update(changes)
         self._head = changes.head
@@ -228,12 +239,13 @@ def _as_ranking(names: Sequence[str], distances: Sequence[float], order: Sequenc
     return Ranking(tuple(Candidate(names[place], distance) for place, distance in pairs if distance != math.inf))
 
 
-def _as_confirmation(item: _Checked, identity: str) -> Confirmation:
+def _as_confirmation(item: _Checked) -> Confirmation:
     query = item.query
+    assert query.identity is not None
     return Confirmation(
         key=query.key,
         body_part=query.body_part,
-        individual=identity,
+        individual=query.identity,
         values=query.values.astype(np.float64),
         model=item.model,
         path=storable_text(query.path),

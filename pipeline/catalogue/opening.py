@@ -30,7 +30,7 @@ def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher
     Raises:
         CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
         CatalogueOpenError: the catalogue cannot be opened.
-        CatalogueUnavailableError: the catalogue is locked, or the disk is full; nothing was taken in.
+        CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
         ModelFilesError: a weight file cannot be read.
     """
     models = loaded_models(folder)
@@ -44,7 +44,7 @@ def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
 
     Raises:
         StartupError: as `open_matcher`.
-        CatalogueUnavailableError: the catalogue is locked, or the disk is full; nothing was taken in.
+        CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
     """
     catalogue = open_catalogue(url)
     try:

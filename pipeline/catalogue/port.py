@@ -3,11 +3,21 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.catalogue.rows import CatalogueCounts, Changes, Confirmation, ImportBatch, ImportFile, ImportOutcome
+from pipeline.catalogue.rows import (
+    CatalogueCounts,
+    Changes,
+    Confirmation,
+    Confirmed,
+    Head,
+    ImportBatch,
+    ImportFile,
+    ImportOutcome,
+)
+from pipeline.records import Actor
 
 
 class Catalogue(Protocol):
-    """One institution's individuals, versioned: every transaction that changes something raises the head by one.
+    """One institution's individuals, versioned: every transaction that says something is an event with a version.
 
     Rows are never changed or removed: a later statement about the same photo supersedes the earlier one, which stays
     as history. Implementations may be called from several threads, and several processes may share one catalogue.
@@ -16,23 +26,34 @@ class Catalogue(Protocol):
     stored then, except that a database server which is lost just as it commits may have stored all of it.
     """
 
-    def head(self) -> int:
-        """Return the version of the last transaction that changed something; 0 for an empty catalogue."""
+    def head(self) -> Head:
+        """Return the state that the last event left."""
         ...
 
-    def changes_since(self, version: int) -> Changes:
-        """Return what a reader that has `version` needs to have the head; `version` 0 gives every current row."""
+    def changes_since(self, known: Head) -> Changes:
+        """Return what a reader in a known state needs to have the head; `EMPTY` gives every current row."""
         ...
 
-    def confirm(self, confirmations: Sequence[Confirmation]) -> int:
-        """Store what a person said about photos: all of it or nothing, on disk when this returns.
+    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
+        """Store what somebody said about photos, in one event, on disk when this returns.
 
         A photo (key and body part) that the catalogue knows is superseded where it now shows another individual or has
-        another embedding by the same model. One that says what is stored already changes nothing, so that a caller may
-        repeat a call of which it does not know the outcome. Within one call the last word about a photo counts.
+        another embedding by the same model. Within one call the last word about a photo counts. An individual whose
+        name is spelled otherwise is found by `pipeline.names.known_spelling` among those with a current row; one of
+        several that are meant is refused, and only that.
 
-        Returns:
-            The head that holds all of it; unchanged where nothing was new.
+        A caller may repeat a call of which it does not know the outcome. Without a key, what is stored already changes
+        nothing, but what somebody corrected since is said anew. A key makes the repeat known: it changes nothing,
+        whatever came since, and is answered as the first time. It may leave confirmations out and add none. Each new
+        key is an event, also where its confirmations were stored before.
+
+        Args:
+            confirmations: what is said.
+            actor: who says it.
+            key: of the request, chosen by the client; None where it has none.
+
+        Raises:
+            KeyReusedError: the key came with other confirmations; nothing is stored.
         """
         ...
 
@@ -41,10 +62,10 @@ class Catalogue(Protocol):
         ...
 
     def import_rows(self, batches: Sequence[ImportBatch]) -> tuple[ImportOutcome, ...]:
-        """Take in whole CSV files in one transaction, each only where `classify_import` says that it is new.
+        """Take in whole CSV files in one event of the service, each only where `classify_import` says that it is new.
 
         A file without rows is not remembered, so that it may be filled later. The keys of a batch are its own: no two
-        rows share one, and no confirmation has it.
+        rows share one, and no confirmation has it. Names come in as they are spelled.
 
         Returns:
             One outcome a batch, in order.

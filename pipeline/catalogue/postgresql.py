@@ -124,6 +124,16 @@ def advice(error: SQLAlchemyError) -> str | None:
     )
 
 
+def why_read_only(_engine: Engine) -> str | None:
+    """Return None: a server that is read-only says so when it is written to."""
+    return None
+
+
+def back_up(_engine: Engine, _layout: int) -> str | None:
+    """Return None: a copy of a server's database is made with its own programs."""
+    return None
+
+
 def _state(error: SQLAlchemyError) -> str | None:
     """Return the SQLSTATE; a connection that was never made has none."""
     return getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -5,10 +5,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.catalogue.vectors import Vector
+from pipeline.errors import BadIdentityError
 from pipeline.records import PhotoKey
 
 ImportStatus = Literal["new", "already_imported", "changed_since", "other_model"]
 """What the catalogue makes of a CSV file: see `classify_import`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A state of a catalogue.
+
+    Attributes:
+        version: of the last event; 0 for an empty catalogue.
+        nonce: random, new with each event: two catalogues that went different ways from one backup have the same
+            versions, and other nonces. Empty for an empty catalogue.
+    """
+
+    version: int
+    nonce: str
+
+
+EMPTY = Head(0, "")
+"""The state before the first event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +37,8 @@ class Confirmation:
     Attributes:
         key: which animal of which photo.
         body_part: name from models.yaml.
-        individual: normalised name; one that is not known yet makes a new individual.
+        individual: normalised name. A known individual of another spelling is meant where there is one alone
+            (`pipeline.names.known_spelling`); else a name that is not known yet makes a new individual.
         values: (d,) float64 embedding.
         model: short hash of the weights that made it.
         path: as the client sent it; provenance only.
@@ -55,17 +75,33 @@ class CatalogueRow:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened between two versions of a catalogue.
+    """What happened between two states of a catalogue.
 
     Attributes:
-        head: the version that a reader has after taking these changes in.
+        head: the state that a reader has after taking these changes in.
         added: rows that came since and still stand, in the order of their ids.
         superseded: ids of rows that the reader has and that stand no longer.
+        anew: the reader's state is not in this catalogue's history, as after a backup was restored: it drops all that
+            it has; `added` holds every current row.
     """
 
-    head: int
+    head: Head
     added: tuple[CatalogueRow, ...]
     superseded: tuple[int, ...]
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What became of confirmations.
+
+    Attributes:
+        head: the state that holds all of them.
+        refused: why one is not stored, by its place; all others are.
+    """
+
+    head: Head
+    refused: Mapping[int, BadIdentityError]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The catalogue's tables, for any database that SQLAlchemy speaks to, and the version of their layout."""
+"""The catalogue's tables, for any database that SQLAlchemy speaks to, and the version of their layout.
+
+`pipeline/catalogue/migrations` brings older layouts to this one.
+"""
 
 from datetime import UTC, datetime
 
@@ -9,6 +12,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -16,16 +20,14 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    insert,
     inspect,
     select,
-    update,
 )
 from sqlalchemy.types import TypeDecorator
 
 from pipeline.errors import CatalogueOpenError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised with every change of the tables; a release refuses a catalogue that a newer one has written."""
 
 
@@ -46,6 +48,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 metadata = MetaData()
 
+# One row. Alembic has a table of its own; this one stays because the releases before it look here.
 schema_versions = Table("schema_versions", metadata, Column("version", Integer, primary_key=True))
 
 catalogues = Table(
@@ -56,13 +59,53 @@ catalogues = Table(
     Column("head", Integer, nullable=False),
 )
 
+actors = Table(
+    "actors",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("institution", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("kind", String, nullable=False),
+    UniqueConstraint("institution", "name", "kind"),
+)
+
+# The header of each transaction that says something. `kind` is "confirm", "import" or "migrate"; `key` is the client's,
+# of its request; `nonce` tells this history from that of another copy; `reason` is free text.
+events = Table(
+    "events",
+    metadata,
+    Column("catalogue_id", ForeignKey("catalogues.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("nonce", String, nullable=False),
+    Column("key", String),
+    Column("kind", String, nullable=False),
+    Column("actor_id", ForeignKey("actors.id"), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", String),
+    UniqueConstraint("catalogue_id", "key"),
+)
+
+# What a key came with, for its repeat: a digest of each confirmation, and why one was refused.
+event_confirmations = Table(
+    "event_confirmations",
+    metadata,
+    Column("catalogue_id", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("digest", String(32), primary_key=True),
+    Column("refusal", String),
+    ForeignKeyConstraint(["catalogue_id", "version"], ["events.catalogue_id", "events.version"]),
+)
+
+# `name_key` is the name's fold (`pipeline.names.fold_name`); not unique, since older layouts let twins in.
 individuals = Table(
     "individuals",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("catalogue_id", ForeignKey("catalogues.id"), nullable=False),
     Column("name", String, nullable=False),
+    Column("name_key", String, nullable=False, server_default=""),
     UniqueConstraint("catalogue_id", "name"),
+    Index("individuals_by_name_key", "catalogue_id", "name_key"),
 )
 
 imports = Table(
@@ -79,8 +122,8 @@ imports = Table(
     UniqueConstraint("catalogue_id", "body_part", "digest"),
 )
 
-# One row a statement about an animal in a photo. `origin` is "identify" or "csv:<sha256 of the file>"; `version` is the
-# head that the row came in with, `superseded_version` the one that replaced it (null while it stands).
+# One row a statement about an animal in a photo. `origin` is "identify" or "csv:<sha256 of the file>"; `version` is
+# that of the event that brought the row, `superseded_version` that of the one that replaced it (null while it stands).
 annotations = Table(
     "annotations",
     metadata,
@@ -122,29 +165,35 @@ _index("gone_rows_by_version", "catalogue_id", "superseded_version", only=_gone)
 Index("rows_by_version", annotations.c.catalogue_id, annotations.c.version)
 
 
-def prepare_schema(connection: Connection) -> None:
-    """Create the tables in an empty database, leave a known layout alone; find out now whether it can be written.
+def read_layout(connection: Connection) -> int | None:
+    """Return the layout of the tables; None for an empty database.
 
     Raises:
         CatalogueOpenError: a newer release has written this catalogue.
     """
     if not inspect(connection).has_table(schema_versions.name):
-        metadata.create_all(connection)
-        connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
-        return
-    found = connection.execute(select(schema_versions.c.version)).scalar_one()
+        return None
+    found = int(connection.execute(select(schema_versions.c.version)).scalar_one())
     if found > SCHEMA_VERSION:
         raise CatalogueOpenError(
             f"the catalogue was written by a newer release (layout {found}, this release knows {SCHEMA_VERSION}): "
             "start that release, or restore a backup made before the upgrade"
         )
-    connection.execute(update(schema_versions).values(version=found))
+    return found
 
 
-def prepare_catalogue(connection: Connection, name: str) -> int:
-    """Return the id of a catalogue, made where it does not exist."""
-    found = connection.execute(select(catalogues.c.id).where(catalogues.c.name == name)).scalar()
-    if found is not None:
-        return int(found)
-    inserted = connection.execute(insert(catalogues).values(name=name, head=0).returning(catalogues.c.id))
-    return int(inserted.scalar_one())
+def find_catalogue(connection: Connection, name: str) -> int | None:
+    """Return the id of a catalogue; None where it, or the tables, are still to be made.
+
+    Raises:
+        CatalogueOpenError: the tables have the layout of another release.
+    """
+    found = read_layout(connection)
+    if found is None:
+        return None
+    if found < SCHEMA_VERSION:
+        raise CatalogueOpenError(
+            f"the catalogue has the layout of an older release (layout {found}, this release needs {SCHEMA_VERSION}): "
+            "start this release once with its start command (python -m deployments.launch), which brings it up to date"
+        )
+    return connection.execute(select(catalogues.c.id).where(catalogues.c.name == name)).scalar()

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, FromClause, Row, Select, and_, distinct, func, insert, or_, select, update
 
-from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Confirmation, ImportFile
+from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Confirmation, Head, ImportFile
 from pipeline.catalogue.schema import annotations, imports, individuals
-from pipeline.catalogue.vectors import pack_vector, unpack_vector
+from pipeline.catalogue.vectors import pack_vector, storable_key, unpack_vector
+from pipeline.names import fold_name
 from pipeline.records import PhotoKey
 
 _KEYS_A_STATEMENT = 500  # bound parameters: SQLite took 999 at most for long, and a plan for more gains nothing
@@ -39,15 +40,15 @@ def subject_of(confirmation: Confirmation) -> Subject:
     return (confirmation.key.photo, confirmation.key.animal, confirmation.body_part)
 
 
-def read_changes(connection: Connection, catalogue_id: int, since: int, head: int) -> Changes:
+def read_changes(connection: Connection, catalogue_id: int, since: int, head: Head) -> Changes:
     """Return the changes of versions since + 1 ... head."""
-    came = and_(_rows.version > since, _rows.version <= head)
-    stood_at_head = or_(_stands, _rows.superseded_version > head)
+    came = and_(_rows.version > since, _rows.version <= head.version)
+    stood_at_head = or_(_stands, _rows.superseded_version > head.version)
     added = _select_rows(catalogue_id).where(came, stood_at_head).order_by(_rows.id)
     superseded = (
         select(_rows.id)
         .where(_rows.catalogue_id == catalogue_id, _rows.version <= since)
-        .where(_rows.superseded_version > since, _rows.superseded_version <= head)
+        .where(_rows.superseded_version > since, _rows.superseded_version <= head.version)
         .order_by(_rows.id)
     )
     return Changes(
@@ -69,6 +70,28 @@ def read_standing(
             if (photo, animal, body_part) in wanted:
                 standing[photo, animal, body_part].append(StandingRow(row_id, individual, model, embedding))
     return standing
+
+
+def read_spellings(connection: Connection, catalogue_id: int, names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the individuals with a current row that have the fold of one of these names, by fold, oldest first."""
+    folds = sorted({name_key(name) for name in names})
+    has_row = select(_rows.id).where(_rows.catalogue_id == catalogue_id, _stands)
+    known = (
+        select(individuals.c.name_key, individuals.c.name)
+        .where(individuals.c.catalogue_id == catalogue_id)
+        .where(has_row.where(_rows.individual_id == individuals.c.id).exists())
+        .order_by(individuals.c.id)
+    )
+    spellings: dict[str, list[str]] = {fold: [] for fold in folds}
+    for some in _chunks(folds):
+        for fold, name in connection.execute(known.where(individuals.c.name_key.in_(some))):
+            spellings[fold].append(name)
+    return spellings
+
+
+def name_key(name: str) -> str:
+    """Return what the catalogue finds a name by: its fold, and a hash where that is too long for an index."""
+    return storable_key(fold_name(name))
 
 
 def read_imports(connection: Connection, catalogue_id: int) -> tuple[ImportFile, ...]:
@@ -110,6 +133,11 @@ class RowWriter:
     catalogue_id: int
     version: int
     created_at: datetime
+
+    @property
+    def place(self) -> tuple[Connection, int]:
+        """The connection and the catalogue, which every query begins with."""
+        return self.connection, self.catalogue_id
 
     def supersede(self, row_ids: Iterable[int]) -> None:
         """Mark current rows as replaced by this transaction."""
@@ -157,7 +185,11 @@ class RowWriter:
     def _individual_ids(self, names: Sequence[str]) -> dict[str, int]:
         in_order = list(dict.fromkeys(names))
         known = self._known_individuals(in_order)
-        missing = [{"catalogue_id": self.catalogue_id, "name": name} for name in in_order if name not in known]
+        missing = [
+            {"catalogue_id": self.catalogue_id, "name": name, "name_key": name_key(name)}
+            for name in in_order
+            if name not in known
+        ]
         if missing:
             self.connection.execute(insert(individuals), missing)
             known = self._known_individuals(in_order)

@@ -2,31 +2,49 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, insert, update
 
 from pipeline.catalogue.database import Database, open_database
+from pipeline.catalogue.events import (
+    EventKind,
+    answer_repeat,
+    is_history,
+    lock_head,
+    read_head,
+    remember_confirmations,
+    write_event,
+)
 from pipeline.catalogue.rows import (
+    EMPTY,
     CatalogueCounts,
     Changes,
     Confirmation,
+    Confirmed,
+    Head,
     ImportBatch,
     ImportFile,
     ImportOutcome,
     classify_import,
 )
-from pipeline.catalogue.schema import catalogues, prepare_catalogue, prepare_schema
+from pipeline.catalogue.schema import catalogues, find_catalogue, read_layout
 from pipeline.catalogue.sql_rows import (
     RowWriter,
     StandingRow,
+    name_key,
     read_changes,
     read_counts,
     read_imports,
+    read_spellings,
     read_standing,
     subject_of,
 )
 from pipeline.catalogue.vectors import pack_vector
+from pipeline.errors import BadIdentityError
+from pipeline.names import known_spelling
+from pipeline.records import SERVICE, Actor
 
 DEFAULT_CATALOGUE = "default"
 IDENTIFY_ORIGIN = "identify"
@@ -38,7 +56,7 @@ def utc_now() -> datetime:
 
 
 def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE) -> "SqlCatalogue":
-    """Open a catalogue, made where there is none.
+    """Open a catalogue, made where there is none; one that exists is only read, so that a full disk does no harm.
 
     Args:
         url: SQLAlchemy URL, for example sqlite:////home/me/.local/share/whale-vision/catalogue.sqlite or
@@ -46,14 +64,31 @@ def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE) -> "SqlCatalogue":
         name: which catalogue of that database.
 
     Raises:
-        CatalogueOpenError: the URL is wrong, the file is damaged, not a catalogue or not writable, the server is
-            down or refuses the user, or a newer release has written it.
+        CatalogueOpenError: the URL is wrong, the file is damaged or not a catalogue, the server is down or refuses the
+            user, or the release that has written it is older (its tables want migrating) or newer.
+        CatalogueUnavailableError: the file was replaced at this moment.
     """
     database = open_database(url)
-    with database.preparing() as connection:
-        prepare_schema(connection)
-        catalogue_id = prepare_catalogue(connection, name)
+    with database.looking() as connection:
+        catalogue_id = find_catalogue(connection, name)
+    if catalogue_id is None:
+        with database.preparing() as connection:
+            catalogue_id = _make_catalogue(connection, name)
+    database.warn_where_read_only()
     return SqlCatalogue(database, catalogue_id)
+
+
+def _make_catalogue(connection: Connection, name: str) -> int:
+    """Make what another process has not made meanwhile."""
+    from pipeline.catalogue.migrating import create_tables  # here: Alembic is for those who make or change tables
+
+    if read_layout(connection) is None:
+        create_tables(connection)
+    found = find_catalogue(connection, name)
+    if found is not None:
+        return found
+    inserted = connection.execute(insert(catalogues).values(name=name, head=0).returning(catalogues.c.id))
+    return int(inserted.scalar_one())
 
 
 class SqlCatalogue:
@@ -70,27 +105,35 @@ class SqlCatalogue:
         self._catalogue_id = catalogue_id
         self._clock = clock
 
-    def head(self) -> int:
+    def head(self) -> Head:
         """See the port."""
         with self._database.reading() as connection:
-            return self._read_head(connection)
+            return read_head(connection, self._catalogue_id)
 
-    def changes_since(self, version: int) -> Changes:
+    def changes_since(self, known: Head) -> Changes:
         """See the port."""
         with self._database.reading() as connection:
-            return read_changes(connection, self._catalogue_id, version, self._read_head(connection))
+            head = read_head(connection, self._catalogue_id)
+            if is_history(connection, self._catalogue_id, known):
+                return read_changes(connection, self._catalogue_id, known.version, head)
+            return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
 
-    def confirm(self, confirmations: Sequence[Confirmation]) -> int:
+    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
         """See the port."""
-        last_words = {subject_of(confirmation): confirmation for confirmation in confirmations}
-        if not last_words:
-            return self.head()
+        if not confirmations:
+            return Confirmed(self.head(), {})
         with self._writing() as writer:
-            standing = read_standing(writer.connection, self._catalogue_id, last_words)
-            news = [word for subject, word in last_words.items() if not _is_said(word, standing[subject])]
-            writer.supersede(row.row_id for word in news for row in _contradicted(word, standing[subject_of(word)]))
-            writer.insert(news, IDENTIFY_ORIGIN)
-            return self._advance(writer) if news else writer.version - 1
+            repeated = None if key is None else answer_repeat(*writer.place, key, confirmations)
+            if repeated is not None:
+                return Confirmed(read_head(*writer.place), repeated)
+            words, refused = _spelled_as_known(writer, confirmations)
+            changed = self._store(writer, words)
+            if key is None and not changed:
+                return Confirmed(read_head(*writer.place), refused)
+            head = self._advance(writer, "confirm", actor, key)
+            if key is not None:
+                remember_confirmations(*writer.place, head.version, confirmations, refused)
+            return Confirmed(head, refused)
 
     def imports(self) -> tuple[ImportFile, ...]:
         """See the port."""
@@ -102,7 +145,7 @@ class SqlCatalogue:
         with self._writing() as writer:
             outcomes = tuple(self._import_batch(writer, batch) for batch in batches)
             if any(outcome.rows for outcome in outcomes):
-                self._advance(writer)
+                self._advance(writer, "import", SERVICE)
             return outcomes
 
     def counts(self) -> CatalogueCounts:
@@ -122,21 +165,46 @@ class SqlCatalogue:
         writer.record_import(batch.file)
         return ImportOutcome(batch.file, status, rows=len(batch.rows))
 
-    def _read_head(self, connection: Connection, lock: bool = False) -> int:
-        query = select(catalogues.c.head).where(catalogues.c.id == self._catalogue_id)
-        return int(connection.execute(query.with_for_update() if lock else query).scalar_one())
+    def _store(self, writer: RowWriter, words: Sequence[Confirmation]) -> bool:
+        """Write what is not said yet; returns whether there was anything."""
+        last_words = {subject_of(word): word for word in words}
+        standing = read_standing(*writer.place, last_words)
+        news = [word for subject, word in last_words.items() if not _is_said(word, standing[subject])]
+        writer.supersede(row.row_id for word in news for row in _contradicted(word, standing[subject_of(word)]))
+        writer.insert(news, IDENTIFY_ORIGIN)
+        return bool(news)
 
-    def _advance(self, writer: RowWriter) -> int:
+    def _advance(self, writer: RowWriter, kind: EventKind, actor: Actor, key: str | None = None) -> Head:
         query = update(catalogues).where(catalogues.c.id == self._catalogue_id).values(head=writer.version)
         writer.connection.execute(query)
-        return writer.version
+        return write_event(*writer.place, writer.version, kind, actor, writer.created_at, key)
 
     @contextmanager
     def _writing(self) -> Iterator[RowWriter]:
         """Hold the catalogue's write lock: that of its own row where the database does not lock as a whole."""
         with self._database.writing() as connection:
-            version = self._read_head(connection, lock=True) + 1
+            version = lock_head(connection, self._catalogue_id) + 1
             yield RowWriter(connection, self._catalogue_id, version, self._clock())
+
+
+def _spelled_as_known(
+    writer: RowWriter, confirmations: Sequence[Confirmation]
+) -> tuple[list[Confirmation], dict[int, BadIdentityError]]:
+    """Give each the spelling of the individual that it means; the first spelling of a new one holds for all of them."""
+    known = read_spellings(*writer.place, [confirmation.individual for confirmation in confirmations])
+    words: list[Confirmation] = []
+    refused: dict[int, BadIdentityError] = {}
+    for place, confirmation in enumerate(confirmations):
+        alike = known[name_key(confirmation.individual)]
+        try:
+            individual = known_spelling(confirmation.individual, alike)
+        except BadIdentityError as error:
+            refused[place] = error
+            continue
+        if not alike:
+            alike.append(individual)
+        words.append(replace(confirmation, individual=individual))
+    return words, refused
 
 
 def _is_said(word: Confirmation, standing: Sequence[StandingRow]) -> bool:

@@ -2,11 +2,15 @@
 
 WAL lets readers go on beside one writer; `synchronous=FULL` makes a commit wait for the disk, so that what is
 acknowledged survives a power cut; writers take the lock at their start (`BEGIN IMMEDIATE`), since a reader that turns
-into a writer can fail halfway where a waiting one cannot.
+into a writer can fail halfway where a waiting one cannot. Which file is open: `sqlite_file.py`.
 """
 
+import os
+import shutil
 import sqlite3
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +19,30 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipeline.errors import CatalogueOpenError
+from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
+from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
+from pipeline.settings import catalogue_file
 
 BUSY_TIMEOUT_S = 30
 """How long a writer waits for another one before it gives up."""
 
-_WRITES = {"sqlite_begin": "IMMEDIATE"}
+_RETRY_S = 0.02
+_SCARCE_BYTES = 2**20  # free space below which the log warns at the start
 
+_WRITES = {"sqlite_begin": "IMMEDIATE"}
+_FILE = "catalogue_file"  # execution option that carries the engine's DatabaseFile
+
+_FULL = "the disk is full: free some space and send the request again"
+_READ_ONLY = "its file or folder is read-only: give the service's user the right to write"
+_LOCKED = "another process holds it locked: try again; if this lasts, see which program has it open"
 _ADVICE = {
-    sqlite3.SQLITE_BUSY: "another process holds it locked: try again; if this lasts, see which program has it open",
-    sqlite3.SQLITE_LOCKED: "another process holds it locked: try again; if this lasts, see which program has it open",
-    sqlite3.SQLITE_FULL: "the disk is full: free some space and send the request again",
+    sqlite3.SQLITE_ERROR: "its tables are gone or of another release: restore the last backup and restart the service",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _FULL,  # no room for the few kB that its readers and writers share
     sqlite3.SQLITE_IOERR: "the disk reported an error: check the disk and its free space, then send the request again",
-    sqlite3.SQLITE_READONLY: "its file or folder is read-only: give the service's user the right to write",
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_PERM: "its file may not be opened: give the service's user the right to read and write",
     sqlite3.SQLITE_CANTOPEN: "its file cannot be opened: check that the folder exists and may be written",
     sqlite3.SQLITE_CORRUPT: "its file is damaged: stop the service and restore the last backup",
@@ -36,32 +51,54 @@ _ADVICE = {
 
 
 def make_engine(url: URL) -> Engine:
-    """Make the engine, and the folder of the database file.
+    """Make the engine, and the database file with its folder; a file that vanishes later is never made again.
 
     Raises:
-        CatalogueOpenError: the URL names no file, or its folder cannot be made.
+        CatalogueOpenError: the URL names no file, or it cannot be made.
     """
-    if not url.database or url.database == ":memory:" or url.query.get("mode") == "memory":
+    path = catalogue_file(url)
+    if path is None or url.query.get("mode") == "memory":
         raise CatalogueOpenError("catalogue_url: a catalogue in memory would forget what it acknowledged; name a file")
-    folder = Path(url.database.removeprefix("file:")).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: the folder {folder} cannot be made: {error.strerror}") from error
-    engine = create_engine(url)
+        raise CatalogueOpenError(f"catalogue_url: the folder {path.parent} cannot be made: {error.strerror}") from error
+    try:
+        if not path.exists() and url.query.get("mode") != "ro":
+            path.touch()
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
+    file = DatabaseFile(path)
+    engine = create_engine(url, execution_options={_FILE: file}, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "do_connect", file.connect)
     event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "connect", file.note_log)
+    event.listen(engine, "checkin", _on_checkin)
     event.listen(engine, "begin", _on_begin)
     return engine
 
 
-def reading(engine: Engine) -> AbstractContextManager[Connection]:
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
     """Hold a transaction that sees one state of the file."""
-    return engine.begin()
+    _file_of(engine).check(engine)
+    with engine.begin() as connection:
+        yield connection
 
 
-def writing(engine: Engine) -> AbstractContextManager[Connection]:
-    """Hold a transaction that has the file's lock from its start."""
-    return engine.execution_options(**_WRITES).begin()
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Hold a transaction that has the file's lock from its start; its commit counts only where the file is still there.
+
+    Raises:
+        CatalogueUnavailableError: the file was replaced or deleted.
+    """
+    file = _file_of(engine)
+    file.check(engine)
+    with engine.execution_options(**_WRITES).begin() as connection:
+        stored_in = connection.info[OPEN_FILE]
+        yield connection
+    file.check_still(stored_in)
 
 
 def before_schema(connection: Connection) -> None:
@@ -70,24 +107,105 @@ def before_schema(connection: Connection) -> None:
 
 def advice(error: SQLAlchemyError) -> str | None:
     """Return what to do about an SQLite error, None for anything that is not known."""
-    code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
-    return None if code is None else _ADVICE.get(code & 0xFF)  # the low byte of an extended code is the plain one
+    return _advice(getattr(error, "orig", None))
 
 
-def _on_connect(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+def why_read_only(engine: Engine) -> str | None:
+    """Say why nothing can be stored as things are, or None where nothing is known to be in the way."""
+    path = _file_of(engine).path
+    if engine.url.query.get("mode") == "ro" or not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        return _READ_ONLY
+    return _FULL if shutil.disk_usage(path.parent).free < _SCARCE_BYTES else None
+
+
+def back_up(engine: Engine, layout: int) -> str:
+    """Copy the database into a new file beside it, also while a transaction holds its lock.
+
+    Args:
+        engine: of the database.
+        layout: of its tables; stands in the copy's name.
+
+    Returns:
+        The copy's path; no file that was there is overwritten.
+
+    Raises:
+        CatalogueOpenError: the copy cannot be made.
+    """
+    path = _file_of(engine).path
+    try:
+        copy = _new_file(path, layout)
+        with closing(sqlite3.connect(copy)) as target, engine.connect() as connection:
+            source: Any = connection.connection.driver_connection
+            source.backup(target)
+    except (OSError, sqlite3.Error) as error:
+        raise CatalogueOpenError(f"no backup of {path} could be made, so it stays as it is: {error}") from error
+    return str(copy)
+
+
+def _new_file(path: Path, layout: int) -> Path:
+    number = 0
+    while True:
+        number += 1
+        ending = "" if number == 1 else f"-{number}"
+        copy = path.with_name(f"{path.stem}.layout-{layout}{ending}{path.suffix}")
+        try:
+            copy.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return copy
+
+
+def _file_of(engine: Engine) -> DatabaseFile:
+    file: DatabaseFile = engine.get_execution_options()[_FILE]
+    return file
+
+
+def _on_connect(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     raw: Any = connection
     raw.isolation_level = None  # the driver must not begin transactions of its own: _on_begin does
-    raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    mode = raw.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise CatalogueOpenError(
-            f"the catalogue's file system does not support SQLite's write-ahead log (journal mode {mode}): "
-            "put catalogue_url on a local disk"
-        )
+    if READ_ONLY_BECAUSE not in record.info:
+        _use_write_ahead_log(raw)
     raw.execute("PRAGMA synchronous = FULL")
     raw.execute("PRAGMA fullfsync = ON")  # macOS: a plain fsync there does not reach the disk
     raw.execute("PRAGMA foreign_keys = ON")
 
 
+def _use_write_ahead_log(raw: sqlite3.Connection) -> None:
+    """Switch the journal's mode, once in the file's life; SQLite does not wait for the lock that this needs."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            mode = raw.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                return  # it can be read as it is, and nobody writes
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_S)
+    if mode != "wal":
+        raise CatalogueOpenError(
+            f"the catalogue's file system does not support SQLite's write-ahead log (journal mode {mode}): "
+            "put catalogue_url on a local disk"
+        )
+
+
+def _on_checkin(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+    """Give up a connection that cannot write: the next one finds out whether the disk has room again."""
+    if READ_ONLY_BECAUSE in record.info:
+        record.invalidate()
+
+
 def _on_begin(connection: Connection) -> None:
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")
+    kind = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
+    reason = connection.info.get(READ_ONLY_BECAUSE)
+    if reason is not None and kind == "IMMEDIATE":
+        raise CatalogueUnavailableError(f"the catalogue could not be written: {_advice(reason) or reason}")
+    connection.exec_driver_sql(f"BEGIN {kind}")
+
+
+def _advice(error: BaseException | None) -> str | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return None
+    return _ADVICE.get(code) or _ADVICE.get(code & 0xFF)  # the low byte of an extended code is the plain one

@@ -1,6 +1,6 @@
 """The Python client: `AsyncClient`, and `Client` for programs without asyncio; needs neither torch nor Ray."""
 
-from pipeline.client.asynchronous import AsyncClient, as_query, confirmed
+from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.errors import (
     AccessDeniedError,
     BadAnswerError,
@@ -20,6 +20,8 @@ from pipeline.client.results import (
     Progress,
     Query,
     SavedPhoto,
+    as_query,
+    confirmed,
 )
 from pipeline.client.synchronous import Client
 

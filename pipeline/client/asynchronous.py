@@ -3,15 +3,14 @@
 import math
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pipeline.client.extraction import Animals, Extraction, wire_path
-from pipeline.client.link import Link
+from pipeline.client.asking import ItemRequest, ask_for_items
+from pipeline.client.connection import Server
+from pipeline.client.extraction import Animals, Extraction, path_to_send
 from pipeline.client.options import ClientOptions
-from pipeline.client.questions import Question, ask
 from pipeline.client.results import (
     Identification,
     ItemFailure,
@@ -20,6 +19,8 @@ from pipeline.client.results import (
     PhotoResult,
     Query,
     SavedPhoto,
+    as_query,
+    confirmed,
     read_failure,
     read_identification,
 )
@@ -41,9 +42,9 @@ class AsyncClient:
         Args:
             url: ws:// or wss:// address of the service.
             token: bearer token, where the service wants one.
-            options: limits and patience.
+            options: limits, and how long to go on trying.
         """
-        self._link = Link(url, token, options or ClientOptions())
+        self._server = Server(url, token, options or ClientOptions())
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,7 +56,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; calls that still run, and later ones, raise `ClientClosedError`."""
-        await self._link.close()
+        await self._server.close()
 
     def extract_stream(
         self,
@@ -80,7 +81,7 @@ class AsyncClient:
         Yields:
             At least one entry a photo, in no particular order: its animals, or why it has none.
         """
-        return Extraction(self._link, photos, uploads, animals, on_progress).results()
+        return Extraction(self._server, photos, uploads, animals, on_progress).results()
 
     async def extract(
         self,
@@ -105,8 +106,9 @@ class AsyncClient:
         """Rank the known individuals for each embedding, by ascending distance.
 
         Queries that carry an identity are confirmed first: added to the catalogue, a new name as a new individual.
-        Confirming the same photo again, as happens after a lost connection, does not count twice. Up to about 5,900
-        confirmations go in one request, which stores all of them or none.
+        Up to about 5,900 confirmations go in one request, which stores all of them or none. What a request stored
+        before the connection was lost is not stored anew when it is asked again. A later call that confirms the same
+        photo replaces what was said about it.
 
         Args:
             items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.
@@ -122,9 +124,11 @@ class AsyncClient:
             result = read_identification(entry, queries[index], index)
             return result, result.error
 
-        manner = {"stream": True} if top_k is None else {"stream": True, "topK": top_k}
-        question = Question("identify", "data", manner, "identifying", read)
-        results |= await ask(self._link, question, {i: _query_json(q) for i, q in queries.items()}, on_progress)
+        fields = {"stream": True} if top_k is None else {"stream": True, "topK": top_k}
+        request = ItemRequest("identify", "data", fields, "identifying", read)
+        results |= await ask_for_items(
+            self._server, request, {i: _query_json(q) for i, q in queries.items()}, on_progress
+        )
         return [results[index] for index in range(len(items))]
 
     async def confirm(
@@ -156,30 +160,10 @@ class AsyncClient:
             saved = SavedPhoto(str(photos[index][0]), index, new_file, bool(entry.get("skipped", False)), failure)
             return saved, failure
 
-        question = Question("save", "whaleIdentities", {}, "saving", read)
-        items = [{"file": wire_path(photo), "selectedIdentity": identity} for photo, identity in photos]
-        results = await ask(self._link, question, dict(enumerate(items)), on_progress)
+        request = ItemRequest("save", "whaleIdentities", {}, "saving", read)
+        items = [{"file": path_to_send(photo), "selectedIdentity": identity} for photo, identity in photos]
+        results = await ask_for_items(self._server, request, dict(enumerate(items)), on_progress)
         return [results[index] for index in range(len(photos))]
-
-
-def as_query(result: PhotoResult) -> Query:
-    """Make a query of a photo's entry.
-
-    Raises:
-        ValueError: the photo has no embedding.
-    """
-    if result.embedding is None or result.body_part is None:
-        raise ValueError(f"{result.path} has no embedding to ask about")
-    return Query(result.path, result.body_part, result.embedding, None, result.model, result.sha256, result.animal)
-
-
-def confirmed(item: PhotoResult | Query, identity: str) -> Query:
-    """Make a query that confirms this individual.
-
-    Raises:
-        ValueError: the photo has no embedding.
-    """
-    return replace(as_query(item) if isinstance(item, PhotoResult) else item, identity=identity)
 
 
 def _sort_out(items: Sequence[PhotoResult | Query]) -> tuple[dict[int, Identification], dict[int, Query]]:

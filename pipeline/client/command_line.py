@@ -12,19 +12,20 @@ from rich.console import Console
 from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
 from pipeline.client.enrolment import RESERVED, normal_name, read_enrolment
 from pipeline.client.errors import ClientError, FolderLayoutError
-from pipeline.client.exports import as_json, write_csv
 from pipeline.client.options import ClientOptions
-from pipeline.client.photos import absolute, find_photos
-from pipeline.client.results import ItemFailure, PhotoResult
-from pipeline.client.sightings import Order, Sighting, collect
-from pipeline.client.tables import (
+from pipeline.client.output import (
+    as_json,
     consoles,
     print_candidates,
     print_enrolled,
     print_failures,
     progress_bars,
     shown,
+    write_csv,
 )
+from pipeline.client.photo_answers import Job, PhotoAnswer, answer_photos
+from pipeline.client.photos import absolute, find_photos
+from pipeline.client.results import ItemFailure, PhotoResult
 
 ANSWERED, SOME_FAILED, USAGE, NO_SERVER, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -123,30 +124,30 @@ async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> i
     _note_raws(found.raws, err)
     if not found.photos and not found.failures:
         raise UsageError(f"there are no photos in {', '.join(parsed.photos)}")
-    order = Order(found.photos, {}, parsed.upload, parsed.animals, parsed.top)
-    sightings, error = await _carry_out(parsed, order, found.failures, err)
+    job = Job(found.photos, {}, parsed.upload, parsed.animals, parsed.top)
+    answers, error = await _carry_out(parsed, job, found.failures, err)
     if parsed.json:
-        print(as_json(parsed.server, sightings))
+        print(as_json(parsed.server, answers))
     elif parsed.csv is not None:
         try:
-            write_csv(parsed.csv, sightings)
+            write_csv(parsed.csv, answers)
         except OSError as problem:
             err.print(shown(f"error: {parsed.csv} cannot be written ({problem.strerror})"), soft_wrap=True)
             return NOT_WRITTEN
     else:
-        print_candidates(out, sightings)
-    return _conclude(sightings, error, err if parsed.json else out, err)
+        print_candidates(out, answers)
+    return _conclude(answers, error, err if parsed.json else out, err)
 
 
 async def _enroll(parsed: argparse.Namespace, out: Console, err: Console) -> int:
     enrolment = read_enrolment(parsed.folder)
     _note_raws(enrolment.raws, err)
-    order = Order(tuple(enrolment.identities), enrolment.identities, parsed.upload)
-    sightings, error = await _carry_out(parsed, order, enrolment.failures, err)
-    print_enrolled(out, sightings)
+    job = Job(tuple(enrolment.identities), enrolment.identities, parsed.upload)
+    answers, error = await _carry_out(parsed, job, enrolment.failures, err)
+    print_enrolled(out, answers)
     if error is not None:
         err.print("Not all photos were enrolled; running the same command again does not count any of them twice.")
-    return _conclude(sightings, error, out, err)
+    return _conclude(answers, error, out, err)
 
 
 async def _confirm(parsed: argparse.Namespace, out: Console, err: Console) -> int:
@@ -156,10 +157,10 @@ async def _confirm(parsed: argparse.Namespace, out: Console, err: Console) -> in
     if Path(parsed.photo).is_dir():
         raise UsageError(f"{parsed.photo} is a folder; enroll takes folders")
     photo = absolute(parsed.photo)
-    sightings, error = await _carry_out(parsed, Order((photo,), {photo: name}, parsed.upload), (), err)
-    print_enrolled(out, sightings)
-    print_candidates(out, sightings)
-    return _conclude(sightings, error, out, err)
+    answers, error = await _carry_out(parsed, Job((photo,), {photo: name}, parsed.upload), (), err)
+    print_enrolled(out, answers)
+    print_candidates(out, answers)
+    return _conclude(answers, error, out, err)
 
 
 def _note_raws(raws: Sequence[str], err: Console) -> None:
@@ -171,25 +172,25 @@ def _note_raws(raws: Sequence[str], err: Console) -> None:
 
 
 async def _carry_out(
-    parsed: argparse.Namespace, order: Order, failures: Failures, err: Console
-) -> tuple[list[Sighting], ClientError | None]:
+    parsed: argparse.Namespace, job: Job, failures: Failures, err: Console
+) -> tuple[list[PhotoAnswer], ClientError | None]:
     """Return what was answered, and the error that ended it early, if one did."""
     options = replace(ClientOptions(), connect_s=parsed.wait)
-    sightings: list[Sighting] = []
+    answers: list[PhotoAnswer] = []
     error = None
     with progress_bars(err) as on_progress:
         async with AsyncClient(parsed.server, _token(parsed.token_file), options) as client:
             try:
-                await collect(client, order, sightings, on_progress)
+                await answer_photos(client, job, answers, on_progress)
             except ClientError as problem:
                 error = problem
     if error is not None:
-        left = len(order.photos) - len({sighting.photo.index for sighting in sightings})
-        err.print(f"{left} of {len(order.photos)} photos were not answered.")
-    sightings.sort(key=lambda sighting: (sighting.photo.index, sighting.photo.animal))
-    for index, (path, failure) in enumerate(failures, len(order.photos)):
-        sightings.append(Sighting(PhotoResult(path, index, error=failure), None))
-    return sightings, error
+        left = len(job.photos) - len({answer.photo.index for answer in answers})
+        err.print(f"{left} of {len(job.photos)} photos were not answered.")
+    answers.sort(key=lambda answer: (answer.photo.index, answer.photo.animal))
+    for index, (path, failure) in enumerate(failures, len(job.photos)):
+        answers.append(PhotoAnswer(PhotoResult(path, index, error=failure), None))
+    return answers, error
 
 
 def _token(file: Path | None) -> str | None:
@@ -205,8 +206,8 @@ def _token(file: Path | None) -> str | None:
     return token
 
 
-def _conclude(sightings: Sequence[Sighting], error: ClientError | None, out: Console, err: Console) -> int:
-    failed = print_failures(out, sightings)
+def _conclude(answers: Sequence[PhotoAnswer], error: ClientError | None, out: Console, err: Console) -> int:
+    failed = print_failures(out, answers)
     if error is not None:
         err.print(shown(f"error: {error}"), soft_wrap=True)
         return NO_SERVER

@@ -9,10 +9,10 @@ class ClientError(WhaleVisionError):
     code = "client"
 
 
-class LinkLostError(ClientError):
+class ConnectionLostError(ClientError):
     """The connection ended, or could not be opened, in a way that trying again may mend; the client does so itself."""
 
-    code = "link_lost"
+    code = "connection_lost"
 
 
 class ServerUnreachableError(ClientError):

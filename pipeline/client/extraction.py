@@ -1,4 +1,4 @@
-"""One extract call: streams the photos' entries, acknowledges them, and uploads the photos where asked to."""
+"""One extract call: sends paths or the photos themselves, and streams what is found in them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -6,19 +6,19 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.client.entries import entries
-from pipeline.client.exchange import ask_until_answered
-from pipeline.client.link import Channel, Connection, Link, encode
-from pipeline.client.pending import NO_ANSWER, Pending
-from pipeline.client.progress import ProgressReport
+from pipeline.client.asking import NO_ANSWER, Unanswered, ask_until_answered
+from pipeline.client.connection import Connection, Server
+from pipeline.client.open_request import CallProgress, OpenRequest, encode, open_request
 from pipeline.client.results import ItemFailure, OnProgress, PhotoResult, read_photo
-from pipeline.client.tally import Photo, Tally
-from pipeline.client.uploads import LocalPhoto, announce, inspect_photo, send_photo
+from pipeline.client.uploads import LocalPhoto, inspect_photo, send_photo
 
 Animals = Literal["best", "all"]
 
+Photo = str | LocalPhoto
+"""A path for the server to open, or a file to upload."""
 
-def wire_path(photo: str | Path) -> str:
+
+def path_to_send(photo: str | Path) -> str:
     """Return what is sent for a photo: a string character for character, a `Path` made absolute."""
     return str(photo.absolute()) if isinstance(photo, Path) else photo
 
@@ -27,90 +27,153 @@ class Extraction:
     """The state of one call; `results` may be consumed once."""
 
     def __init__(
-        self, link: Link, photos: Sequence[str | Path], uploads: bool, animals: Animals, on_progress: OnProgress | None
+        self,
+        server: Server,
+        photos: Sequence[str | Path],
+        uploads: bool,
+        animals: Animals,
+        on_progress: OnProgress | None,
     ) -> None:
-        self._link = link
+        self._server = server
         self._paths = [str(photo) for photo in photos]
         self._photos = photos
         self._uploads = uploads
-        self._progress = ProgressReport(on_progress, len(photos))
-        self._manner: dict[str, Any] = {"animals": animals, "stream": True}
+        self._progress = CallProgress(on_progress, len(photos))
+        self._fields: dict[str, Any] = {"animals": animals, "stream": True}
         self._several = animals == "all"
-        self._spoiled: dict[int, ItemFailure] = {}
+        self._failed_uploads: dict[int, ItemFailure] = {}
 
     async def results(self) -> AsyncGenerator[PhotoResult]:
         """Yield each photo's entries as they come; first the photos that cannot be sent."""
-        photos = await self._look() if self._uploads else dict(enumerate(map(wire_path, self._photos)))
+        photos = await self._inspect_files() if self._uploads else dict(enumerate(map(path_to_send, self._photos)))
         for index, failure in photos.items():
             if isinstance(failure, ItemFailure):
                 yield self._failed(index, failure)
         askable = {index: photo for index, photo in photos.items() if not isinstance(photo, ItemFailure)}
-        self._pending = Pending[Photo](askable, self._link.options)
-        self._tally = Tally(self._pending, several=self._several)
-        async with aclosing(ask_until_answered(self._link, self._pending, _size_of, self._ask)) as results:
+        self._unanswered = Unanswered[Photo](askable, self._server.options)
+        self._answered = AnsweredPhotos(self._unanswered, several=self._several)
+        asked = ask_until_answered(self._server, self._unanswered, _size_of, self._ask_batch)
+        async with aclosing(asked) as results:
             async for result in results:
                 yield result
         self._progress.finish("extracting")
 
-    async def _look(self) -> dict[int, Photo | ItemFailure]:
+    async def _inspect_files(self) -> dict[int, Photo | ItemFailure]:
         return await asyncio.to_thread(lambda: {i: inspect_photo(Path(path)) for i, path in enumerate(self._paths)})
 
     def _failed(self, index: int, failure: ItemFailure) -> PhotoResult:
         return PhotoResult(self._paths[index], index, error=failure)
 
-    async def _ask(self, connection: Connection, batch: dict[int, Photo]) -> AsyncGenerator[PhotoResult]:
-        self._progress.begin(len(self._pending))
-        self._tally.begin()
-        self._spoiled.clear()
-        async with connection.channel() as channel:
-            sender = await self._start_sending(channel, batch)
+    async def _ask_batch(self, connection: Connection, batch: dict[int, Photo]) -> AsyncGenerator[PhotoResult]:
+        self._progress.begin_request(len(self._unanswered))
+        self._answered.begin_request()
+        self._failed_uploads.clear()
+        async with open_request(connection) as request:
+            sender = await self._start_sending(request, batch)
             try:
-                async for result in self._results(channel, batch):
+                async for result in self._results(request, batch):
                     yield result
             finally:
                 sender.cancel()
                 await asyncio.gather(sender, return_exceptions=True)
 
-    async def _start_sending(self, channel: Channel, batch: dict[int, Photo]) -> "asyncio.Task[None]":
+    async def _start_sending(self, request: OpenRequest, batch: dict[int, Photo]) -> "asyncio.Task[None]":
         """Send in a task of its own, since answers come while photos are still being sent."""
         uploads = {index: photo for index, photo in batch.items() if isinstance(photo, LocalPhoto)}
         if uploads:
-            await channel.begin_upload()
-            sender = asyncio.create_task(self._upload(channel, uploads))
+            await request.begin_upload()
+            sender = asyncio.create_task(self._upload(request, uploads))
         else:
-            sender = asyncio.create_task(channel.send("extract", fileNames=list(batch.values()), **self._manner))
-        sender.add_done_callback(lambda task: _pass_on(task, channel))
+            sender = asyncio.create_task(request.send("extract", fileNames=list(batch.values()), **self._fields))
+        sender.add_done_callback(lambda task: _pass_on(task, request))
         return sender
 
-    async def _upload(self, channel: Channel, photos: dict[int, LocalPhoto]) -> None:
-        await channel.send("extract", uploads=announce(photos), **self._manner)
-        skip = await channel.ready
+    async def _upload(self, request: OpenRequest, photos: dict[int, LocalPhoto]) -> None:
+        announced = [_announcement(photo) for photo in photos.values()]
+        await request.send("extract", uploads=announced, **self._fields)
+        skip = await request.upload_ready
         for position, (index, photo) in enumerate(photos.items()):
             if position not in skip:
-                failure = await send_photo(photo, channel, self._link.options.chunk_bytes)
+                failure = await send_photo(photo, request, self._server.options.chunk_bytes)
                 if failure is not None:
-                    self._spoiled[index] = failure
+                    self._failed_uploads[index] = failure
             self._progress.report("sending", position + 1)
-        channel.end_upload()
+        request.end_upload()
 
-    async def _results(self, channel: Channel, batch: dict[int, Photo]) -> AsyncGenerator[PhotoResult]:
+    async def _results(self, request: OpenRequest, batch: dict[int, Photo]) -> AsyncGenerator[PhotoResult]:
         """Yield what the caller should see of the running request."""
-        async for index, entry in entries(channel, self._progress, self._link.options.silence_s, list(batch)):
-            spoiled = self._spoiled.get(index)
-            result = self._failed(index, spoiled) if spoiled else read_photo(entry, self._paths[index], index)
-            if self._tally.take(result):
+        async for index, entry in request.entries(list(batch), self._progress, self._server.options.silence_s):
+            failure = self._failed_uploads.get(index)
+            result = self._failed(index, failure) if failure else read_photo(entry, self._paths[index], index)
+            if self._answered.take(result):
                 yield result
-        for index in self._tally.complete(batch):
+        for index in self._answered.end_request(batch):
             yield self._failed(index, NO_ANSWER)
 
 
-def _pass_on(task: "asyncio.Task[None]", channel: Channel) -> None:
+class AnsweredPhotos:
+    """Finds out which photos have all their entries, when a photo may have several and a connection may break.
+
+    With `animals="all"` the server sends a photo's entries one after the other without saying which is the last, so a
+    photo counts as answered when an entry of another one, or the end of the request, has come; entries that a repeated
+    request brings again are not shown twice.
+    """
+
+    def __init__(self, unanswered: Unanswered[Photo], *, several: bool) -> None:
+        """Start.
+
+        Args:
+            unanswered: the photos of the call; those that have all their entries are taken out.
+            several: whether a photo may have more than one entry.
+        """
+        self._unanswered = unanswered
+        self._several = several
+        self._shown: set[tuple[int, int]] = set()
+        self._current: int | None = None
+        """The photo whose entries are coming, where more of them may follow."""
+        self._put_off: set[int] = set()
+
+    def begin_request(self) -> None:
+        """Note that a request begins: photos whose entries were cut off by the end of the last one come again."""
+        self._current = None
+        self._put_off = set()
+
+    def take(self, result: PhotoResult) -> bool:
+        """Note one entry; return whether the caller should see it."""
+        index = result.index
+        if index != self._current:
+            self._close_current()
+        if index not in self._unanswered:
+            return False
+        if self._several and result.error is None:
+            self._current = index
+        elif not self._unanswered.take_answer(index, result.error):
+            self._put_off.add(index)
+            return False
+        is_new = (index, result.animal) not in self._shown
+        self._shown.add((index, result.animal))
+        return is_new
+
+    def end_request(self, batch: dict[int, Photo]) -> list[int]:
+        """Note that a request is complete; return its photos that got no answer often enough to give up on them."""
+        self._close_current()
+        return self._unanswered.take_silence(batch.keys() - self._put_off)
+
+    def _close_current(self) -> None:
+        if self._current is not None:
+            self._unanswered.take_answer(self._current)
+            self._current = None
+
+
+def _pass_on(task: "asyncio.Task[None]", request: OpenRequest) -> None:
     """Let whoever waits for the answers know that the photos could not be sent."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        channel.fail(error)
+        request.fail(error)
+
+
+def _announcement(photo: LocalPhoto) -> dict[str, object]:
+    return {"name": photo.path.name, "size": photo.size_bytes}
 
 
 def _size_of(photo: Photo) -> int:
-    if isinstance(photo, LocalPhoto):
-        return len(encode({"name": photo.path.name, "size": photo.size_bytes})) + 1
-    return len(encode({"": photo}))
+    return len(encode(_announcement(photo) if isinstance(photo, LocalPhoto) else {"": photo})) + 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """Limits and patience of one client.
+    """Limits of one client, and how long it goes on trying.
 
     Attributes:
         connect_s: how long to go on trying to reach a server that has not answered yet.

@@ -10,8 +10,14 @@ from pipeline.client.results import ItemFailure
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif"})
 """Of the files in a folder, those with these endings are taken for photos; a file named by itself always is."""
 
-RAW_SUFFIXES = frozenset({".cr2", ".cr3", ".crw", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2", ".pef", ".srw"})
-"""Camera raws, which the service refuses: left out of folders, where they mostly lie beside their JPEGs."""
+RAW_SUFFIXES = frozenset(
+    """.3fr .arw .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef .ptx
+    .raf .raw .rw2 .rwl .rwz .sr2 .srf .srw .x3f""".split()  # noqa: SIM905
+)
+"""Camera raws, which the service refuses: left out of folders, where they mostly lie beside their JPEGs.
+
+A test compares the list with the service's own (`pipeline.photos.camera_raw`), of which the client imports nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)

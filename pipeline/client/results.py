@@ -1,7 +1,7 @@
 """What the client answers: frozen records, read from the server's JSON."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.client.errors import BadAnswerError
@@ -134,6 +134,26 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def as_query(result: PhotoResult) -> Query:
+    """Make a query of a photo's entry.
+
+    Raises:
+        ValueError: the photo has no embedding.
+    """
+    if result.embedding is None or result.body_part is None:
+        raise ValueError(f"{result.path} has no embedding to ask about")
+    return Query(result.path, result.body_part, result.embedding, None, result.model, result.sha256, result.animal)
+
+
+def confirmed(item: PhotoResult | Query, identity: str) -> Query:
+    """Make a query that confirms this individual.
+
+    Raises:
+        ValueError: the photo has no embedding.
+    """
+    return replace(as_query(item) if isinstance(item, PhotoResult) else item, identity=identity)
 
 
 def read_failure(entry: JsonObject) -> ItemFailure | None:

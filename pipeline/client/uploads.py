@@ -3,11 +3,11 @@
 import asyncio
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
+from pipeline.client.open_request import OpenRequest
 from pipeline.client.results import ItemFailure
 
 
@@ -17,18 +17,6 @@ class LocalPhoto:
 
     path: Path
     size_bytes: int
-
-
-class UploadSink(Protocol):
-    """Where the bytes go."""
-
-    async def make_room(self, length: int) -> None:
-        """Wait until so many bytes may be sent, and count them as sent."""
-        ...
-
-    async def send_bytes(self, content: bytes) -> None:
-        """Send one message, for which there is room."""
-        ...
 
 
 def inspect_photo(path: Path) -> LocalPhoto | ItemFailure:
@@ -48,7 +36,7 @@ def inspect_photo(path: Path) -> LocalPhoto | ItemFailure:
     return LocalPhoto(path, status.st_size)
 
 
-async def send_photo(photo: LocalPhoto, sink: UploadSink, chunk_bytes: int) -> ItemFailure | None:
+async def send_photo(photo: LocalPhoto, request: OpenRequest, chunk_bytes: int) -> ItemFailure | None:
     """Send exactly the announced number of bytes.
 
     The protocol counts bytes, so a photo that has become shorter or unreadable is filled up with zeros: the photos
@@ -56,7 +44,7 @@ async def send_photo(photo: LocalPhoto, sink: UploadSink, chunk_bytes: int) -> I
 
     Args:
         photo: as announced.
-        sink: the connection.
+        request: whose photo it is.
         chunk_bytes: longest message.
 
     Returns:
@@ -66,21 +54,21 @@ async def send_photo(photo: LocalPhoto, sink: UploadSink, chunk_bytes: int) -> I
         file = await asyncio.to_thread(photo.path.open, "rb")
     except OSError as error:
         source = _Source(photo, None, _unreadable(photo, error))
-        await _send_all(source, sink, chunk_bytes)
+        await _send_all(source, request, chunk_bytes)
         return source.failure
     with file:
         source = _Source(photo, file, None)
-        await _send_all(source, sink, chunk_bytes)
+        await _send_all(source, request, chunk_bytes)
     return source.failure
 
 
-async def _send_all(source: "_Source", sink: UploadSink, chunk_bytes: int) -> None:
+async def _send_all(source: "_Source", request: OpenRequest, chunk_bytes: int) -> None:
     left_bytes = source.photo.size_bytes
     while left_bytes:
         length = min(chunk_bytes, left_bytes)
         left_bytes -= length
-        await sink.make_room(length)
-        await sink.send_bytes(await asyncio.to_thread(source.read, length, not left_bytes))
+        await request.reserve(length)
+        await request.send_bytes(await asyncio.to_thread(source.read, length, not left_bytes))
 
 
 @dataclass(slots=True)
@@ -111,8 +99,3 @@ def _unreadable(photo: LocalPhoto, error: OSError) -> ItemFailure:
 
 def _changed(photo: LocalPhoto) -> ItemFailure:
     return ItemFailure("unreadable", f"{photo.path}: the file changed while it was being sent; send it again")
-
-
-def announce(photos: Mapping[int, LocalPhoto]) -> list[dict[str, object]]:
-    """Return the `uploads` field of an extract request."""
-    return [{"name": photo.path.name, "size": photo.size_bytes} for photo in photos.values()]

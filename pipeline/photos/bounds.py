@@ -10,6 +10,12 @@ MAX_SCANS = 100
 MAX_PIXELS = 120_000_000
 """Default pixel limit: above every camera in the field."""
 
+BYTES_PER_DECODING_PIXEL = 24
+"""Memory that a pixel may take while its photo is decoded, whatever the format (benchmarks/results/decode.md)."""
+
+BYTES_PER_DECODED_PIXEL = 4
+"""Memory that a pixel takes once its photo is decoded: Pillow pads RGB to four bytes."""
+
 HEADER_BYTES = 64 * 2**20
 """Memory that reading a header may take, and that decoding may take beside its pixels."""
 

@@ -5,6 +5,7 @@ anything unexpected it is killed: another one costs a millisecond.
 """
 
 import asyncio
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.errors import NoAnimalError
+from pipeline.errors import NoAnimalError, SettingsError
 from pipeline.names import shown_name
-from pipeline.photos.bounds import HEADER_BYTES
+from pipeline.photos.bounds import BYTES_PER_DECODED_PIXEL, BYTES_PER_DECODING_PIXEL, HEADER_BYTES
 from pipeline.photos.budget import MemoryBudget, Share
 from pipeline.photos.decoder_processes import DecoderProcess, DecoderServer
 from pipeline.photos.decoding import ReadPhoto
 from pipeline.records import BoundingBox, UInt8Array
-from pipeline.settings import BYTES_PER_DECODED_PIXEL, BYTES_PER_DECODING_PIXEL, SMALL_PHOTOS_SHARE
+from pipeline.settings import Limits
+
+SMALL_PHOTOS_SHARE = 0.25
+"""Part of `decoding_memory_bytes` that only small photos take, so that they never wait for a large one."""
 
 SMALL_PIXELS = 4_000_000
 """A photo up to this size is decoded as soon as it is opened; for a larger one more memory has to be taken first."""
@@ -29,6 +33,20 @@ SMALL_BYTES = HEADER_BYTES + BYTES_PER_DECODING_PIXEL * SMALL_PIXELS
 
 _MOST_IDLE = 4
 _THREADS = 32  # they only wait for the decoders
+
+
+def check_memory(limits: Limits) -> None:
+    """Check that there is memory to decode one largest photo.
+
+    Raises:
+        SettingsError: there is too little; says how much it takes.
+    """
+    least_bytes = math.ceil(BYTES_PER_DECODING_PIXEL * limits.max_photo_pixels / (1 - SMALL_PHOTOS_SHARE))
+    if limits.decoding_memory_bytes < least_bytes:
+        raise SettingsError(
+            f"args.limits: decoding_memory_bytes ({limits.decoding_memory_bytes}) is too little to decode a photo of"
+            f" max_photo_pixels; make it at least {least_bytes}, or lower max_photo_pixels"
+        )
 
 
 class ProcessDecoder:

@@ -1,10 +1,8 @@
 """The original's way of speaking: lines of text, one result, one request after the other."""
 
-from collections import deque
 from collections.abc import Iterable
-from typing import Generic, TypeVar
 
-from pipeline.errors import PolicyViolationError, WhaleVisionError
+from pipeline.errors import WhaleVisionError
 from pipeline.protocol.items import IdentifyItem, SavePhotoItem
 from pipeline.protocol.json_text import encode, sendable
 from pipeline.protocol.replies import (
@@ -17,11 +15,7 @@ from pipeline.protocol.replies import (
     ranking_fields,
     refusal,
 )
-from pipeline.protocol.requests import Kind
 from pipeline.records import Extracted, Ranking, SaveOutcome
-
-MAX_WAITING_BYTES = 32 * 2**20
-"""Text of the classic requests that wait for their turn on one connection."""
 
 
 class ClassicReplies:
@@ -31,7 +25,7 @@ class ClassicReplies:
         self._device = device
         self._models_dir = models_dir
 
-    def starting(self, kind: Kind) -> tuple[str, ...]:
+    def starting(self, kind: str) -> tuple[str, ...]:
         """Name device and models; a save uses neither."""
         return () if kind == "save" else (sendable(f"starting on {self._device} with {self._models_dir}"),)
 
@@ -68,7 +62,7 @@ class ClassicReplies:
         """Write nothing: the line said it."""
         return ()
 
-    def result(self, kind: Kind, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
         """Send all entries at once; a save has none."""
         return () if kind == "save" else (f'{{"type":"{kind}","data":{json_list(entries)}}}',)
 
@@ -95,37 +89,6 @@ class ArrayReplies(ClassicReplies):
         identities = ranking_fields(Ranking(ranking.candidates))
         return (Entry(encode({"path": item.path, **identities}), ranking.failure is not None),)
 
-    def result(self, kind: Kind, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
         """Send the bare list."""
         return () if kind == "save" else (json_list(entries),)
-
-
-_Item = TypeVar("_Item")
-
-
-class ClassicQueue(Generic[_Item]):
-    """Classic requests that wait for the one before them."""
-
-    def __init__(self, max_waiting: int) -> None:
-        self._max_waiting = max_waiting
-        self._waiting: deque[tuple[_Item, int]] = deque()
-        self._waiting_bytes = 0
-
-    def add(self, item: _Item, text_bytes: int) -> None:
-        """Let a request wait.
-
-        Raises:
-            PolicyViolationError: the client sends requests faster than it lets them be answered.
-        """
-        if len(self._waiting) >= self._max_waiting or self._waiting_bytes + text_bytes > MAX_WAITING_BYTES:
-            raise PolicyViolationError("too many requests wait for their turn; wait for answers, or use ids")
-        self._waiting.append((item, text_bytes))
-        self._waiting_bytes += text_bytes
-
-    def take(self) -> _Item | None:
-        """Return the next request, None where none waits."""
-        if not self._waiting:
-            return None
-        item, text_bytes = self._waiting.popleft()
-        self._waiting_bytes -= text_bytes
-        return item

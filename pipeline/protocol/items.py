@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeGuard, TypeVar
+from typing import Annotated, Any, TypeGuard, TypeVar
 
 import numpy as np
+from pydantic import PlainValidator, WithJsonSchema
 
 from pipeline.errors import BadEmbeddingError, BadIdentityError, BadItemError, ItemError
-from pipeline.names import normalise_identity, normalise_name
+from pipeline.names import MAX_IDENTITY_CHARS, normalise_identity, normalise_name
 from pipeline.protocol.json_text import sendable
 from pipeline.records import Failure, Float32Array, PhotoKey, Query
 
@@ -182,3 +183,62 @@ def _optional_string(fields: dict[str, object], name: str) -> str | None:
 
 def _string_or_none(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+# --- what a list of a message holds: how an element is read, and what docs/protocol.schema.json says of a good one ---
+
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTITY_CHARS}
+
+FileName = Annotated[str | Failure, PlainValidator(read_path), WithJsonSchema({"type": "string"})]
+
+Upload = Annotated[
+    UploadItem,
+    PlainValidator(read_upload),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
+                "size": {"type": "integer", "minimum": 0},
+            },
+            "required": ["name", "size"],
+        }
+    ),
+]
+
+IdentifyElement = Annotated[
+    IdentifyItem,
+    PlainValidator(read_identify_item),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string"},
+                "type": {"type": "string"},
+                "embedding": {
+                    "type": "array",
+                    "items": {"type": "number"},
+                    "minItems": 1,
+                    "maxItems": MAX_EMBEDDING_LENGTH,
+                },
+                "identity": {"anyOf": [_NAME, {"type": "null"}]},
+                "sha256": {"anyOf": [{"type": "string", "pattern": f"^{_SHA256.pattern}$"}, {"type": "null"}]},
+                "animal": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+                "model": {"type": ["string", "null"]},
+            },
+            "required": ["path", "type", "embedding"],
+        }
+    ),
+]
+
+SaveElement = Annotated[
+    SavePhotoItem,
+    PlainValidator(read_save_item),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"file": {"type": "string", "minLength": 1}, "selectedIdentity": _NAME},
+            "required": ["file", "selectedIdentity"],
+        }
+    ),
+]

@@ -9,7 +9,6 @@ import numpy as np
 from pipeline.errors import RequestError, WhaleVisionError
 from pipeline.protocol.items import IdentifyItem, SavePhotoItem
 from pipeline.protocol.json_text import encode
-from pipeline.protocol.requests import Kind
 from pipeline.records import Animals, Extracted, ExtractedAnimal, Failure, Ranking, SaveOutcome
 
 ERROR_LINE = "error: %s"
@@ -38,7 +37,7 @@ class Photo:
 class Replies(Protocol):
     """One way of speaking to a client about one request."""
 
-    def starting(self, kind: Kind) -> tuple[str, ...]:
+    def starting(self, kind: str) -> tuple[str, ...]:
         """Say that work begins."""
 
     def progress(self, stage: str, done: int, total: int) -> tuple[str, ...]:
@@ -56,7 +55,7 @@ class Replies(Protocol):
     def saved(self, index: int, item: SavePhotoItem, outcome: SaveOutcome) -> tuple[Entry, ...]:
         """Write the entry of one photo to save."""
 
-    def result(self, kind: Kind, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
         """Send all entries at once."""
 
     def complete(self, clock_time: str, seconds: float) -> tuple[str, ...]:
@@ -73,7 +72,7 @@ class RepliesWithId:
     def __init__(self, request_id: str) -> None:
         self._id = request_id
 
-    def starting(self, kind: Kind) -> tuple[str, ...]:
+    def starting(self, kind: str) -> tuple[str, ...]:
         """Say nothing: progress tells."""
         return ()
 
@@ -108,7 +107,7 @@ class RepliesWithId:
             return (Entry(encode(fields | refusal(outcome.failure)), True),)
         return (Entry(encode(fields | {"new_file": outcome.new_file, "skipped": outcome.skipped}), False),)
 
-    def result(self, kind: Kind, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
         """Send all entries at once."""
         return (f'{{"type":"{kind}","id":{encode(self._id)},"data":{json_list(entries)}}}',)
 
@@ -120,13 +119,17 @@ class RepliesWithId:
         """Say that the request failed as a whole."""
         return self._message("error", code=error.code, message=error.message)
 
-    def item(self, kind: Kind, entry: Entry) -> str:
+    def item(self, kind: str, entry: Entry) -> str:
         """Send one entry of a stream."""
         return f'{{"type":"{kind}","id":{encode(self._id)},"item":{entry.text}}}'
 
-    def counts(self, kind: Kind, counts: Mapping[str, int]) -> str:
+    def counts(self, kind: str, counts: Mapping[str, int]) -> str:
         """Close a stream."""
         return self._message(kind, counts=counts)
+
+    def answer(self, kind: str, data: Mapping[str, object]) -> tuple[str, ...]:
+        """Send the one answer of a request that has no elements."""
+        return (self._message(kind, data=data),)
 
     def ready(self, skip: Iterable[int]) -> str:
         """Ask for the bytes of an upload request's photos, but for those to skip."""

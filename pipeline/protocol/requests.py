@@ -1,4 +1,4 @@
-"""The requests of the wire protocol as typed messages: reads text, knows nothing of connections.
+"""The requests of the wire protocol as typed messages: reads fields, knows nothing of connections.
 
 A request without `id` is spoken the classic way (answered in lines of text), one with `id` in JSON. Fields that are
 wrong for the request as a whole raise a RequestError whose message names the field; an element of a list that is wrong
@@ -7,30 +7,29 @@ by itself carries its own failure (pipeline.protocol.items) and the others are a
 docs/protocol.md is the reference for clients. What it fixes beyond the original protocol:
 - an optional field that is `null` counts as absent; `id` may not be null;
 - with `id`, unknown fields are refused; without, they are ignored, as the original ignored them;
-- `uploads`, `stream`, `cancel` and `ack` need an `id`.
+- every message but `extract` of `fileNames`, `identify` and `save` needs an `id`, and so does `stream`.
+
+A new request is a class here and a member of `Message`: it is read, described in docs/protocol.schema.json, refused
+where its fields are wrong, and carried to its handler and back without another line in this package or in
+`pipeline.session`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pipeline.errors import MalformedMessageError, UnknownTypeError
-from pipeline.protocol.items import (
-    IdentifyItem,
-    SavePhotoItem,
-    UploadItem,
-    is_integer,
-    read_identify_item,
-    read_path,
-    read_save_item,
-    read_upload,
-)
-from pipeline.protocol.json_text import decode_object, encode
-from pipeline.records import Animals, Failure
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, model_validator
+from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
+
+from pipeline.errors import MalformedMessageError
+from pipeline.protocol.items import FileName, IdentifyElement, SaveElement, Upload
+from pipeline.records import Animals
 
 MAX_ID_CHARACTERS = 256
 """Longest `id`; it is repeated in every answer."""
+
+MAX_KEY_CHARACTERS = 128
+"""Longest `key` of a change."""
 
 MAX_BINARY_BYTES = 2**20
 """Longest binary message."""
@@ -47,207 +46,170 @@ class CloseCode(IntEnum):
     TRY_AGAIN_LATER = 1013
 
 
-_SHOWN_CHARACTERS = 40
-_Item = TypeVar("_Item")
-
-Kind = Literal["extract", "identify", "save"]
-"""The messages that are requests: they run, and end with an answer."""
+RequestId = Annotated[str, SkipValidation(), WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARACTERS})]
+"""Checked by `read_id`: pydantic refuses lone surrogates, which an id may have."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractPaths:
-    """`extract` with `fileNames`: find and embed the animals in photos on the server's disk.
+class BaseMessage(BaseModel):
+    """What every message of a client has.
 
     Attributes:
-        paths: as the client sent them, or why an element is none.
+        type: which message it is; a literal of each class.
+        id: the client's name for the request; None for a classic one.
     """
 
-    request_id: str | None
-    paths: tuple[str | Failure, ...]
-    animals: Animals
-    stream: bool
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+
+    type: str
+    id: RequestId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractUploads:
-    """`extract` with `uploads`: the same for photos that follow as binary messages."""
-
-    request_id: str
-    items: tuple[UploadItem, ...]
-    animals: Animals
-    stream: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Identify:
-    """`identify`: confirm the items that carry an identity, rank the known individuals for each.
+class Request(BaseMessage):
+    """A message that runs, and ends with `complete` or `error`.
 
     Attributes:
-        top_k: so many candidates an item; None for all.
+        reply: for a request without elements, the type of its answer's `data`.
     """
 
-    request_id: str | None
-    items: tuple[IdentifyItem, ...]
-    top_k: int | None
-    stream: bool
+    reply: ClassVar[Any] = None
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
-    """`save`: copy photos into the folders of their individuals."""
+class ListRequest(Request):
+    """A request about a list of elements, each of which has its own outcome."""
 
-    request_id: str | None
-    items: tuple[SavePhotoItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """`cancel`: end a running request; what was left of it has the outcome `cancelled`."""
-
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """`ack`: the client has taken in `items` more items of a stream."""
-
-    request_id: str
-    items: int
-
-
-Request = ExtractPaths | ExtractUploads | Identify | Save
-Message = Request | Cancel | Ack
-
-
-def parse(text: str) -> Message:
-    """Read one text message of a client.
-
-    Raises:
-        MalformedMessageError: not JSON, not an object, or a field is missing or wrong; names the field.
-        UnknownTypeError: `type` is not one the server knows.
-    """
-    fields = decode_object(text)
-    return read_message(fields, read_id(fields))
-
-
-def read_id(fields: Mapping[str, object]) -> str | None:
-    """Return the message's `id`, None where it has none.
-
-    Raises:
-        MalformedMessageError: there is one, and it cannot be used.
-    """
-    if "id" not in fields:
-        return None
-    value = fields["id"]
-    if not isinstance(value, str) or len(value) > MAX_ID_CHARACTERS:
-        raise MalformedMessageError(f"id: must be a string of at most {MAX_ID_CHARACTERS} characters")
-    return value
-
-
-def read_message(fields: Mapping[str, object], request_id: str | None) -> Message:
-    """Read the fields of one message.
-
-    Args:
-        fields: the JSON object.
-        request_id: what `read_id` made of it.
-
-    Raises:
-        MalformedMessageError: a field is missing or wrong; names the field.
-        UnknownTypeError: `type` is not one the server knows.
-    """
-    kind = fields.get("type")
-    if not isinstance(kind, str):
-        raise MalformedMessageError("type: must be a string")
-    if kind not in _READERS:
-        shown = encode(kind[:_SHOWN_CHARACTERS])
-        raise UnknownTypeError(f"type: {shown} is not known; the server knows {', '.join(_READERS)}")
-    known, read = _READERS[kind]
-    if request_id is not None:
-        _refuse_unknown(fields, known)
-    return read(fields, request_id)
-
-
-def _read_extract(fields: Mapping[str, object], request_id: str | None) -> Message:
-    animals, stream = _read_animals(fields), _read_stream(fields, request_id)
-    if fields.get("uploads") is None:
-        return ExtractPaths(request_id, _read_list(fields, "fileNames", read_path), animals, stream)
-    if fields.get("fileNames") is not None:
-        raise MalformedMessageError("uploads: cannot stand beside fileNames; send two requests")
-    uploads_id = _require_id("uploads", request_id)
-    return ExtractUploads(uploads_id, _read_list(fields, "uploads", read_upload), animals, stream)
-
-
-def _read_identify(fields: Mapping[str, object], request_id: str | None) -> Message:
-    top_k = fields.get("topK")
-    if top_k is not None and not (is_integer(top_k) and top_k >= 1):
-        raise MalformedMessageError("topK: must be an integer of 1 or more")
-    items = _read_list(fields, "data", read_identify_item)
-    return Identify(request_id, items, top_k, _read_stream(fields, request_id))
-
-
-def _read_save(fields: Mapping[str, object], request_id: str | None) -> Message:
-    return Save(request_id, _read_list(fields, "whaleIdentities", read_save_item))
-
-
-def _read_cancel(_: Mapping[str, object], request_id: str | None) -> Message:
-    return Cancel(_require_id("cancel", request_id))
-
-
-def _read_ack(fields: Mapping[str, object], request_id: str | None) -> Message:
-    acknowledged_id, items = _require_id("ack", request_id), fields.get("items")
-    if not is_integer(items) or items < 1:
-        raise MalformedMessageError("items: must be an integer of 1 or more")
-    return Ack(acknowledged_id, items)
-
-
-_Reader = Callable[[Mapping[str, object], str | None], Message]
-
-_READERS: Mapping[str, tuple[frozenset[str], _Reader]] = {
-    "extract": (frozenset({"fileNames", "uploads", "animals", "stream"}), _read_extract),
-    "identify": (frozenset({"data", "topK", "stream"}), _read_identify),
-    "save": (frozenset({"whaleIdentities"}), _read_save),
-    "cancel": (frozenset(), _read_cancel),
-    "ack": (frozenset({"items"}), _read_ack),
-}
-
-MESSAGE_FIELDS: Mapping[str, frozenset[str]] = {kind: known for kind, (known, _) in _READERS.items()}
-"""Every message type with its own fields, besides `type` and `id`."""
-
-
-def _refuse_unknown(fields: Mapping[str, object], known: frozenset[str]) -> None:
-    unknown = [name for name in fields if name not in known and name not in ("type", "id")]
-    if unknown:
-        shown = encode(unknown[0][:_SHOWN_CHARACTERS])
-        raise MalformedMessageError(f"{shown}: is not a field of this message; it may have {', '.join(sorted(known))}")
-
-
-def _read_list(fields: Mapping[str, object], name: str, read_item: Callable[[object], _Item]) -> tuple[_Item, ...]:
-    value = fields.get(name)
-    if not isinstance(value, list):
-        raise MalformedMessageError(f"{name}: must be a list")
-    return tuple(read_item(element) for element in value)
-
-
-def _read_animals(fields: Mapping[str, object]) -> Animals:
-    value = fields.get("animals")
-    if value is None or value == "best":
-        return "best"
-    if value == "all":
-        return "all"
-    raise MalformedMessageError('animals: must be "best" or "all"')
-
-
-def _read_stream(fields: Mapping[str, object], request_id: str | None) -> bool:
-    value = fields.get("stream")
-    if value is None or value is False:
+    @property
+    def streams(self) -> bool:
+        """Whether each entry is sent by itself."""
         return False
-    if value is not True:
-        raise MalformedMessageError("stream: must be true or false")
-    _require_id("stream", request_id)
-    return True
 
 
-def _require_id(name: str, request_id: str | None) -> str:
+class Control(BaseMessage):
+    """A message about a running request of the same `id`."""
+
+    id: RequestId
+
+
+class _Stream(ListRequest):
+    stream: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether each entry is sent by itself."""
+        return self.stream
+
+    @model_validator(mode="after")
+    def _needs_id(self) -> Self:
+        if self.stream:
+            require_id("stream", self.id)
+        return self
+
+
+class Extract(_Stream):
+    """Find and embed the animals in photos.
+
+    Attributes:
+        file_names: photos on the server's disk, as the client sent them, or why an element is none.
+        uploads: in their place, photos that follow as binary messages.
+        animals: the best-scoring animal of each photo, or every one.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["fileNames"]}, {"required": ["uploads"]}]})
+
+    type: Literal["extract"]
+    file_names: tuple[FileName, ...] | None = Field(None, alias="fileNames", strict=False)
+    uploads: tuple[Upload, ...] | None = Field(None, strict=False)
+    animals: Animals = "best"
+
+    @model_validator(mode="after")
+    def _one_kind_of_photos(self) -> Self:
+        if self.uploads is None and self.file_names is None:
+            raise MalformedMessageError("fileNames: must be a list")
+        if self.uploads is not None:
+            if self.file_names is not None:
+                raise MalformedMessageError("uploads: cannot stand beside fileNames; send two requests")
+            require_id("uploads", self.id)
+        return self
+
+
+class Identify(_Stream):
+    """Confirm the items that carry an identity, and rank the known individuals for each.
+
+    Attributes:
+        data: what to rank.
+        top_k: so many candidates an item, "Unknown" counted; all where it is left out.
+        key: names the confirmations of this request, so that sending them again changes nothing.
+    """
+
+    type: Literal["identify"]
+    data: tuple[IdentifyElement, ...] = Field(strict=False)
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
+    key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None = None
+
+
+class Save(ListRequest):
+    """Copy photos into the folders of their individuals."""
+
+    type: Literal["save"]
+    items: tuple[SaveElement, ...] = Field(alias="whaleIdentities", strict=False)
+
+
+class CatalogueEntry(TypedDict):
+    """One catalogue: its version, which rises with every change, and how much it holds."""
+
+    name: str
+    version: int
+    individuals: int
+    photos: int
+
+
+class CataloguesReply(TypedDict):
+    """The catalogues that the client may see."""
+
+    catalogues: list[CatalogueEntry]
+
+
+class Catalogues(Request):
+    """List the catalogues, with what is in them."""
+
+    reply: ClassVar[Any] = CataloguesReply
+
+    type: Literal["catalogues"]
+    id: RequestId
+
+
+class Cancel(Control):
+    """End a running request; what was left of it has the outcome `cancelled`."""
+
+    type: Literal["cancel"]
+
+
+class Ack(Control):
+    """Say that `items` more items of a stream were taken in."""
+
+    type: Literal["ack"]
+    items: Annotated[int, Field(ge=1)]
+
+
+Message = Extract | Identify | Save | Catalogues | Cancel | Ack
+"""Every message that the server knows; a new one is a member here."""
+
+MESSAGES: Mapping[str, type[Message]] = {
+    name: kind for kind in get_args(Message) for name in get_args(kind.model_fields["type"].annotation)
+}
+"""Every message by its `type`."""
+
+
+def fields_of(kind: type[BaseMessage]) -> tuple[str, ...]:
+    """Return the names that a message's own fields have on the wire, besides `type` and `id`."""
+    names = (field.alias or name for name, field in kind.model_fields.items())
+    return tuple(name for name in names if name not in ("type", "id"))
+
+
+def require_id(name: str, request_id: str | None) -> None:
+    """Refuse a message, or a field of it, that needs an `id` and has none.
+
+    Raises:
+        MalformedMessageError: it has none.
+    """
     if request_id is None:
         raise MalformedMessageError(f"id: {name} needs one")
-    return request_id

@@ -1,11 +1,112 @@
 """What a connection's session asks its shell to do; the shell (the ingress) does the I/O and reports back.
 
-`request` is the session's own serial number of a request (classic requests carry no id on the wire).
+All work is asked for in one way: an `Ask` holds a `Call`, which the shell carries out by a table from the call's type
+to a handler, and each step that comes back goes to `Session.report` with the same `Ask`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
-from pipeline.records import Animals, PhotoSource, Query
+from pipeline.protocol.requests import Request
+from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
+
+Step = TypeVar("Step")
+"""What a call gives back: once for most calls, several times for a photo."""
+
+
+class Call(Generic[Step]):
+    """One thing that the shell can do."""
+
+    def ends_with(self, step: Step) -> bool:
+        """Whether nothing comes after this step."""
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A photo left the queue, and its bytes this process's care."""
+
+
+PhotoStep = Started | Segmented | Extracted
+
+
+@dataclass(slots=True, eq=False)
+class ExtractPhoto(Call[PhotoStep]):
+    """Find and embed the animals of one photo: it starts, it is segmented, it is extracted.
+
+    Attributes:
+        index: the photo's place in its request, for the log.
+        source: the photo; given up when it is taken, since it may be megabytes.
+        animals: "best" or "all".
+    """
+
+    index: int
+    source: PhotoSource | None
+    animals: Animals
+
+    def take_source(self) -> PhotoSource:
+        """Return the photo and forget it; a call is carried out once."""
+        source, self.source = self.source, None
+        assert source is not None, "the photo was taken already"
+        return source
+
+    def ends_with(self, step: PhotoStep) -> bool:
+        """A photo's last step is what was extracted."""
+        return isinstance(step, Extracted)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfirmations(Call[tuple[Failure | None, ...]]):
+    """Store the confirmed photos (each query has an identity) in one event.
+
+    The step tells of each query why it was refused, None where it is stored; all others are stored then.
+
+    Attributes:
+        queries: what is confirmed.
+        key: the client's name for these confirmations; storing them again under it changes nothing.
+    """
+
+    queries: tuple[Query, ...]
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RankQueries(Call[tuple[Ranking, ...]]):
+    """Rank the known individuals for each query; one with an identity is ranked as if it were not in the catalogue."""
+
+    queries: tuple[Query, ...]
+    top_k: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SavePhoto(Call[SaveOutcome]):
+    """Copy a photo into the folder of its individual."""
+
+    file: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Call[dict[str, Any]]):
+    """Answer a request that has one answer and no elements; the type of `message` says who does."""
+
+    message: Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ask(Generic[Step]):
+    """Have a call carried out, and hand each of its steps to `Session.report` (an error to `Session.failed`).
+
+    Attributes:
+        request: the session's serial number of the request that asks (classic requests carry no id on the wire).
+        call: what to do.
+        then: what the session makes of a step; the shell does not call it.
+    """
+
+    request: int
+    call: Call[Step]
+    then: "Callable[[Step], list[Action]]" = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,74 +125,10 @@ class CloseConnection:
 
 
 @dataclass(frozen=True, slots=True)
-class ExtractPhoto:
-    """Queue one photo of an extract request.
-
-    The shell calls `photo_started` when it takes the photo off its queue, `photo_segmented` and `photo_extracted`
-    as the two steps come back.
-    """
-
-    request: int
-    index: int
-    source: PhotoSource
-    animals: Animals
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedQuery:
-    """One item of an identify request with its place in it."""
-
-    index: int
-    query: Query
-
-
-@dataclass(frozen=True, slots=True)
-class StoreConfirmations:
-    """Store the confirmed photos (each query has an identity) in one transaction, then call `confirmations_stored`.
-
-    At most one a request, before its first `IdentifyItems`. A query that the catalogue refuses by itself (wrong length,
-    other model) is left out of the transaction; its ranking, asked for next, comes back with the same refusal.
-    """
-
-    request: int
-    queries: tuple[IndexedQuery, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class IdentifyItems:
-    """Rank these queries; the shell calls `item_identified` for each.
-
-    A request asks in portions, the next one when all of the last one have been answered, so that a large request holds
-    neither the matcher nor memory. A query with an identity has been stored already; it is ranked as if it were not.
-    """
-
-    request: int
-    queries: tuple[IndexedQuery, ...]
-    top_k: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SaveItem:
-    """One photo of a save request: copy `file` into the folder of `identity`."""
-
-    index: int
-    file: str
-    identity: str
-
-
-@dataclass(frozen=True, slots=True)
-class SavePhotos:
-    """Copy photos into the export folder, in order; the shell calls `photo_saved` for each."""
-
-    request: int
-    items: tuple[SaveItem, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class StopRequest:
-    """Stop all outstanding work of this request; its results are no longer wanted."""
+    """Stop all that this request asked for and that has not ended; its results are no longer wanted."""
 
     request: int
 
 
-Action = SendText | CloseConnection | ExtractPhoto | StoreConfirmations | IdentifyItems | SavePhotos | StopRequest
+Action = SendText | CloseConnection | Ask[Any] | StopRequest

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from pipeline.errors import MalformedMessageError
 from pipeline.protocol.replies import Entry, Replies, RepliesWithId
-from pipeline.protocol.requests import Kind
 
 MAX_UNACKNOWLEDGED_ITEMS = 256
 """Items of one stream that the client may leave unacknowledged before the request pauses."""
@@ -54,9 +53,9 @@ class Answers(Protocol):
 class CollectedAnswers:
     """Keeps all entries, in the order of the request, for one result message of bounded length."""
 
-    def __init__(self, replies: Replies, kind: Kind, total: int, max_bytes: int) -> None:
+    def __init__(self, replies: Replies, kind: str, total: int, max_bytes: int) -> None:
         self._replies = replies
-        self._kind: Kind = kind
+        self._kind: str = kind
         self._entries: list[tuple[Entry, ...] | None] = [None] * total
         self._left = total
         self._room_bytes = max_bytes
@@ -101,9 +100,9 @@ class CollectedAnswers:
 class StreamedAnswers:
     """Sends each entry by itself while the client keeps up, and holds those that come in while it does not."""
 
-    def __init__(self, replies: RepliesWithId, kind: Kind, total: int) -> None:
+    def __init__(self, replies: RepliesWithId, kind: str, total: int) -> None:
         self._replies = replies
-        self._kind: Kind = kind
+        self._kind: str = kind
         self._left = total
         self._unsent: deque[tuple[int, Entry]] = deque()
         self._unacknowledged = 0

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from pipeline.access import Peer
+
 
 class SessionLimits(Protocol):
     """The bounds that a session enforces; `pipeline.settings.Limits` is one."""
@@ -37,8 +39,7 @@ class SessionConfig:
         device: shown to classic clients, for example "cuda:0" or "cpu".
         models_dir: shown to classic clients, as configured.
         body_parts: names that `type` of an identify item may have.
-        array_dialect: answer classic requests with bare lists (the desktop app).
-        local_peer: the client is on loopback.
+        peer: who is at the other end.
         uploads_only: refuse every path.
         limits: what one client may ask for.
         ack_timeout_s: how long a full stream waits for an acknowledgement.
@@ -48,8 +49,7 @@ class SessionConfig:
     device: str
     models_dir: str
     body_parts: tuple[str, ...]
-    array_dialect: bool
-    local_peer: bool
+    peer: Peer
     uploads_only: bool
     limits: SessionLimits
     ack_timeout_s: float

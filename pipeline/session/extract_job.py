@@ -3,60 +3,41 @@
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
+from typing import assert_never
 
 from pipeline.errors import ItemError, OutsideRootsError, PhotoTooLargeError, UnreadablePhotoError
 from pipeline.protocol.items import UploadItem
 from pipeline.protocol.replies import Entry, Photo, Replies, RepliesWithId
-from pipeline.protocol.requests import ExtractPaths, ExtractUploads, Kind
-from pipeline.records import Animals, Extracted, Failure, PathSource, PhotoSource, UploadSource
-from pipeline.session.actions import Action, ExtractPhoto, SendText
+from pipeline.protocol.requests import Extract
+from pipeline.records import Extracted, Failure, PathSource, PhotoSource, Segmented, UploadSource
+from pipeline.session.actions import Action, ExtractPhoto, PhotoStep, SendText, Started
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import Job, say
+from pipeline.session.jobs import ListJob, say
 from pipeline.session.lifecycle import RequestEvent
+from pipeline.session.uploads import UploadQueue
 
 _WINDOW_FACTOR = 2
 """Photos of one request that the shell holds at once, as a multiple of those it works on: the next is always there."""
 
 
-class ExtractJob(Job):
-    """Issues photos in order, a window at a time."""
-
-    kind: Kind = "extract"
+class ExtractJob(ListJob):
+    """Asks for photos in order, a window at a time."""
 
     def __init__(
-        self, number: int, replies: Replies, total: int, animals: Animals, config: SessionConfig, clock: Clock
+        self, number: int, message: Extract, total: int, replies: Replies, config: SessionConfig, clock: Clock
     ) -> None:
-        super().__init__(number, replies, total, config, clock)
-        self._animals: Animals = animals
+        super().__init__(number, message, total, replies, config, clock)
+        self._animals = message.animals
         self._next = 0
-        self._in_flight: dict[int, bool] = {}
-        """Photos with the shell; True once their segmentation has ended."""
+        self._unsegmented: set[int] = set()
+        """Photos with the shell whose segmentation has not ended."""
         self._done: Counter[str] = Counter()
-
-    @property
-    def outstanding(self) -> bool:
-        """Photos are with the shell."""
-        return bool(self._in_flight)
-
-    def photo_segmented(self, index: int) -> list[Action]:
-        """Note a photo's first step; a repeated report changes nothing."""
-        if self._in_flight.get(index) is not False:
-            return []
-        self._in_flight[index] = True
-        return self._count("segmenting")
-
-    def photo_extracted(self, index: int, extracted: Extracted) -> list[Action]:
-        """Note a photo's last step."""
-        if index not in self._in_flight:
-            return []
-        actions = self.photo_segmented(index)
-        del self._in_flight[index]
-        return [*actions, *self._done_with(index, extracted), *self.proceed()]
 
     def _advance(self) -> list[Action]:
         actions: list[Action] = []
         window = _WINDOW_FACTOR * self._config.limits.in_flight_per_connection
-        while self._next < self._total and len(self._in_flight) < window and not self._answers.full:
+        while self._next < self._total and len(self._asked) < window and not self._answers.full:
             source = self._take_source(self._next)
             if source is None:
                 break
@@ -67,8 +48,28 @@ class ExtractJob(Job):
     def _issue(self, index: int, source: PhotoSource | Failure) -> list[Action]:
         if isinstance(source, Failure):
             return [*self._count("segmenting"), *self._done_with(index, Extracted((), source, None))]
-        self._in_flight[index] = False
-        return [ExtractPhoto(self.number, index, source, self._animals)]
+        self._unsegmented.add(index)
+        return [self._ask(ExtractPhoto(index, source, self._animals), partial(self._take_step, index))]
+
+    def _take_step(self, index: int, step: PhotoStep) -> list[Action]:
+        match step:
+            case Started():
+                self._release(index)
+                return []
+            case Segmented():
+                return self._segmented(index)
+            case Extracted():
+                self._release(index)
+                return [*self._segmented(index), *self._done_with(index, step)]
+            case _:
+                assert_never(step)
+
+    def _segmented(self, index: int) -> list[Action]:
+        """Count a photo's segmentation; a repeated attempt reports it again."""
+        if index not in self._unsegmented:
+            return []
+        self._unsegmented.remove(index)
+        return self._count("segmenting")
 
     def _done_with(self, index: int, extracted: Extracted) -> list[Action]:
         entries = self._replies.photo(self._photo(index), extracted)
@@ -84,6 +85,9 @@ class ExtractJob(Job):
     def _photo(self, index: int) -> Photo:
         return Photo(index, self._name(index), self._animals)
 
+    def _release(self, index: int) -> None:
+        """Note that the photo's bytes are no longer held here."""
+
     @abstractmethod
     def _name(self, index: int) -> str | None:
         """Return what the client calls the photo."""
@@ -96,11 +100,9 @@ class ExtractJob(Job):
 class PathsJob(ExtractJob):
     """Photos on the server's disk."""
 
-    def __init__(
-        self, number: int, message: ExtractPaths, replies: Replies, config: SessionConfig, clock: Clock
-    ) -> None:
-        super().__init__(number, replies, len(message.paths), message.animals, config, clock)
-        self._paths = message.paths
+    def __init__(self, number: int, message: Extract, replies: Replies, config: SessionConfig, clock: Clock) -> None:
+        self._paths = message.file_names or ()
+        super().__init__(number, message, len(self._paths), replies, config, clock)
 
     def _name(self, index: int) -> str | None:
         path = self._paths[index]
@@ -112,18 +114,26 @@ class PathsJob(ExtractJob):
             return path
         if self._config.uploads_only:
             return Failure.of(OutsideRootsError("this service reads no files of its own machine; upload the photo"))
-        return PathSource(path, self._config.local_peer)
+        return PathSource(path, self._config.peer.is_local)
 
 
 class UploadsJob(ExtractJob):
     """Photos that the client sends."""
 
     def __init__(
-        self, number: int, message: ExtractUploads, replies: RepliesWithId, config: SessionConfig, clock: Clock
+        self,
+        number: int,
+        message: Extract,
+        replies: RepliesWithId,
+        config: SessionConfig,
+        clock: Clock,
+        uploads: UploadQueue,
     ) -> None:
-        super().__init__(number, replies, len(message.items), message.animals, config, clock)
+        """As `Job`; `uploads` is told when a photo's bytes have left."""
+        self._items = message.uploads or ()
+        super().__init__(number, message, len(self._items), replies, config, clock)
         self._ready = replies.ready
-        self._items = message.items
+        self._uploads = uploads
         self._contents: dict[int, bytes] = {}
         self.skipped: Mapping[int, Failure] = self._inspect()
         self._lacking = len(self._items) - len(self.skipped)
@@ -134,7 +144,7 @@ class UploadsJob(ExtractJob):
         return [(index, item.size_bytes) for index, item in enumerate(self._items) if index not in self.skipped]
 
     def photo_received(self, index: int, content: bytes) -> list[Action]:
-        """Take a complete photo, and issue it when it is its turn."""
+        """Take a complete photo, and ask for it when it is its turn."""
         self._contents[index] = content
         self._lacking -= 1
         if not self._lacking:
@@ -145,7 +155,12 @@ class UploadsJob(ExtractJob):
         return RequestEvent.START_UPLOAD if self._lacking else RequestEvent.START
 
     def _begin(self) -> list[Action]:
+        if self.awaited:
+            self._uploads.add(self.number, self.awaited)
         return [SendText(self._ready(self.skipped))]
+
+    def _release(self, index: int) -> None:
+        self._uploads.release(self.number, index)
 
     def _inspect(self) -> dict[int, Failure]:
         max_photo_bytes = self._config.limits.max_photo_bytes

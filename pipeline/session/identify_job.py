@@ -1,13 +1,16 @@
 """An identify request at work: confirmations first and all at once, then rankings in portions."""
 
-from pipeline.errors import UnknownBodyPartError, WhaleVisionError
+from collections.abc import Iterable
+from functools import partial
+
+from pipeline.errors import UnknownBodyPartError
 from pipeline.protocol.json_text import encode
 from pipeline.protocol.replies import Entry, Replies
-from pipeline.protocol.requests import Identify, Kind
+from pipeline.protocol.requests import Identify
 from pipeline.records import Failure, Query, Ranking
-from pipeline.session.actions import Action, IdentifyItems, IndexedQuery, StoreConfirmations
+from pipeline.session.actions import Action, RankQueries, StoreConfirmations
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import Job, say
+from pipeline.session.jobs import ListJob, say
 
 PORTION_ITEMS = 64
 """Queries that the shell is asked to rank at once; bounds what a stream buffers and how long a matcher is held."""
@@ -15,72 +18,58 @@ PORTION_ITEMS = 64
 _SHOWN_CHARACTERS = 40
 
 
-class IdentifyJob(Job):
+class IdentifyJob(ListJob):
     """Asks for one portion, and for the next one when it has been answered."""
 
-    kind: Kind = "identify"
-
     def __init__(self, number: int, message: Identify, replies: Replies, config: SessionConfig, clock: Clock) -> None:
-        super().__init__(number, replies, len(message.items), config, clock)
-        self._items = message.items
+        super().__init__(number, message, len(message.data), replies, config, clock)
+        self._items = message.data
         self._top_k = message.top_k
+        self._key = message.key
         self._next = 0
         self._done = 0
-        self._confirming = False
-        self._ranking: set[int] = set()
-
-    @property
-    def outstanding(self) -> bool:
-        """Confirmations or rankings are with the shell."""
-        return self._confirming or bool(self._ranking)
-
-    def confirmations_stored(self) -> list[Action]:
-        """Go on with the rankings."""
-        if not self._confirming:
-            return []
-        self._confirming = False
-        return self.proceed()
-
-    def item_identified(self, index: int, ranking: Ranking) -> list[Action]:
-        """Note one ranking."""
-        if index not in self._ranking:
-            return []
-        self._ranking.remove(index)
-        return [*self._done_with(index, ranking), *self.proceed()]
-
-    def shell_failed(self, error: WhaleVisionError) -> list[Action]:
-        """End the request; the shell has nothing of it left to stop."""
-        self._confirming = False
-        self._ranking.clear()
-        return self.fail(error)
+        self._not_stored: dict[int, Failure] = {}
+        """Items whose confirmation the catalogue refused."""
 
     def _begin(self) -> list[Action]:
-        queries = (self._query(index) for index in range(self._total))
-        confirmed = tuple(
-            IndexedQuery(index, query)
-            for index, query in enumerate(queries)
-            if isinstance(query, Query) and query.identity is not None
-        )
-        self._confirming = bool(confirmed)
-        return [StoreConfirmations(self.number, confirmed)] if confirmed else []
+        queries = {index: self._query(index) for index in range(self._total)}
+        confirmed = {i: q for i, q in queries.items() if isinstance(q, Query) and q.identity is not None}
+        if not confirmed:
+            return []
+        return [self._ask(StoreConfirmations(tuple(confirmed.values()), self._key), partial(self._stored, confirmed))]
+
+    def _stored(self, indexes: Iterable[int], refused: tuple[Failure | None, ...]) -> list[Action]:
+        """Go on with the rankings of all that were not refused."""
+        answers = zip(indexes, refused, strict=True)
+        self._not_stored = {index: failure for index, failure in answers if failure is not None}
+        return []
 
     def _advance(self) -> list[Action]:
         if self.outstanding:
             return []
         actions: list[Action] = []
-        portion: list[IndexedQuery] = []
-        while self._next < self._total and len(portion) < PORTION_ITEMS and not self._answers.full:
+        indexes: list[int] = []
+        queries: list[Query] = []
+        while self._next < self._total and len(queries) < PORTION_ITEMS and not self._answers.full:
             query = self._query(self._next)
             if isinstance(query, Failure):
                 actions += self._done_with(self._next, Ranking((), query))
             else:
-                portion.append(IndexedQuery(self._next, query))
+                indexes.append(self._next)
+                queries.append(query)
             self._next += 1
-        self._ranking.update(item.index for item in portion)
-        return [*actions, IdentifyItems(self.number, tuple(portion), self._top_k)] if portion else actions
+        if queries:
+            actions.append(self._ask(RankQueries(tuple(queries), self._top_k), partial(self._ranked, indexes)))
+        return actions
+
+    def _ranked(self, indexes: list[int], rankings: tuple[Ranking, ...]) -> list[Action]:
+        answered = (self._done_with(index, ranking) for index, ranking in zip(indexes, rankings, strict=True))
+        return [action for actions in answered for action in actions]
 
     def _query(self, index: int) -> Query | Failure:
-        """Return the query, or why it is refused here."""
+        """Return the query, or why it is refused here or was by the catalogue."""
+        if index in self._not_stored:
+            return self._not_stored[index]
         query = self._items[index].query
         if isinstance(query, Failure) or query.body_part in self._config.body_parts:
             return query

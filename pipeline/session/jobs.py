@@ -1,13 +1,20 @@
-"""Requests at work: what each kind asks of the shell, when it pauses, and when it is done."""
+"""Requests at work: what each asks of the shell, when it pauses, and when it is done."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from pipeline.errors import AckTimeoutError, CancelledError, ResultTooLargeError, WhaleVisionError
+from pipeline.errors import (
+    AckTimeoutError,
+    CancelledError,
+    MalformedMessageError,
+    ResultTooLargeError,
+    WhaleVisionError,
+)
 from pipeline.protocol.replies import Entry, Replies, RepliesWithId
-from pipeline.protocol.requests import Kind
+from pipeline.protocol.requests import ListRequest, Request
 from pipeline.records import Failure
-from pipeline.session.actions import Action, SendText, StopRequest
+from pipeline.session.actions import Action, Answer, Ask, Call, SendText, Step, StopRequest
 from pipeline.session.answers import Answers, CollectedAnswers, StreamedAnswers
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.lifecycle import PAUSED_STATES, REQUEST_TRANSITIONS, Lifecycle, RequestEvent, RequestState
@@ -19,31 +26,25 @@ CANCELLED = Failure.of(CancelledError("the request was cancelled before this ite
 class Job(ABC):
     """One request from its arrival to its end; methods return what the shell has to do."""
 
-    kind: Kind
-
-    def __init__(self, number: int, replies: Replies, total: int, config: SessionConfig, clock: Clock) -> None:
+    def __init__(self, number: int, message: Request, replies: Replies, config: SessionConfig, clock: Clock) -> None:
         """Let the request wait for its turn.
 
         Args:
             number: the session's serial number of it.
+            message: what is asked.
             replies: how its client is spoken to.
-            total: elements of its list.
             config: the connection's circumstances.
             clock: the session's.
         """
         self.number = number
+        self.kind = message.type
         self.ack_deadline_s: float | None = None
         self._replies = replies
-        self._total = total
         self._config = config
         self._clock = clock
         self._started_s = 0.0
-        self._answers: Answers = CollectedAnswers(replies, self.kind, total, config.limits.max_result_bytes)
+        self._asked: set[Ask[Any]] = set()
         self._lifecycle = Lifecycle(REQUEST_TRANSITIONS, RequestState.QUEUED)
-
-    def stream_to(self, replies: RepliesWithId) -> None:
-        """Send each entry by itself; called before the start."""
-        self._answers = StreamedAnswers(replies, self.kind, self._total)
 
     @property
     def state(self) -> RequestState:
@@ -51,9 +52,9 @@ class Job(ABC):
         return self._lifecycle.state
 
     @property
-    @abstractmethod
     def outstanding(self) -> bool:
-        """The shell has been asked for something that it has not answered yet."""
+        """The shell has been asked for something that has not ended yet."""
+        return bool(self._asked)
 
     def start(self) -> list[Action]:
         """Begin."""
@@ -61,8 +62,133 @@ class Job(ABC):
         self._lifecycle.fire(self._starting_event())
         return [*say(self._replies.starting(self.kind)), *self._begin(), *self.proceed()]
 
+    def report(self, ask: Ask[Step], step: Step) -> list[Action]:
+        """Take a step of something that was asked for; one that is not waited for changes nothing."""
+        if ask not in self._asked:
+            return []
+        if ask.call.ends_with(step):
+            self._asked.remove(ask)
+        return [*ask.then(step), *self.proceed()]
+
+    def failed(self, ask: Ask[Any], error: WhaleVisionError) -> list[Action]:
+        """End the request, because something that it asked for cannot be had."""
+        if ask not in self._asked:
+            return []
+        self._asked.remove(ask)
+        return self.fail(error)
+
+    @abstractmethod
     def proceed(self) -> list[Action]:
         """Ask for as much as may be asked for; pause, resume, complete or give up as it comes out."""
+
+    def acknowledge(self, items: int) -> list[Action]:
+        """Move the stream's window on.
+
+        Raises:
+            MalformedMessageError: there are not so many unacknowledged items, or the request does not stream.
+        """
+        raise MalformedMessageError("ack: the request does not stream")
+
+    def ack_timed_out(self) -> list[Action]:
+        """End a stream whose client has stopped taking items in."""
+        waited_s = self._config.ack_timeout_s
+        return self.fail(AckTimeoutError(f"no item was acknowledged for {waited_s:g} s; ask again for what is missing"))
+
+    def cancel(self) -> list[Action]:
+        """End the request, as its client wishes."""
+        return [*self._stop(), *self._close(RequestEvent.CANCEL)]
+
+    def fail(self, error: WhaleVisionError) -> list[Action]:
+        """End the request with an error of the request as a whole."""
+        stop = self._stop()
+        self._lifecycle.fire(RequestEvent.FAIL)
+        return [*stop, SendText(self._replies.error(error))]
+
+    def discard(self) -> list[Action]:
+        """End the request without a word: nobody is left to hear it."""
+        stop = self._stop()
+        self._lifecycle.fire(RequestEvent.DISCARD)
+        return stop
+
+    def _ask(self, call: Call[Step], then: Callable[[Step], list[Action]]) -> Ask[Step]:
+        ask = Ask(self.number, call, then)
+        self._asked.add(ask)
+        return ask
+
+    def _starting_event(self) -> RequestEvent:
+        return RequestEvent.START
+
+    def _begin(self) -> list[Action]:
+        """Ask for what has to come before everything else."""
+        return []
+
+    def _closing(self) -> Iterable[str]:
+        """Return the texts that end the answer."""
+        return ()
+
+    def _stop(self) -> list[Action]:
+        if not self._asked:
+            return []
+        self._asked.clear()
+        return [StopRequest(self.number)]
+
+    def _close(self, event: RequestEvent) -> list[Action]:
+        self._lifecycle.fire(event)
+        seconds = self._clock.monotonic() - self._started_s
+        clock_time = f"{self._clock.now():%H:%M}"
+        return [*say(self._closing()), *say(self._replies.complete(clock_time, seconds))]
+
+
+class AnswerJob(Job):
+    """A request that has one answer and no elements: whatever is not a list goes this way."""
+
+    def __init__(
+        self, number: int, message: Request, replies: RepliesWithId, config: SessionConfig, clock: Clock
+    ) -> None:
+        super().__init__(number, message, replies, config, clock)
+        self._message = message
+        self._say_answer = replies.answer
+        self._given: dict[str, Any] | None = None
+
+    def proceed(self) -> list[Action]:
+        """Complete once the answer is there."""
+        return [] if self._given is None else self._close(RequestEvent.COMPLETE)
+
+    def _begin(self) -> list[Action]:
+        return [self._ask(Answer(self._message), self._answered)]
+
+    def _answered(self, answer: dict[str, Any]) -> list[Action]:
+        self._given = answer
+        return []
+
+    def _closing(self) -> Iterable[str]:
+        return () if self._given is None else self._say_answer(self.kind, self._given)
+
+
+class ListJob(Job):
+    """A request about a list of elements, each of which has its own outcome."""
+
+    def __init__(
+        self,
+        number: int,
+        message: ListRequest,
+        total: int,
+        replies: Replies,
+        config: SessionConfig,
+        clock: Clock,
+    ) -> None:
+        """As `Job`; `total` is the number of elements."""
+        super().__init__(number, message, replies, config, clock)
+        self._total = total
+        self._answers: Answers
+        if message.streams:
+            assert isinstance(replies, RepliesWithId)  # a stream needs an id
+            self._answers = StreamedAnswers(replies, self.kind, total)
+        else:
+            self._answers = CollectedAnswers(replies, self.kind, total, config.limits.max_result_bytes)
+
+    def proceed(self) -> list[Action]:
+        """See `Job`."""
         if self._answers.overgrown:
             return self._give_up()
         actions = [] if self._answers.full else self._advance()
@@ -72,49 +198,17 @@ class Job(ABC):
         return actions
 
     def acknowledge(self, items: int) -> list[Action]:
-        """Move the stream's window on.
-
-        Raises:
-            MalformedMessageError: there are not so many unacknowledged items, or the request does not stream.
-        """
+        """See `Job`."""
         actions = say(self._answers.acknowledge(items))
         if self.ack_deadline_s is not None:
             self.ack_deadline_s = self._clock.monotonic() + self._config.ack_timeout_s
         return [*actions, *self.proceed()]
-
-    def ack_timed_out(self) -> list[Action]:
-        """End a stream whose client has stopped taking items in."""
-        waited_s = self._config.ack_timeout_s
-        return self.fail(AckTimeoutError(f"no item was acknowledged for {waited_s:g} s; ask again for what is missing"))
 
     def cancel(self) -> list[Action]:
         """End the request; what was left of it was cancelled."""
         stop = self._stop()
         self._answers.abandon(lambda index: self._refused(index, CANCELLED))
         return [*stop, *self._close(RequestEvent.CANCEL)]
-
-    def fail(self, error: WhaleVisionError) -> list[Action]:
-        """End the request with an error that the session found."""
-        stop = self._stop()
-        self._lifecycle.fire(RequestEvent.FAIL)
-        return [*stop, SendText(self._replies.error(error))]
-
-    def shell_failed(self, error: WhaleVisionError) -> list[Action]:
-        """End the request with an error of the shell, which has stopped by itself what had failed."""
-        return self.fail(error)
-
-    def discard(self) -> list[Action]:
-        """End the request without a word: nobody is left to hear it."""
-        stop = self._stop()
-        self._lifecycle.fire(RequestEvent.DISCARD)
-        return stop
-
-    def _starting_event(self) -> RequestEvent:
-        return RequestEvent.START
-
-    def _begin(self) -> list[Action]:
-        """Ask for what has to come before everything else."""
-        return []
 
     @abstractmethod
     def _advance(self) -> list[Action]:
@@ -127,8 +221,8 @@ class Job(ABC):
     def _answer(self, index: int, entries: tuple[Entry, ...]) -> list[Action]:
         return say(self._answers.put(index, entries))
 
-    def _stop(self) -> list[Action]:
-        return [StopRequest(self.number)] if self.outstanding else []
+    def _closing(self) -> Iterable[str]:
+        return self._answers.closing()
 
     def _give_up(self) -> list[Action]:
         limit = self._config.limits.max_result_bytes
@@ -146,12 +240,6 @@ class Job(ABC):
         elif paused and not self._answers.full:
             self._lifecycle.fire(RequestEvent.WINDOW_OPEN)
             self.ack_deadline_s = None
-
-    def _close(self, event: RequestEvent) -> list[Action]:
-        self._lifecycle.fire(event)
-        seconds = self._clock.monotonic() - self._started_s
-        clock_time = f"{self._clock.now():%H:%M}"
-        return [*say(self._answers.closing()), *say(self._replies.complete(clock_time, seconds))]
 
 
 def say(texts: Iterable[str]) -> list[Action]:

@@ -1,8 +1,10 @@
-"""The requests of one connection: who runs under which number and `id`, and which ids ended lately."""
+"""The requests of one connection: which run, under which number and `id`; which ended lately; which wait."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
+from pipeline.errors import PolicyViolationError
 from pipeline.session.jobs import Job
 
 MAX_REMEMBERED_IDS = 256
@@ -67,3 +69,37 @@ class OpenRequests:
     def id_of(self, number: int) -> str:
         """Return the `id` of a running request that has one."""
         return self._ids[number]
+
+
+MAX_WAITING_BYTES = 32 * 2**20
+"""Text of the classic requests that wait for their turn on one connection."""
+
+_Item = TypeVar("_Item")
+
+
+class ClassicQueue(Generic[_Item]):
+    """Classic requests that wait for the one before them."""
+
+    def __init__(self, max_waiting: int) -> None:
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[_Item, int]] = deque()
+        self._waiting_bytes = 0
+
+    def add(self, item: _Item, text_bytes: int) -> None:
+        """Let a request wait.
+
+        Raises:
+            PolicyViolationError: the client sends requests faster than it lets them be answered.
+        """
+        if len(self._waiting) >= self._max_waiting or self._waiting_bytes + text_bytes > MAX_WAITING_BYTES:
+            raise PolicyViolationError("too many requests wait for their turn; wait for answers, or use ids")
+        self._waiting.append((item, text_bytes))
+        self._waiting_bytes += text_bytes
+
+    def take(self) -> _Item | None:
+        """Return the next request, None where none waits."""
+        if not self._waiting:
+            return None
+        item, text_bytes = self._waiting.popleft()
+        self._waiting_bytes -= text_bytes
+        return item

@@ -1,44 +1,43 @@
 """The connection's state machine: what a client sends and what the shell reports go in, actions come out. No I/O.
 
-The shell (deployments.ingress) performs the actions in order and reports back through the methods below, each of which
-returns further actions. Reports about a request that has ended meanwhile, or repeated ones, are ignored. The states
-and their transitions are in pipeline.session.lifecycle; docs/protocol.md is the reference for clients.
+The shell (deployments.connection) performs the actions in order and reports back through the methods below, each of
+which returns further actions. Reports about a request that has ended meanwhile, or repeated ones, are ignored. The
+states and their transitions are in pipeline.session.lifecycle; docs/protocol.md is the reference for clients.
 
 For the shell:
-- `ExtractPhoto` comes in a window (twice `in_flight_per_connection` a request), the next ones as photos are done.
-- `StoreConfirmations` comes at most once a request, before its first `IdentifyItems`; those come in portions. After
-  `request_failed` for either, or for `SavePhotos`, there is no `StopRequest`: the shell knows.
-- `StopRequest` comes only while the shell has something of that request outstanding.
+- Each step of what an `Ask` asks for goes to `report`, an error that it ended with to `failed`, both with that `Ask`.
+- Photos are asked for in a window (twice `in_flight_per_connection` a request), the next ones as photos are done;
+  confirmations at most once a request, before its first rankings; those in portions.
+- `StopRequest` comes only while something of that request is asked for and has neither ended nor failed.
 - After `CloseConnection` nothing else comes, and everything outstanding has been stopped before it.
 - `next_deadline` may change with every call.
-- `close` ends the connection from the shell's side (1011, 1012); `busy` tells whether a request is unfinished.
+- `close` ends the connection from the shell's side (1011, 1012); `idle` tells whether no request is unfinished.
 """
 
+from typing import Any
+
+from pipeline.access import NEEDED
 from pipeline.errors import (
     DuplicateIdError,
+    ForbiddenError,
     PolicyViolationError,
     RequestError,
     TooManyRequestsError,
     UnknownIdError,
     WhaleVisionError,
 )
-from pipeline.protocol.classic import ClassicQueue
 from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit
+from pipeline.protocol.reading import read_id, read_message
 from pipeline.protocol.replies import RepliesWithId, error_to_nobody
-from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request, read_id, read_message
-from pipeline.records import Extracted, Ranking, SaveOutcome
-from pipeline.session.actions import Action, CloseConnection, SendText
-from pipeline.session.config import Clock, SessionConfig, SessionLimits
-from pipeline.session.extract_job import ExtractJob, UploadsJob
-from pipeline.session.identify_job import IdentifyJob
+from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request
+from pipeline.session.actions import Action, Ask, CloseConnection, SendText, Step
+from pipeline.session.config import Clock, SessionConfig
+from pipeline.session.extract_job import UploadsJob
 from pipeline.session.job_factory import JobFactory
 from pipeline.session.jobs import Job
 from pipeline.session.lifecycle import CONNECTION_TRANSITIONS, ConnectionEvent, ConnectionState, Lifecycle, RequestState
-from pipeline.session.open_requests import OpenRequests
-from pipeline.session.save_job import SaveJob
+from pipeline.session.open_requests import ClassicQueue, OpenRequests
 from pipeline.session.uploads import UploadQueue
-
-__all__ = ["Clock", "Session", "SessionConfig", "SessionLimits"]
 
 
 class Session:
@@ -54,9 +53,9 @@ class Session:
         self._config = config
         self._clock = clock
         self._connection = Lifecycle(CONNECTION_TRANSITIONS, ConnectionState.OPEN)
-        self._factory = JobFactory(config, clock)
         self._open = OpenRequests()
         self._uploads = UploadQueue()
+        self._factory = JobFactory(config, clock, self._uploads)
         self._waiting: ClassicQueue[Job | RequestError] = ClassicQueue(config.limits.max_requests_per_connection)
         self._classic: Job | None = None
         self._active_s = clock.monotonic()
@@ -67,14 +66,9 @@ class Session:
         return self._connection.state
 
     @property
-    def busy(self) -> bool:
-        """Whether a request is unfinished."""
-        return len(self._open) > 0
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of uploaded photos that have not left for their extraction."""
-        return self._uploads.held_bytes
+    def idle(self) -> bool:
+        """Whether no request is unfinished."""
+        return len(self._open) == 0
 
     # --- what the client sends ---
 
@@ -89,9 +83,9 @@ class Session:
             request_id = read_id(fields)
             if request_id is not None:
                 return self._receive_with_id(fields, request_id)
-            message = read_message(fields, None)
-            assert not isinstance(message, Cancel | Ack)  # they need an id
-            return self._receive_classic(self._factory.make(message), len(text))
+            message = read_message(fields, None, self._config.limits.max_photos_per_request)
+            assert isinstance(message, Request)  # all others need an id
+            return self._receive_classic(self._make(message), len(text))
         except RequestError as error:
             return self._receive_classic(error, len(text))
 
@@ -114,43 +108,15 @@ class Session:
 
     # --- what the shell reports ---
 
-    def photo_started(self, request: int, index: int) -> list[Action]:
-        """Note that a photo left the shell's queue, and its bytes this process's care."""
-        self._uploads.release(request, index)
-        return self._acknowledge_bytes()
+    def report(self, ask: Ask[Step], step: Step) -> list[Action]:
+        """Take one step of something that was asked for."""
+        job = self._open.numbered(ask.request)
+        return [] if job is None else self._settle(job, job.report(ask, step))
 
-    def photo_segmented(self, request: int, index: int) -> list[Action]:
-        """Note that a photo's segmentation ended, found or not."""
-        job = self._open.numbered(request)
-        return self._settle(job, job.photo_segmented(index)) if isinstance(job, ExtractJob) else []
-
-    def photo_extracted(self, request: int, index: int, extracted: Extracted) -> list[Action]:
-        """Note that a photo is done."""
-        actions = self.photo_started(request, index)
-        job = self._open.numbered(request)
-        if isinstance(job, ExtractJob):
-            actions += self._settle(job, job.photo_extracted(index, extracted))
-        return actions
-
-    def confirmations_stored(self, request: int) -> list[Action]:
-        """Note that a request's confirmations are on disk."""
-        job = self._open.numbered(request)
-        return self._settle(job, job.confirmations_stored()) if isinstance(job, IdentifyJob) else []
-
-    def item_identified(self, request: int, index: int, ranking: Ranking) -> list[Action]:
-        """Note the answer to one identify item."""
-        job = self._open.numbered(request)
-        return self._settle(job, job.item_identified(index, ranking)) if isinstance(job, IdentifyJob) else []
-
-    def photo_saved(self, request: int, index: int, outcome: SaveOutcome) -> list[Action]:
-        """Note what became of one photo to save."""
-        job = self._open.numbered(request)
-        return self._settle(job, job.photo_saved(index, outcome)) if isinstance(job, SaveJob) else []
-
-    def request_failed(self, request: int, error: WhaleVisionError) -> list[Action]:
-        """End a request that cannot be answered."""
-        job = self._open.numbered(request)
-        return [] if job is None else self._settle(job, job.shell_failed(error))
+    def failed(self, ask: Ask[Any], error: WhaleVisionError) -> list[Action]:
+        """End the request whose wish cannot be met."""
+        job = self._open.numbered(ask.request)
+        return [] if job is None else self._settle(job, job.failed(ask, error))
 
     # --- time, and the end ---
 
@@ -167,13 +133,17 @@ class Session:
         if self.state is not ConnectionState.OPEN:
             return []
         now_s = self._clock.monotonic()
-        actions: list[Action] = []
-        for job in self._open:
-            if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s:
-                actions += self._settle(job, job.ack_timed_out())
-        idle = self._idle_deadline_s()
-        if idle is not None and idle <= now_s:
+        late = [job for job in self._open if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s]
+        actions = [action for job in late for action in self._settle(job, job.ack_timed_out())]
+        if (idle := self._idle_deadline_s()) is not None and idle <= now_s:
             actions += self.close(CloseCode.IDLE, f"idle for {self._config.idle_timeout_s:g} s")
+        return actions
+
+    def cancel_all(self) -> list[Action]:
+        """End every request as if its client had cancelled it: what was done is answered."""
+        actions: list[Action] = []
+        while job := next(iter(self._open), None):
+            actions += self._settle(job, job.cancel(), by_client=True)
         return actions
 
     def close(self, code: int, reason: str) -> list[Action]:
@@ -194,7 +164,7 @@ class Session:
 
     def _receive_with_id(self, fields: dict[str, object], request_id: str) -> list[Action]:
         try:
-            message = read_message(fields, request_id)
+            message = read_message(fields, request_id, self._config.limits.max_photos_per_request)
             if isinstance(message, Cancel | Ack):
                 return self._control(message)
             return self._begin(message, request_id)
@@ -202,7 +172,7 @@ class Session:
             return self._refuse(error, request_id, about_running=fields.get("type") in ("cancel", "ack"))
 
     def _control(self, message: Cancel | Ack) -> list[Action]:
-        job = self._open.running(message.request_id)
+        job = self._open.running(message.id)
         if job is None:
             return self._control_ended(message)
         if isinstance(message, Cancel):
@@ -211,7 +181,7 @@ class Session:
 
     def _control_ended(self, message: Cancel | Ack) -> list[Action]:
         """A `cancel` or `ack` that crossed with the end of its request on the wire is no fault of the client."""
-        number = self._open.ended(message.request_id)
+        number = self._open.ended(message.id)
         if number is None:
             raise UnknownIdError("id: no request of this id is running")
         if isinstance(message, Cancel):
@@ -224,12 +194,15 @@ class Session:
         limit = self._config.limits.max_requests_per_connection
         if self._open.with_id >= limit:
             raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
-        job = self._factory.make(message)
+        job = self._make(message)
         self._uploads.forgive(self._open.ended(request_id))
         self._open.add(job, request_id)
-        if isinstance(job, UploadsJob) and job.awaited:
-            self._uploads.add(job.number, job.awaited)
         return self._settle(job, job.start())
+
+    def _make(self, message: Request) -> Job:
+        if NEEDED.get(message.type) not in self._config.peer.rights:
+            raise ForbiddenError(f"type: you may not send {message.type} here; ask the operator for the right to")
+        return self._factory.make(message)
 
     def _refuse(self, error: RequestError, request_id: str, *, about_running: bool) -> list[Action]:
         """Answer a message that cannot be followed; a running request ends only by a wrong message about it."""
@@ -264,7 +237,7 @@ class Session:
         """Clear up after a request that has ended."""
         self._touch()
         if job.state is not RequestState.ENDED:
-            return actions
+            return [*actions, *self._acknowledge_bytes()]
         self._uploads.end(job.number, by_client=by_client)
         self._uploads.forgive(self._open.end(job))
         actions = [*actions, *self._acknowledge_bytes()]

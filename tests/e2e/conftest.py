@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.running import Service, launch_environment, start_service, stop_ray
+from tests.e2e.running import launch_environment, start_serve, stop_ray
 from tests.e2e.stub_networks import make_stub_folder
 
 
@@ -34,22 +34,17 @@ def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def ray_cluster() -> Iterator[None]:
-    """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise.
+def ray_cluster() -> Iterator[int]:
+    """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise, and Serve on it.
 
-    It is gone before the tests of other folders, which start their own.
+    Both are gone before the tests of other folders, which start their own. Its value is the port that Serve listens on;
+    modules come and go as applications.
     """
     import ray
 
     os.environ.update(launch_environment())
     ray.init(num_cpus=8, num_gpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
-    yield
+    port = free_port()
+    start_serve(port)
+    yield port
     stop_ray()
-
-
-@pytest.fixture(scope="module")
-def service(ray_cluster: None, light_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """The application with light models, as one client's module of tests sees it."""
-    running = start_service(light_models, tmp_path_factory.mktemp("service"), free_port())
-    yield running
-    running.stop()

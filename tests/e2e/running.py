@@ -39,7 +39,7 @@ class Service:
     def catalogue(self) -> Path:
         return self.folder / "catalogue.sqlite"
 
-    def http(self, path: str, timeout_s: float = 10.0) -> tuple[int, str]:
+    def http(self, path: str, timeout_s: float = 60.0) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout_s) as answer:
                 return answer.status, answer.read().decode()
@@ -54,11 +54,17 @@ class Service:
         return sync_websockets.connect(self.url, max_size=None, open_timeout=60, **options)
 
     def stop(self) -> None:
+        """Remove the application and wait until its replicas are gone; Serve stays."""
         from ray import serve
 
-        for name in list(serve.status().applications):
-            serve.delete(name, _blocking=True)
-        serve.shutdown()
+        serve.delete(self.name, _blocking=True)
+
+
+def start_serve(port: int) -> None:
+    """Start Serve in this process's Ray cluster, without an application yet."""
+    from ray import serve
+
+    serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"enable_access_log": False})
 
 
 def start_service(
@@ -70,7 +76,7 @@ def start_service(
     prefix: str = "/",
     **arguments: Any,
 ) -> Service:
-    """Start the application in this process's Ray cluster and wait until it answers.
+    """Start the application on the Serve that listens on this port and wait until it answers.
 
     `networks` stand in for the loaded ones; a second application beside a running one has its own name and prefix.
     """
@@ -89,7 +95,6 @@ def start_service(
         }
     )
     application = build(settings) if networks is None else bind_graph(settings, networks, cluster_resources())
-    serve.start(http_options={"host": "127.0.0.1", "port": port}, logging_config={"enable_access_log": False})
     serve.run(application, name=name, route_prefix=prefix)
     return Service(port, folder, name, prefix)
 
@@ -109,7 +114,7 @@ def titled_processes(title: str) -> list[psutil.Process]:
     return found
 
 
-def wait_until(condition: Any, timeout_s: float = 60.0, pause_s: float = 0.2) -> None:
+def wait_until(condition: Any, timeout_s: float = 120.0, pause_s: float = 0.2) -> None:
     """Wait until a condition holds; fails the test where it does not in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -118,7 +123,9 @@ def wait_until(condition: Any, timeout_s: float = 60.0, pause_s: float = 0.2) ->
 
 
 def stop_ray() -> None:
-    """Stop the cluster of this process."""
+    """Stop Serve and the cluster of this process."""
     import ray
+    from ray import serve
 
+    serve.shutdown()
     ray.shutdown()

@@ -9,7 +9,6 @@ import yaml
 from websockets.exceptions import InvalidStatus
 
 from pipeline.client import AccessDeniedError, Client
-from tests.e2e.conftest import free_port
 from tests.e2e.running import APPLICATION, Service, start_service, wait_until
 from tests.e2e.stub_networks import StubNetworks
 from tests.e2e.stub_photos import write_photos
@@ -23,7 +22,7 @@ REPLICAS = {"Ingress": 2, "Extractor": 2, "Segmenter": 1, "FlukeEmbedder": 1, "F
 
 
 @pytest.fixture(scope="module")
-def service(ray_cluster: None, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Only what belongs to the site is replaced: folders, token, and the database server, since this is one node."""
     folder = tmp_path_factory.mktemp("cluster")
     arguments = yaml.safe_load(CONFIG.read_text())["applications"][0]["args"]
@@ -34,7 +33,7 @@ def service(ray_cluster: None, stub_models: Path, tmp_path_factory: pytest.TempP
         "timeouts": arguments["timeouts"] | {"drain_timeout_s": 5},
     }
     del arguments["models_dir"]
-    running = start_service(stub_models, folder, free_port(), StubNetworks(stub_models), **arguments)
+    running = start_service(stub_models, folder, ray_cluster, StubNetworks(stub_models), **arguments)
     yield running
     running.stop()
 

@@ -1,4 +1,7 @@
-"""Processes are killed in the middle of their work: clients notice nothing but time, or a lost connection."""
+"""Processes are killed in the middle of their work: clients notice nothing but time, or a lost connection.
+
+Each is killed once; in the long form again and again during one request.
+"""
 
 import os
 import signal
@@ -8,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import psutil
@@ -15,7 +19,6 @@ import pytest
 
 from pipeline.client import Client, ClientOptions, PhotoResult, Query
 from pipeline.model_files import load_model_folder, short_hash
-from tests.e2e.conftest import free_port
 from tests.e2e.running import Service, replica_processes, start_service, titled_processes, wait_until
 from tests.e2e.stub_networks import DIMENSION, Journal, StubNetworks
 from tests.e2e.stub_photos import write_photos
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.serve
 PHOTOS = 20
 ANSWERED_BEFORE = 4
 STAGE_SECONDS = 0.15
+KILLS = [1, pytest.param(40, marks=(pytest.mark.long, pytest.mark.timeout(3600)))]
 BATCHES, BATCH_ITEMS = 60, 20
 ONE_ATTEMPT = ClientOptions(attempts=1)
 """A client that takes `unavailable` for an answer, so that the service cannot leave the repetition to it."""
@@ -40,7 +44,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> Journal:
 
 @pytest.fixture(scope="module")
 def service(
-    ray_cluster: None, stub_models: Path, journal: Journal, tmp_path_factory: pytest.TempPathFactory
+    ray_cluster: int, stub_models: Path, journal: Journal, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
     """Stub networks that take their time, one replica of everything."""
     networks = StubNetworks(
@@ -50,7 +54,7 @@ def service(
     running = start_service(
         stub_models,
         tmp_path_factory.mktemp("faults"),
-        free_port(),
+        ray_cluster,
         networks,
         replicas={"ingress": one, "extractor": one},
         timeouts={"drain_timeout_s": 5},
@@ -85,20 +89,30 @@ def _answers(service: Service) -> bool:
 
 def kill_replica(deployment: str) -> psutil.Process:
     """Kill the only replica of a deployment and return what is left of it."""
+    wait_until(lambda: len(replica_processes(deployment)) == 1)
     (process,) = replica_processes(deployment)
     os.kill(process.pid, signal.SIGKILL)
     return process
 
 
+def held_in_a_call(process: psutil.Process, journal: Journal) -> bool:
+    """Stop a replica if a call of its network is running, so that the call does not end between a look and a kill."""
+    process.suspend()
+    if journal.calls(process.pid).endswith("("):
+        return True
+    process.resume()
+    return False
+
+
 def extract_with(
     service: Service, photos: list[Path], hurt: Callable[[], object], *, uploads: bool = False
 ) -> list[PhotoResult]:
-    """Extract, and do harm once the first photos have been answered; returns all answers in the order they came."""
+    """Extract, and do harm once of every `PHOTOS` the first have been answered; returns all answers as they came."""
     results: list[PhotoResult] = []
     with Client(service.url, options=ONE_ATTEMPT) as client:
         for result in client.extract_stream(photos, uploads=uploads):
             results.append(result)
-            if len(results) == ANSWERED_BEFORE:
+            if len(results) % PHOTOS == ANSWERED_BEFORE:
                 hurt()
     return results
 
@@ -109,91 +123,117 @@ def assert_each_answered_once(results: list[PhotoResult], photos: list[Path]) ->
     assert {result.path for result in results} == {str(path) for path in photos}
 
 
+@pytest.mark.parametrize("kills", KILLS)
 @pytest.mark.parametrize("deployment", ["Segmenter", "FlukeEmbedder"])
-def test_killed_network_replica_costs_a_running_extract_only_time(service, photos, journal, caplog, deployment):
+def test_killed_network_replica_costs_a_running_extract_only_time(service, photos, journal, caplog, deployment, kills):
     caplog.set_level("INFO")
     killed = []
 
     def kill_between_begin_and_end() -> None:
         (process,) = replica_processes(deployment)
-        wait_until(lambda: journal.calls(process.pid).endswith("("), pause_s=0.01)
-        killed.append(kill_replica(deployment).pid)
+        wait_until(lambda: held_in_a_call(process, journal), pause_s=0.01)
+        process.kill()
+        killed.append(process.pid)
 
-    results = extract_with(service, photos, kill_between_begin_and_end)
+    results = extract_with(service, photos * kills, kill_between_begin_and_end)
 
-    assert journal.calls(killed[0]).endswith("("), "the kill was to land in the middle of a call"
-    assert_each_answered_once(results, photos)
+    assert len(killed) == kills
+    assert all(journal.calls(pid).endswith("(") for pid in killed), "the kills were to land in the middle of a call"
+    assert_each_answered_once(results, photos * kills)
     assert RECONNECTING not in caplog.text
 
 
-def test_killed_extractor_costs_a_running_extract_only_time(service, photos, caplog):
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_extractor_costs_a_running_extract_only_time(service, photos, caplog, kills):
     caplog.set_level("INFO")
-    results = extract_with(service, photos, lambda: kill_replica("Extractor"))
-    assert_each_answered_once(results, photos)
+    results = extract_with(service, photos * kills, lambda: kill_replica("Extractor"))
+    assert_each_answered_once(results, photos * kills)
     assert RECONNECTING not in caplog.text
 
 
-def test_killed_extractor_costs_a_running_upload_only_time(service, large_photos, caplog):
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_extractor_costs_a_running_upload_only_time(service, large_photos, caplog, kills):
     caplog.set_level("INFO")
-    results = extract_with(service, large_photos, lambda: kill_replica("Extractor"), uploads=True)
-    assert_each_answered_once(results, large_photos)
+    results = extract_with(service, large_photos * kills, lambda: kill_replica("Extractor"), uploads=True)
+    assert_each_answered_once(results, large_photos * kills)
     assert RECONNECTING not in caplog.text
 
 
-def test_killed_ingress_is_a_reconnect_that_the_client_survives(service, photos, caplog):
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_ingress_is_a_reconnect_that_the_client_survives(service, photos, caplog, kills):
     caplog.set_level("INFO")
-    results = extract_with(service, photos, lambda: kill_replica("Ingress"))
-    assert_each_answered_once(results, photos)
+    results = extract_with(service, photos * kills, lambda: kill_replica("Ingress"))
+    assert_each_answered_once(results, photos * kills)
     assert RECONNECTING in caplog.text
 
 
-def test_killed_ingress_is_a_reconnect_that_a_running_upload_survives(service, large_photos, caplog):
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_ingress_is_a_reconnect_that_a_running_upload_survives(service, large_photos, caplog, kills):
     caplog.set_level("INFO")
-    results = extract_with(service, large_photos, lambda: kill_replica("Ingress"), uploads=True)
-    assert_each_answered_once(results, large_photos)
+    results = extract_with(service, large_photos * kills, lambda: kill_replica("Ingress"), uploads=True)
+    assert_each_answered_once(results, large_photos * kills)
     assert RECONNECTING in caplog.text
 
 
-def test_killed_proxy_is_a_reconnect_that_the_client_survives(service, photos, caplog):
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_proxy_is_a_reconnect_that_the_client_survives(service, photos, caplog, kills):
     caplog.set_level("INFO")
 
     def kill_proxy() -> None:
+        wait_until(lambda: len(titled_processes("ray::ProxyActor")) == 1)
         (process,) = titled_processes("ray::ProxyActor")
         os.kill(process.pid, signal.SIGKILL)
 
-    results = extract_with(service, photos, kill_proxy)
-    assert_each_answered_once(results, photos)
+    results = extract_with(service, photos * kills, kill_proxy)
+    assert_each_answered_once(results, photos * kills)
     assert RECONNECTING in caplog.text
 
 
-def test_killed_matcher_loses_nothing_that_was_confirmed(service, stub_models, caplog):
+@pytest.mark.parametrize("kills", KILLS)
+def test_killed_matcher_loses_nothing_that_was_confirmed(service, stub_models, caplog, kills):
     caplog.set_level("INFO")
-    batches = [confirmations(stub_models, batch) for batch in range(BATCHES)]
-    acknowledged: list[str] = []
+    everything: list[Query] = []
+    with Client(service.url, options=ONE_ATTEMPT) as client:
+        for kill in range(kills):
+            wait_until(lambda: len(replica_processes("Matcher")) == 1)
+            batches = [confirmations(stub_models, kill * BATCHES + batch) for batch in range(BATCHES)]
+            before, stored = confirm_through_a_kill(service, client, batches)
+            assert ANSWERED_BEFORE * BATCH_ITEMS <= len(before) < BATCHES * BATCH_ITEMS, "the kill was to land between"
+            assert before <= stored, "acknowledged means on disk"
+            everything += [query for batch in batches for query in batch]
+        some = everything[:: BATCH_ITEMS // 2]
+        again = client.identify([replace(query, identity=None) for query in some], top_k=1)
+    assert sorted(stored_photos(service)) == sorted((query.path, query.identity) for query in everything)
+    assert [answer.candidates[0].individual for answer in again] == [query.identity for query in some]
+    assert RECONNECTING not in caplog.text
 
-    def confirm(client: Client, batch: list[Query]) -> None:
+
+def confirm_through_a_kill(service: Service, client: Client, batches: list[list[Query]]) -> tuple[set[str], set[str]]:
+    """Confirm batches, some at once, while the matcher is killed.
+
+    Returns:
+        The paths that were acknowledged, and those that were on disk, a moment after the kill.
+    """
+    acknowledged: list[str] = []
+    enough = Event()
+    (matcher,) = replica_processes("Matcher")
+
+    def confirm(batch: list[Query]) -> None:
         answers = client.identify(batch, top_k=1)
         assert [answer.error for answer in answers if answer.error] == []
         acknowledged.extend(query.path for query in batch)
+        if len(acknowledged) >= ANSWERED_BEFORE * BATCH_ITEMS:
+            enough.set()
 
-    with Client(service.url, options=ONE_ATTEMPT) as client, ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(confirm, client, batch) for batch in batches]
-        wait_until(lambda: len(acknowledged) >= ANSWERED_BEFORE * BATCH_ITEMS, pause_s=0.002)
-        kill_replica("Matcher")
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(confirm, batch) for batch in batches]
+        assert enough.wait(120)
+        matcher.kill()
         before = set(acknowledged)
         stored = {path for path, _ in stored_photos(service)}
         for future in running:
             future.result(timeout=120)
-        everything = [query for batch in batches for query in batch]
-        again = client.identify([replace(query, identity=None) for query in everything[:: BATCH_ITEMS // 2]], top_k=1)
-
-    assert ANSWERED_BEFORE * BATCH_ITEMS <= len(before) < len(everything), "the kill was to land between confirmations"
-    assert before <= stored, "acknowledged means on disk"
-    assert sorted(stored_photos(service)) == sorted((query.path, query.identity) for query in everything)
-    assert [answer.candidates[0].individual for answer in again] == [
-        query.identity for query in everything[:: BATCH_ITEMS // 2]
-    ]
-    assert RECONNECTING not in caplog.text
+    return before, stored
 
 
 def confirmations(models: Path, batch: int) -> list[Query]:

@@ -1,13 +1,25 @@
 """The command line over real photos, end to end, with light models of random weights."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline.client.__main__ import main
+from tests.e2e.running import Service, start_service
 
 pytestmark = pytest.mark.serve
+
+
+@pytest.fixture(scope="module")
+def service(
+    photos_dir: Path, ray_cluster: int, light_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """The application with light models; not started where there are no real photos."""
+    running = start_service(light_models, tmp_path_factory.mktemp("service"), ray_cluster)
+    yield running
+    running.stop()
 
 
 def test_every_real_photo_is_answered(service, photos_dir, tmp_path, capsys):

@@ -12,7 +12,6 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from pipeline.client import Client, ClientOptions
-from tests.e2e.conftest import free_port
 from tests.e2e.running import APPLICATION, Service, start_service, wait_until
 from tests.e2e.stub_networks import StubNetworks
 from tests.e2e.stub_photos import write_photos
@@ -27,12 +26,12 @@ DECISIONS_S = 6.0
 
 
 @pytest.fixture(scope="module")
-def service(ray_cluster: None, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """An ingress of one replica or two, that decides quickly."""
     running = start_service(
         stub_models,
         tmp_path_factory.mktemp("scaling"),
-        free_port(),
+        ray_cluster,
         StubNetworks(stub_models, detector_seconds=PHOTO_SECONDS),
         replicas={
             "ingress": {"min": 1, "max": 2, "upscale_delay_s": 1, "downscale_delay_s": 2},

@@ -6,13 +6,11 @@ import pytest
 
 from pipeline.client import Client
 from pipeline.model_files import ModelFolder
-from tests.e2e.conftest import free_port
 from tests.e2e.running import Service, start_service
-from training.evaluation.baseline import by_embedding
+from training.evaluation.comparison import by_embedding, make_comparison
 from training.evaluation.extraction import PhotoEmbedder
 from training.evaluation.protocols import Roles, honest_roles
 from training.evaluation.served import evaluated_answers, served_answers, top_1
-from training.evaluation.trial import make_trial
 from training.photos.folders import read_folder
 from training.random_models import make_random_models
 from training.synthetic.__main__ import main as render
@@ -42,16 +40,16 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Roles:
 
 
 @pytest.fixture(scope="module")
-def served(ray_cluster: None, models: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = start_service(models.path, tmp_path_factory.mktemp("served"), free_port())
+def served(ray_cluster: int, models: ModelFolder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    running = start_service(models.path, tmp_path_factory.mktemp("served"), ray_cluster)
     yield running
     running.stop()
 
 
 def test_service_and_evaluation_name_the_same_individual_for_every_query(served, models, roles):
     embedded = PhotoEmbedder(models, "fluke").embed(roles.photos, progress=False)
-    trial = make_trial(roles, {one.photo: one for one in embedded}, by_embedding, seed=0)
-    expected = evaluated_answers(trial, REFERENCES)
+    comparison = make_comparison(roles, {one.photo: one for one in embedded}, by_embedding, seed=0)
+    expected = evaluated_answers(comparison, REFERENCES)
     with Client(served.url) as client:
         answers = served_answers(client, roles, "fluke")
     assert answers == expected

@@ -1,6 +1,7 @@
 """Watching how much memory replicas hold."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ from tests.e2e.running import replica_processes
 
 MIB = 2**20
 PAUSE_S = 0.02
+GIVEN_BACK_S = 20.0
 OBJECT_STORE = ("/dev/shm/", "/tmp/plasma")
 
 
@@ -24,6 +26,14 @@ def private_bytes(deployment: str) -> int:
         for area in process.memory_maps(grouped=True)
         if not area.path.startswith(OBJECT_STORE)
     )
+
+
+def wait_until_given_back(deployment: str, most_bytes: float) -> None:
+    """Wait until a replica holds no more than this; a busy machine takes its time to end what a client has left."""
+    deadline = time.monotonic() + GIVEN_BACK_S
+    while (held := private_bytes(deployment)) > most_bytes:
+        assert time.monotonic() < deadline, f"{deployment} keeps {held / MIB:.1f} MiB, not {most_bytes / MIB:.1f}"
+        time.sleep(PAUSE_S)
 
 
 class Peaks:

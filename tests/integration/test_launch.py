@@ -1,6 +1,7 @@
 """The start command's checks, each as an operator would meet it."""
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -50,10 +51,10 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-def config(folder: Path, models_dir: Path, port: int, **arguments: object) -> str:
+def config(folder: Path, models_dir: Path, port: int, host: str = "127.0.0.1", **arguments: object) -> str:
     arguments = {"models_dir": str(models_dir), "catalogue_url": f"sqlite:///{folder / 'c.sqlite'}", **arguments}
     document = {
-        "http_options": {"host": "127.0.0.1", "port": port},
+        "http_options": {"host": host, "port": port},
         "applications": [{"name": "whales", "import_path": "deployments.application:build", "args": arguments}],
     }
     file = folder / "config.yaml"
@@ -115,6 +116,41 @@ def test_taken_port_names_its_holder(tmp_path, models, capsys):
     assert "desktop app" in error
 
 
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6")
+
+
+@pytest.mark.parametrize(
+    "host", [pytest.param("::", marks=needs_ipv6), pytest.param("::1", marks=needs_ipv6), "localhost", "0.0.0.0"]
+)
+def test_host_may_be_a_name_or_an_ipv6_address(tmp_path, models, port, host):
+    assert main([config(tmp_path, models, port, host=host), "--check"]) == 0
+
+
+@needs_ipv6
+def test_taken_ipv6_port_names_its_holder(tmp_path, models, capsys):
+    with socket.socket(socket.AF_INET6) as holder:
+        holder.bind(("::1", 0))
+        holder.listen()
+        error = refusal(capsys, config(tmp_path, models, holder.getsockname()[1], host="::1"))
+    assert f"held by process {os.getpid()}" in error
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1", "2001:db8::1"])
+def test_host_that_is_not_this_machine_is_named(tmp_path, models, port, capsys, host):
+    error = refusal(capsys, config(tmp_path, models, port, host=host))
+    assert f"http_options.host: {host}" in error
+    assert "desktop app" not in error
+
+
 def test_bad_catalogue_row_is_named_and_nothing_is_taken_in(tmp_path, models, port, capsys):
     from pipeline.catalogue.sql_store import open_catalogue
 
@@ -124,6 +160,16 @@ def test_bad_catalogue_row_is_named_and_nothing_is_taken_in(tmp_path, models, po
     assert "pm_identification_flank_ind.csv" in error
     assert "line 2" in error
     assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 0
+
+
+def test_catalogue_of_an_older_release_is_brought_up_to_date_after_a_backup(tmp_path, models, port):
+    from pipeline.catalogue.sql_store import open_catalogue
+
+    older = Path(__file__).parents[1] / "unit" / "catalogue" / "layout1.sqlite"
+    shutil.copy(older, tmp_path / "c.sqlite")
+    assert main([config(tmp_path, models, port), "--check"]) == 0
+    assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 11
+    assert (tmp_path / "c.layout-1.sqlite").is_file()
 
 
 def test_missing_photo_root(tmp_path, models, port, capsys):

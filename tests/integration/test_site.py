@@ -1,154 +1,15 @@
 """The edge over real sockets, with fakes behind it: no Serve, so it starts in a second."""
 
-import asyncio
 import hashlib
 import json
-import socket
-import threading
 import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
-import uvicorn
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from deployments.connection import Services
-from deployments.description import ServiceDescription
 from deployments.health import MISSING, RUNNING, Health
-from deployments.photo_queue import PhotoQueue
-from deployments.site import Site
 from pipeline.errors import CatalogueUnavailableError
-from pipeline.records import (
-    UNKNOWN,
-    Annotation,
-    BoundingBox,
-    Candidate,
-    Embedding,
-    Extracted,
-    ExtractedAnimal,
-    Failure,
-    Ranking,
-    SaveOutcome,
-    Segmented,
-)
-from pipeline.session.fair_queue import FairQueue
-from pipeline.settings import Settings
-
-FACTS = ServiceDescription("cpu", "./models/demo", "humpback", "", ("fluke", "flank"))
-ANIMAL = ExtractedAnimal(
-    Annotation(BoundingBox(1.0, 2.0, 3.0, 4.0), "fluke", 0.9, 1),
-    Embedding(np.array([1.0, 0.0], dtype="float32"), "abc"),
-)
-
-
-class FakeMeters:
-    def __init__(self):
-        self.outcomes = []
-
-    def photo_answered(self, outcome):
-        self.outcomes.append(outcome)
-
-    def received(self, size_bytes):
-        pass
-
-    def in_flight(self, photos):
-        pass
-
-    def connections(self, sockets):
-        pass
-
-
-class FakeExtractor:
-    """Answers "bad" paths with a failure, "slow" ones never, all others with one animal."""
-
-    def __init__(self):
-        self.started = threading.Event()
-        self.cancelled = threading.Event()
-
-    async def hand_over(self, source):
-        return source
-
-    async def extract(self, photo, animals):
-        name = getattr(photo, "path", None) or photo.name
-        try:
-            if "slow" in name:
-                self.started.set()
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.cancelled.set()
-            raise
-        yield Segmented()
-        if "bad" in name:
-            yield Extracted((), Failure("unreadable", f"{name}: damaged"), None)
-        else:
-            yield Extracted((ANIMAL,), None, "ff")
-
-
-@dataclass
-class FakeMatcher:
-    confirmed: list = field(default_factory=list)
-    broken: Exception | None = None
-
-    async def confirm(self, queries):
-        if self.broken:
-            raise self.broken
-        self.confirmed += [query.identity for query in queries]
-
-    async def rank(self, queries, top_k):
-        if self.broken:
-            raise self.broken
-        return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]
-
-
-class FakeExport:
-    async def save(self, file, identity, local_peer):
-        return SaveOutcome(f"/export/{identity}/{file.rpartition('/')[2]}")
-
-
-class Edge:
-    """A site on a free port of the loopback interface, in a thread of its own."""
-
-    def __init__(self, health=None, **arguments):
-        self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
-        self.extractor, self.matcher, self.metrics = FakeExtractor(), FakeMatcher(), FakeMeters()
-        turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
-        services = Services(PhotoQueue(self.extractor, turns, lambda photos: None), self.matcher, FakeExport())
-        self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
-        site = Site(self.settings, FACTS, services, self._health, self.metrics)
-        self._socket = socket.socket()
-        self._socket.bind(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(uvicorn.Config(site.application(), log_level="error", ws="websockets-sansio"))
-
-    async def _health(self):
-        return self.health
-
-    def __enter__(self):
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-        return self
-
-    def __exit__(self, *error):
-        self._server.should_exit = True
-        self._server.force_exit = True
-        self._thread.join(10)
-
-    def connect(self, query="", **options):
-        return connect(f"ws://127.0.0.1:{self.port}/{query}", open_timeout=10, **options)
-
-    def get(self, path, **headers):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+from tests.integration.edge_made import Edge
 
 
 @pytest.fixture
@@ -238,6 +99,17 @@ def test_foreign_origin_gets_403(edge, origin):
     assert refused.value.response.status_code == 403
 
 
+def test_own_page_may_connect(edge):
+    with edge.connect(origin=f"http://127.0.0.1:{edge.port}") as websocket:
+        assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+
+
+def test_refusal_is_logged_with_the_address_and_the_reason(edge, caplog):
+    with pytest.raises(InvalidStatus), edge.connect(origin="https://evil.example"):
+        pass
+    assert "refused 127.0.0.1: origin 'https://evil.example' is not in allowed_origins" in caplog.text
+
+
 def test_desktop_app_gets_bare_lists(edge):
     with edge.connect(origin="file://") as websocket:
         websocket.send(json.dumps({"type": "extract", "fileNames": ["/a.jpg", "/bad.jpg"]}))
@@ -279,6 +151,68 @@ def test_idle_socket_is_closed_with_1000():
         with pytest.raises(ConnectionClosed) as closed:
             websocket.recv(timeout=10)
         assert closed.value.rcvd.code == 1000
+
+
+def end_of(websocket):
+    """What is said until the server closes the connection, and the code that it gives."""
+    texts = []
+    try:
+        while True:
+            texts.append(websocket.recv(timeout=10))
+    except ConnectionClosed as closed:
+        return texts, closed.rcvd.code
+
+
+def test_draining_site_closes_idle_sockets_at_once_and_refuses_new_ones(edge):
+    with edge.connect() as idle:
+        assert ask(idle, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+        assert edge.drain(seconds=8) < 4
+        assert end_of(idle) == ([], 1012)
+    with edge.connect() as late:
+        assert end_of(late) == ([], 1012)
+
+
+def test_draining_site_lets_a_running_request_end(edge):
+    with edge.connect() as busy:
+        busy.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg", "/a.jpg"]}))
+        assert edge.extractor.started.wait(10)
+        edge.release_slow_photos(after_s=0.3)
+        assert 0.3 <= edge.drain(seconds=8) < 4
+        texts, code = end_of(busy)
+    messages = [json.loads(text) for text in texts]
+    assert [message["type"] for message in messages[-2:]] == ["extract", "complete"]
+    assert [entry["type"] for entry in messages[-2]["data"]] == ["fluke", "fluke"]
+    assert code == 1012
+
+
+def test_draining_site_ends_what_takes_too_long_with_what_is_done(edge):
+    with edge.connect() as busy:
+        busy.send(json.dumps({"type": "extract", "id": "1", "fileNames": ["/slow.jpg", "/a.jpg"]}))
+        busy.send(json.dumps({"type": "extract", "fileNames": ["/slow.jpg"]}))
+        assert edge.extractor.started.wait(10)
+        while '"extracting"' not in busy.recv(timeout=10):
+            pass
+        assert 0.5 <= edge.drain(seconds=0.5) < 4
+        texts, code = end_of(busy)
+    with_id = [json.loads(text) for text in texts if '"id"' in text]
+    (result,) = [message for message in with_id if message["type"] == "extract"]
+    assert [entry.get("error", {}).get("code") for entry in result["data"]] == ["cancelled", None]
+    assert with_id[-1]["type"] == "complete"
+    assert '"code":"cancelled"' in texts[-3]
+    assert texts[-2] == "complete!"
+    assert code == 1012
+    assert edge.extractor.cancelled.wait(10)
+
+
+def test_a_request_with_one_answer_goes_to_the_catalogue_with_who_asks(edge):
+    with edge.connect() as socket:
+        socket.send(json.dumps({"type": "catalogues", "id": "1"}))
+        answer, complete = (json.loads(socket.recv(timeout=10)) for _ in range(2))
+        assert answer == {"type": "catalogues", "id": "1", "data": {"asked": "catalogues", "by": "local user"}}
+        assert complete["type"] == "complete"
+        edge.matcher.broken = CatalogueUnavailableError("the disk is full")
+        socket.send(json.dumps({"type": "catalogues", "id": "1"}))
+        assert json.loads(socket.recv(timeout=10))["code"] == "catalogue_unavailable"
 
 
 def test_page_tells_what_this_is(edge):

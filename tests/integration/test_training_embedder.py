@@ -16,10 +16,9 @@ import yaml
 from pipeline.model_files import BodyPartSpec, SegmenterSpec, load_model_folder
 from pipeline.networks.architectures import NARROW_DETECTOR, NARROW_EMBEDDER, build_detector, build_embedder
 from pipeline.networks.embedding import EmbeddingNetwork
-from training.embedder import job
+from tests.integration.alone import run_alone
+from training.embedder import training
 from training.models_yaml import write_part, write_segmenter
-from training.runs.crew import Alone
-from training.runs.loop import run
 from training.runs.state import RunState
 from training.synthetic.__main__ import main as synthetic
 from training.train_embedder import main
@@ -39,7 +38,7 @@ def photos(tmp_path_factory):
 
 def command(photos, out, *more):
     data = ["--data", str(photos / "dataset/fluke"), "--holdout", str(photos / "holdout/fluke")]
-    length = ["--photos", "1600", "--rounds", "10", "--patience", "0", "--precision", "float32"]
+    length = ["--photos", "800", "--rounds", "10", "--patience", "0", "--precision", "float32"]
     return [*data, "--out", str(out), "--validation-share", "0.3", "--classes", "4", *length, *more]
 
 
@@ -66,29 +65,6 @@ def last_loss(out):
     return [record["loss"] for record in records if "loss" in record][-1]
 
 
-@pytest.mark.serve
-@pytest.mark.slow
-def test_a_killed_training_resumes_to_the_result_of_an_undisturbed_one(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "train", lambda plan, spec: run(plan, spec, Alone()))
-    assert main(command(photos, tmp_path / "whole")) == 0
-
-    out, log = tmp_path / "killed", tmp_path / "log"
-    checkpoint = out / "runs/pm_fluke/checkpoint.pt"
-    with started(photos, out, log) as first:
-        wait_for_checkpoint(first, checkpoint, log)
-    left = RunState.read(checkpoint)
-    assert not left.ended
-
-    with started(photos, out, log) as second:
-        assert second.wait(PATIENCE_S) == 0, log.read_text()
-    ended = RunState.read(checkpoint)
-    assert (ended.ended, ended.step) == ("finished", 100)
-    assert ended.history[: len(left.history)] == left.history
-    assert last_loss(out) == pytest.approx(last_loss(tmp_path / "whole"), rel=0.02)
-    whole = RunState.read(tmp_path / "whole/runs/pm_fluke/checkpoint.pt")
-    assert [one["photos"] for one in ended.history] == [one["photos"] for one in whole.history]
-
-
 @pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
     """A models folder whose fluke embedder the trainer made, in this process."""
@@ -100,9 +76,29 @@ def trained(photos, tmp_path_factory):
     write_segmenter(out, detector)
     write_part(out, flank)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job, "train", lambda plan, spec: run(plan, spec, Alone()))
+        patch.setattr(training, "train", run_alone)
         assert main(command(photos, out)) == 0
     return out
+
+
+@pytest.mark.serve
+@pytest.mark.slow
+def test_a_killed_training_resumes_to_the_result_of_an_undisturbed_one(photos, trained, tmp_path):
+    out, log = tmp_path / "killed", tmp_path / "log"
+    checkpoint = out / "runs/pm_fluke/checkpoint.pt"
+    with started(photos, out, log) as first:
+        wait_for_checkpoint(first, checkpoint, log)
+    left = RunState.read(checkpoint)
+    assert not left.ended
+
+    with started(photos, out, log) as second:
+        assert second.wait(PATIENCE_S) == 0, log.read_text()
+    ended = RunState.read(checkpoint)
+    assert (ended.ended, ended.step) == ("finished", 50)
+    assert ended.history[: len(left.history)] == left.history
+    assert last_loss(out) == pytest.approx(last_loss(trained), rel=0.02)
+    whole = RunState.read(trained / "runs/pm_fluke/checkpoint.pt")
+    assert [one["photos"] for one in ended.history] == [one["photos"] for one in whole.history]
 
 
 def test_the_weights_load_in_the_service_and_embed_as_trained(photos, trained):

@@ -16,9 +16,9 @@ from pipeline.model_files import MODELS_FILE, ModelFolder
 from pipeline.networks.embedding import EmbeddingNetwork
 from pipeline.networks.segmentation import SegmentationNetwork
 from pipeline.photos.images import box_in_photo, crop, decode_photo, detector_input
-from pipeline.records import Detections, Embedding
+from pipeline.records import Detections, Embedding, Failure
 from training import enroll, evaluate
-from training.evaluation.extraction import PhotoEmbedder
+from training.evaluation.extraction import Boxes, PhotoEmbedder
 from training.photos.folders import read_folder
 from training.photos.records import LabelledPhoto
 from training.random_models import make_random_models
@@ -114,6 +114,17 @@ def test_one_bad_photo_has_its_reason_and_stops_no_other(
         assert first.failure.code == "unsupported"
         assert first.values is None
         assert second.failure is None
+
+
+@pytest.mark.parametrize("boxes", ["detected", "truth", "photo"])
+def test_a_networks_failure_keeps_its_code(
+    models: ModelFolder, photos: tuple[LabelledPhoto, ...], monkeypatch: pytest.MonkeyPatch, boxes: Boxes
+) -> None:
+    monkeypatch.setattr(EmbeddingNetwork, "embed", lambda self, crops: [Failure("unavailable", "busy") for _ in crops])
+    (done,) = PhotoEmbedder(models, "fluke", boxes=boxes).embed(photos[:1])
+    assert done.failure is not None
+    assert done.failure.code == "unavailable"
+    assert done.values is None
 
 
 def test_another_body_part_is_a_failure(two_parts: ModelFolder, photos: tuple[LabelledPhoto, ...]) -> None:

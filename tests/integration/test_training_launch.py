@@ -7,10 +7,10 @@ import ray
 
 from tests.unit.training.toy_run import BATCH, ToySpec, toy_plan
 from training.errors import CollapsedError, TrainingError
-from training.runs.crew import Alone
 from training.runs.launch import train
 from training.runs.loop import run
 from training.runs.plan import Resources
+from training.runs.worker import SingleWorker
 
 pytestmark = [pytest.mark.serve, pytest.mark.slow]
 
@@ -26,7 +26,7 @@ def test_two_workers_learn_what_one_learns_from_both_ones_batches_at_once(tmp_pa
     plan = dataclasses.replace(toy_plan(tmp_path / "two"), resources=Resources(workers=2, precision="float32"))
     two = train(plan, ToySpec(tmp_path / "two" / "toy.pth"))
     wide = dataclasses.replace(toy_plan(tmp_path / "one"), batch_photos=2 * BATCH)
-    one = run(wide, ToySpec(tmp_path / "one" / "toy.pth", joined=2), Alone())
+    one = run(wide, ToySpec(tmp_path / "one" / "toy.pth", joined=2), SingleWorker())
     assert two.photos == one.photos == 320
     assert two.history[-1]["step"] == 320 // (2 * BATCH)
     assert two.final.values["slope"] == pytest.approx(one.final.values["slope"], rel=1e-5)

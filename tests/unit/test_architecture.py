@@ -1,18 +1,35 @@
 """The house's rules that a reviewer should not have to check by eye."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ROOMS: dict[str, set[str]] = {
+    "pipeline.errors": set(),
+    "pipeline.records": {"errors"},
+    "pipeline.names": {"errors", "records"},
+    "pipeline.settings": {"errors", "records"},
+    "pipeline.access": {"records"},
+    "pipeline.model_files": {"errors"},
+    "pipeline.protocol": {"errors", "records", "names"},
+    "pipeline.session": {"errors", "records", "access", "protocol"},
+    "pipeline.photos": {"errors", "records", "names", "settings"},
+    "pipeline.networks": {"errors", "records", "settings", "model_files"},
+    "pipeline.catalogue": {"errors", "records", "names", "settings", "protocol", "model_files"},
+    "pipeline.extraction": {"errors", "records", "names", "model_files", "photos", "networks"},
+    "pipeline.client": {"errors"},
+}
+"""Each room of `pipeline` and those that it may import; docs/architecture.md has the same table."""
+
 MAY_NOT_IMPORT = {
     "pipeline": {"deployments", "training", "benchmarks", "tests", "ray"},
     "training": {"deployments", "benchmarks", "tests"},
     "deployments": {"training", "benchmarks", "tests"},
     "benchmarks": {"tests"},
 }
-LOWEST_FIRST = ("errors", "records", "settings")
 SOURCES = sorted(path for room in MAY_NOT_IMPORT for path in (ROOT / room).rglob("*.py"))
 TORCH_FREE = (
     "pipeline.client",
@@ -40,15 +57,42 @@ def test_imports_point_down(path):
     assert not upward, f"{path.name} imports {upward}"
 
 
-@pytest.mark.parametrize("place", range(len(LOWEST_FIRST)))
-def test_the_lowest_modules_import_only_what_lies_below(place):
-    allowed = {f"pipeline.{name}" for name in LOWEST_FIRST[:place]}
-    ours = {
-        name
-        for name in imported_modules(ROOT / "pipeline" / f"{LOWEST_FIRST[place]}.py")
-        if name.startswith("pipeline")
-    }
-    assert ours <= allowed
+def room_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_every_module_of_the_pipeline_is_in_a_room():
+    modules = {room_of(module_of(path)) for path in SOURCES if path.is_relative_to(ROOT / "pipeline")}
+    assert modules - {"pipeline.__init__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_the_rooms_that_it_may(room):
+    allowed = {f"pipeline.{name}" for name in ROOMS[room]} | {room}
+    for path in SOURCES:
+        if room_of(module_of(path)) == room:
+            ours = {room_of(name) for name in imported_modules(path) if name.startswith("pipeline")}
+            assert ours <= allowed, path
+
+
+def test_no_arrow_between_rooms_leads_back():
+    done: set[str] = set()
+    while left := set(ROOMS) - done:
+        free = {room for room in left if {f"pipeline.{name}" for name in ROOMS[room]} <= done}
+        assert free, f"a cycle among {left}"
+        done |= free
+
+
+def test_the_document_has_the_same_arrows():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.split("| room | what | may import |")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    documented = {f"pipeline.{room.strip('`/')}": set(re.findall(r"`(\w+)`", arrows)) for room, _, arrows in rows}
+    assert documented == ROOMS
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import BadIdentityError
-from pipeline.names import MAX_SHOWN_CHARS, normalise_identity, shown_name, why_unsafe
+from pipeline.names import MAX_SHOWN_CHARS, fold_name, known_spelling, normalise_identity, shown_name, why_unsafe
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,10 @@ from pipeline.names import MAX_SHOWN_CHARS, normalise_identity, shown_name, why_
         ("Old  Tom", "Old  Tom"),
         ("Unknown 7", "Unknown 7"),
         ("x" * 200, "x" * 200),
+        ("می\u200cخواهم", "می\u200cخواهم"),
+        ("ක්\u200dෂ", "ක්\u200dෂ"),
+        ("\u0600١٢", "\u0600١٢"),
+        ("Dante: <the 1st>?", "Dante: <the 1st>?"),
     ],
 )
 def test_name_is_composed_and_trimmed(name: str, expected: str) -> None:
@@ -39,6 +43,15 @@ def test_name_is_composed_and_trimmed(name: str, expected: str) -> None:
         ("a\u2029b", "control character"),
         ("a\ud800", "control character"),
         ("x" * 201, "longer than 200"),
+        ("Dan\u200bte", r"invisible character U\+200B"),
+        ("\ufeffDante", r"U\+FEFF"),
+        ("Dan\u00adte", r"U\+00AD"),
+        ("\u202eetnaD", r"U\+202E"),
+        ("a\u2067b", r"U\+2067"),
+        ("\u200dDante", r"U\+200D"),
+        ("Dante\u200c", r"U\+200C"),
+        ("1\u200d2", r"U\+200D"),
+        ("a\U000e0041b", r"U\+E0041"),
     ],
 )
 def test_name_that_cannot_be_used_is_refused_with_the_reason(name: str, reason: str) -> None:
@@ -115,9 +128,49 @@ def test_ordinary_names_are_safe(name: str) -> None:
         ("LPT9.jpg", "device"),
         ("aux .tar.gz", "device"),
         ("COM¹", "device"),
+        ("Dan\u200bte", "invisible character U+200B"),
+        ("a\u202egpj.exe", "invisible character U+202E"),
+        *((f"a{character}b", f"the character {character}") for character in '<>:"|?*'),
         ("x" * 256, "too long"),
         ("鯨" * 86, "too long"),
     ],
 )
 def test_unsafe_names_are_told_with_the_reason(name: str, reason: str) -> None:
     assert reason in (why_unsafe(name) or "")
+
+
+@pytest.mark.parametrize(
+    "other", ["Pmod001_Dante", "PMOD001 _DANTE", " pmod001_dante\t", "ＰＭＯＤ００１_ＤＡＮＴＥ", "PMOD001_\u200bDANTE"]
+)
+def test_names_that_a_list_would_show_alike_have_one_fold(other: str) -> None:
+    assert fold_name(other) == fold_name("PMOD001_DANTE")
+
+
+@pytest.mark.parametrize(("one", "other"), [("Dante", "Danté"), ("Dante1", "Dante2"), ("A-B", "AB"), ("鯨", "鯢")])
+def test_names_that_read_otherwise_have_other_folds(one: str, other: str) -> None:
+    assert fold_name(one) != fold_name(other)
+
+
+@given(st.text(max_size=30))
+def test_a_fold_stays_as_it_is(name: str) -> None:
+    assert fold_name(fold_name(name)) == fold_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "alike", "taken"),
+    [
+        ("Dante", [], "Dante"),
+        ("Dante", ["DANTE"], "DANTE"),
+        ("Dante", ["DANTE", "Dante"], "Dante"),
+    ],
+)
+def test_the_spelling_of_a_known_individual_is_taken(name: str, alike: list[str], taken: str) -> None:
+    assert known_spelling(name, alike) == taken
+
+
+def test_a_name_that_may_be_several_individuals_is_refused_and_names_some() -> None:
+    with pytest.raises(BadIdentityError, match=r'"dante".*write "Dante" or "DANTE"$'):
+        known_spelling("dante", ["Dante", "DANTE"])
+    with pytest.raises(BadIdentityError) as caught:
+        known_spelling("dante", [f"{' ' * n}DANTE" for n in range(1, 100)])
+    assert len(caught.value.message) < 300

@@ -1,24 +1,19 @@
 """docs/protocol.md is replayed through the real session, and nothing that the code can say is missing there."""
 
-import ast
-import inspect
 import json
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
-import pipeline.protocol.classic
-import pipeline.protocol.items
-import pipeline.protocol.replies
-import pipeline.session.answers
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
-from pipeline.protocol.requests import MESSAGE_FIELDS, CloseCode
+from pipeline.protocol.requests import MESSAGES, CloseCode, Request, fields_of
+from pipeline.protocol.schema import protocol_schema, schema_text
 from pipeline.records import (
     Annotation,
     BoundingBox,
@@ -30,14 +25,19 @@ from pipeline.records import (
     PathSource,
     Ranking,
     SaveOutcome,
+    Segmented,
 )
 from pipeline.session.actions import (
     Action,
+    Answer,
+    Ask,
+    Call,
     CloseConnection,
     ExtractPhoto,
-    IdentifyItems,
-    SavePhotos,
+    RankQueries,
+    SavePhoto,
     SendText,
+    Started,
     StoreConfirmations,
 )
 from pipeline.session.session import Session
@@ -126,34 +126,32 @@ class Replay:
             queue += self._answer(queue.pop(0))
 
     def _answer(self, action: Action) -> list[Action]:
-        request = getattr(action, "request", 0)
         match action:
             case SendText():
                 self.heard.append(with_the_documents_time(action.text))
             case CloseConnection():
                 self.closed.append(action.code)
-            case ExtractPhoto():
-                return self._extract(action)
-            case StoreConfirmations():
-                return self.session.confirmations_stored(request)
-            case IdentifyItems():
-                candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: action.top_k]
-                reports = (self.session.item_identified(request, i.index, Ranking(candidates)) for i in action.queries)
-                return [further for report in reports for further in report]
-            case SavePhotos():
-                saves = (self.session.photo_saved(request, i.index, saved(i.file, i.identity)) for i in action.items)
-                return [further for save in saves for further in save]
+            case Ask():
+                return [further for step in steps_of(action.call) for further in self.session.report(action, step)]
         return []
 
-    def _extract(self, action: ExtractPhoto) -> list[Action]:
-        name = action.source.path if isinstance(action.source, PathSource) else action.source.name
-        if name == "slow.jpg":
-            return []
-        return [
-            *self.session.photo_started(action.request, action.index),
-            *self.session.photo_segmented(action.request, action.index),
-            *self.session.photo_extracted(action.request, action.index, extracted(name)),
-        ]
+
+def steps_of(call: Call[Any]) -> list[Any]:
+    """Return what the document's server makes of a call."""
+    match call:
+        case ExtractPhoto(source=source):
+            name = source.path if isinstance(source, PathSource) else source.name
+            return [] if name == "slow.jpg" else [Started(), Segmented(), extracted(name)]
+        case RankQueries():
+            candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: call.top_k]
+            return [tuple(Ranking(candidates) for _ in call.queries)]
+        case SavePhoto():
+            return [saved(call.file, call.identity)]
+        case StoreConfirmations():
+            return [(None,) * len(call.queries)]
+        case Answer():
+            return [{"catalogues": [{"name": "default", "version": 12, "individuals": 60, "photos": 714}]}]
+    raise AssertionError(call)
 
 
 def with_the_documents_time(text: str) -> str:
@@ -204,48 +202,55 @@ def in_backticks(word: str) -> bool:
     return f"`{word}`" in TEXT
 
 
-@cache
-def words_of(module: ModuleType) -> frozenset[str]:
-    """Return the names of JSON fields that a module writes or reads: keys of dict displays, `.get(name)` and such."""
-    words: set[str] = set()
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
-        if isinstance(node, ast.Dict):
-            words |= {key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
-        elif isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
-            if name.endswith("_message"):
-                words |= {keyword.arg for keyword in node.keywords if keyword.arg}
-            if name.endswith(".get") or name in ("_required", "_optional_string"):
-                words |= {a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)}
-    return frozenset(words)
+SCHEMA = protocol_schema()
 
 
-@pytest.mark.parametrize(
-    "word",
-    sorted(
-        set(MESSAGE_FIELDS).union(*MESSAGE_FIELDS.values())
-        | words_of(pipeline.protocol.replies)
-        | words_of(pipeline.protocol.classic)
-        | words_of(pipeline.session.answers)
-        | words_of(pipeline.protocol.items)
-    ),
-)
+def described_words() -> set[str]:
+    """Return every type and every field of a message that the schema describes."""
+    words = set(MESSAGES)
+    for definition in SCHEMA["$defs"].values():
+        words |= set(definition.get("properties", {}))
+        for described in definition.get("properties", {}).values():
+            for lists in (described, *described.get("anyOf", ())):
+                words |= set(lists.get("items", {}).get("properties", {}))
+    return words
+
+
+@pytest.mark.parametrize("word", sorted(described_words()))
 def test_every_message_type_and_field_is_documented(word: str) -> None:
     assert in_backticks(word)
 
 
 def test_the_search_for_fields_finds_what_is_known_to_be_there() -> None:
-    assert words_of(pipeline.protocol.replies) >= {
-        "box_xyxy_px",
-        "new_file",
-        "stage",
-        "seconds",
-        "code",
-        "skip",
-        "identities",
-    }
-    assert words_of(pipeline.protocol.items) >= {"sha256", "selectedIdentity", "size", "embedding"}
-    assert words_of(pipeline.session.answers) >= {"items", "failed", "cancelled"}
+    of_answers = {"box_xyxy_px", "new_file", "stage", "seconds", "code", "skip", "identities", "cancelled"}
+    assert described_words() >= of_answers | {"sha256", "selectedIdentity", "size", "embedding", "topK", "key"}
+
+
+def test_the_schema_file_is_current() -> None:
+    assert (DOCUMENT.parent / "protocol.schema.json").read_text(encoding="utf-8") == schema_text()
+
+
+def validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]})
+
+
+def test_what_the_server_says_in_the_examples_is_what_the_schema_describes() -> None:
+    assert messages("<")
+    for message in messages("<"):
+        validator("ServerMessage").validate(message)
+
+
+def test_what_clients_send_in_the_examples_is_valid_unless_it_is_refused() -> None:
+    refused = 0
+    for steps in EXAMPLES:
+        for step, answer in pairwise([*steps, Step("*", "")]):
+            if step.sign == ">" and step.text.startswith("{"):
+                valid = validator("ClientMessage").is_valid(json.loads(step.text))
+                wrong = any(code in answer.text for code in ("error: ", "unknown_type"))
+                elements_fail = any('"error":{' in later.text for later in steps)
+                assert valid != wrong or elements_fail, step.text
+                refused += not valid
+    assert refused
 
 
 def messages(sign: str) -> list[dict[str, Any]]:
@@ -257,8 +262,8 @@ def test_every_request_and_each_of_its_fields_has_an_example() -> None:
     shown: dict[str, set[str]] = {}
     for message in messages(">"):
         shown.setdefault(message["type"], set()).update(message)
-    for kind, fields in MESSAGE_FIELDS.items():
-        assert shown[kind] >= fields - ({"stream"} if kind == "identify" else set())
+    for name, kind in MESSAGES.items():
+        assert shown[name] >= set(fields_of(kind)) - ({"stream"} if name == "identify" else set())
 
 
 def test_every_message_of_the_server_has_an_example() -> None:
@@ -266,5 +271,11 @@ def test_every_message_of_the_server_has_an_example() -> None:
     table = TEXT.split("| Message of the server |")[1].split("\n\n")[0]
     first_column = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     assert {kind for cell in first_column for kind in re.findall(r"`(\w+)`", cell)} == kinds
-    written = set(re.findall(r'self\._message\(\s*"(\w+)"', inspect.getsource(pipeline.protocol.replies)))
-    assert written | {"extract", "identify", "save"} == kinds
+    described = {
+        definition["properties"]["type"]["const"]
+        for name in SCHEMA["$defs"]["ServerMessage"]["anyOf"]
+        if "$ref" in name
+        and "const" in (definition := SCHEMA["$defs"][name["$ref"].split("/")[-1]])["properties"]["type"]
+    }
+    answered = {name for name, kind in MESSAGES.items() if issubclass(kind, Request)}
+    assert described | answered == kinds

@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SettingsError
-from pipeline.settings import Settings, load_settings, parse_settings
+from pipeline.records import Actor
+from pipeline.settings import Settings, catalogue_file, load_settings, parse_settings
 
 ROOT = Path(__file__).parents[2]
+HASH = "0a" * 32
+MAYA = {"sha256": HASH, "name": "Maya", "institution": "WDC"}
 
 
 def test_shipped_config_is_valid_and_says_what_the_defaults_are():
@@ -34,6 +37,14 @@ def test_shipped_config_shows_every_argument():
         ({"gpu_share": {"segmentr": 0.5}}, "args.gpu_share.segmentr"),
         ({"replicas": {"ingress": {"min": 3, "max": 2}}}, "args.replicas.ingress"),
         ({"tokens": ["secret"]}, "args.tokens.0"),
+        ({"tokens": [{"sha256": HASH, "institution": "WDC"}]}, "args.tokens.0.name"),
+        ({"tokens": [{"sha256": HASH, "name": " "}]}, "args.tokens.0.name"),
+        ({"tokens": [{"sha256": HASH, "name": "Maya", "kind": "robot"}]}, "args.tokens.0.kind"),
+        ({"tokens": [{"sha256": HASH, "name": "Maya", "token": "secret"}]}, "args.tokens.0.token"),
+        ({"tokens": [HASH, {"sha256": HASH, "name": "Maya"}]}, "the hash 0a0a0a0a... stands there twice"),
+        ({"tokens": [MAYA, {**MAYA, "sha256": "0b" * 32, "kind": "program"}]}, "'Maya' of 'WDC' is taken"),
+        ({"tokens": [{"sha256": HASH, "name": "local user"}]}, "'local user' of 'default' is taken"),
+        ({"tokens": [{"sha256": HASH, "name": "whale-vision"}]}, "'whale-vision' of 'default' is taken"),
         ({"limits": {"max_photo_bytes": 0}}, "args.limits.max_photo_bytes"),
         ({"timeouts": {"idle_timeout_s": -1}}, "args.timeouts.idle_timeout_s"),
         ({"batching": {"wait_s": "soon"}}, "args.batching.wait_s"),
@@ -44,6 +55,25 @@ def test_wrong_argument_is_named(arguments, named):
     with pytest.raises(SettingsError, match=r"config\.yaml") as refused:
         parse_settings(arguments, "config.yaml")
     assert named in str(refused.value)
+
+
+def test_refused_token_is_not_repeated():
+    with pytest.raises(SettingsError) as refused:
+        parse_settings({"tokens": ["secret"]}, "config.yaml")
+    assert "secret" not in str(refused.value)
+
+
+def test_token_names_its_owner():
+    tokens = [MAYA, {"sha256": "0b" * 32, "name": " nightly ", "kind": "program"}, "1a2b3c4d" * 8]
+    assert parse_settings({"tokens": tokens}, "config.yaml").token_owners() == {
+        HASH: Actor("WDC", "Maya", "person"),
+        "0b" * 32: Actor("default", "nightly", "program"),
+        "1a2b3c4d" * 8: Actor("default", "token 1a2b3c4d", "person"),
+    }
+
+
+def test_owner_of_another_institution_may_have_the_same_name():
+    assert parse_settings({"tokens": [MAYA, {"sha256": "0b" * 32, "name": "Maya"}]}, "config.yaml")
 
 
 def test_every_wrong_argument_is_named_at_once():
@@ -71,7 +101,12 @@ def test_missing_config_is_refused(tmp_path):
     [
         ("sqlite:///here.sqlite", "sqlite:////data/here.sqlite"),
         ("sqlite:////var/there.sqlite", "sqlite:////var/there.sqlite"),
+        ("sqlite+pysqlite:///here.sqlite", "sqlite+pysqlite:////data/here.sqlite"),
+        ("sqlite:///file:here.sqlite?mode=ro&uri=true", "sqlite:///file%3A/data/here.sqlite?mode=ro&uri=true"),
+        ("sqlite:///file:/var/there.sqlite?uri=true", "sqlite:///file:/var/there.sqlite?uri=true"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
         ("sqlite://", "sqlite://"),
+        ("no url", "no url"),
         ("postgresql+psycopg://db/whales", "postgresql+psycopg://db/whales"),
     ],
 )
@@ -85,8 +120,19 @@ def test_batches_are_small_on_a_cpu():
     assert (batching.batch_size("cpu"), batching.batch_size("cuda:0")) == (1, 8)
 
 
-def test_memory_for_decoding_holds_at_least_one_largest_photo():
-    with pytest.raises(SettingsError, match=r"limits: .*decoding_memory_bytes \(4294967296\) is too little"):
-        parse_settings({"limits": {"max_photo_pixels": 150_000_000}}, "config.yaml")
-    limits = {"max_photo_pixels": 150_000_000, "decoding_memory_bytes": 150_000_000 * 24 * 4 // 3}
-    assert parse_settings({"limits": limits}, "config.yaml").limits.max_photo_pixels == 150_000_000
+@pytest.mark.parametrize(
+    ("url", "file"),
+    [
+        ("sqlite:////data/a.sqlite", "/data/a.sqlite"),
+        ("sqlite+pysqlite:///a.sqlite", "a.sqlite"),
+        ("sqlite:///file:/data/a%20b.sqlite?uri=true", "/data/a b.sqlite"),
+        ("sqlite:///file:///data/a.sqlite?mode=rw&uri=true", "/data/a.sqlite"),
+        ("sqlite:///file:odd", "file:odd"),
+        ("sqlite://", None),
+        ("sqlite:///file::memory:?uri=true", None),
+        ("postgresql+psycopg://db/whales", None),
+        ("no url", None),
+    ],
+)
+def test_the_file_of_a_catalogue_is_found_in_its_url(url, file):
+    assert catalogue_file(url) == (None if file is None else Path(file))

@@ -11,7 +11,7 @@ _NOISE_VALUES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Strength:
+class CropAugmentation:
     """How much photos are varied; probabilities are per photo.
 
     Attributes:
@@ -36,7 +36,7 @@ class Strength:
     cut: float = 0.4
 
 
-class Augmentation:
+class CropAugmenter:
     """Varies crops; a pure function of the generator that it is given.
 
     Args:
@@ -44,9 +44,9 @@ class Augmentation:
         strength: how much it varies.
     """
 
-    def __init__(self, size_px: int, strength: Strength | None = None) -> None:
+    def __init__(self, size_px: int, strength: CropAugmentation | None = None) -> None:
         self._size = size_px
-        self._by = strength or Strength()
+        self._by = strength or CropAugmentation()
         noise = np.random.default_rng(0).normal(size=_NOISE_VALUES + 3 * size_px * size_px)
         self._noise: Float32Array = noise.astype(np.float32)  # drawn once: normal numbers are slow to draw
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training.arrays import Int64Array
 from training.embedder.recipe import Mirror
 from training.photos.records import LabelledPhoto
-
-IntArray = npt.NDArray[np.int64]
 
 ONE_VIEW = frozenset({"fluke"})
 """Body parts that are photographed from one direction only."""
@@ -33,9 +32,9 @@ class Classes:
         names: of the classes.
     """
 
-    photos: IntArray
+    photos: Int64Array
     mirrored: npt.NDArray[np.bool_]
-    labels: IntArray
+    labels: Int64Array
     names: tuple[str, ...]
 
     @property
@@ -43,7 +42,7 @@ class Classes:
         """Number of classes."""
         return len(self.names)
 
-    def sizes(self) -> IntArray:
+    def sizes(self) -> Int64Array:
         """Return (classes,) int64, the number of samples of each class."""
         return np.bincount(self.labels, minlength=self.count)
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.errors import NoAnimalError
 from pipeline.photos.images import Photo, crop, grow
 from pipeline.records import BoundingBox, Float32Array, UInt8Array
+from training.arrays import BoolArray
 from training.errors import TrainingDataError
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class CropStore:
             key_file.write_text(text, encoding="utf-8")
         return cls(folder, "r+")
 
-    def fill(self, make: MapNumbers, words: str) -> npt.NDArray[np.bool_]:
+    def fill(self, make: MapNumbers, words: str) -> BoolArray:
         """Make the crops that are missing.
 
         Args:
@@ -123,7 +123,7 @@ class CropStore:
             if found is not None:
                 self.pixels[number], self.boxes[number] = found.pixels, found.box
             self._states[number] = _NOTHING if found is None else _MADE
-        have: npt.NDArray[np.bool_] = self._states == _MADE
+        have: BoolArray = self._states == _MADE
         if not have.any():
             raise TrainingDataError(
                 f"{words}: no animal was found in any of {len(have)} photos; check boxes or detector"

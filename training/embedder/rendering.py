@@ -24,7 +24,7 @@ _AHEAD = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class SyntheticPhoto:
     """One photo of a synthetic individual; each is an encounter of its own.
 
     Attributes:
@@ -61,16 +61,18 @@ class Shot:
         )
 
 
-def make_shots(world: int, body_part: BodyPart, numbers: Iterable[int], photos_each: int) -> list[Shot]:
+def synthetic_photos(world: int, body_part: BodyPart, numbers: Iterable[int], photos_each: int) -> list[SyntheticPhoto]:
     """Return the photos of several individuals."""
-    return [Shot(world, number, encounter, body_part) for number in numbers for encounter in range(photos_each)]
+    return [
+        SyntheticPhoto(world, number, encounter, body_part) for number in numbers for encounter in range(photos_each)
+    ]
 
 
-def renderer(shots: Sequence[Shot], cut: Cut, width_px: int, jobs: int) -> MapNumbers:
+def renderer(photos: Sequence[SyntheticPhoto], cut: Cut, width_px: int, jobs: int) -> MapNumbers:
     """Return a function that renders crops by number.
 
     Args:
-        shots: all photos.
+        photos: all photos.
         cut: how the animals are cut out.
         width_px: of the photos that the crops are cut from.
         jobs: processes.
@@ -81,15 +83,15 @@ def renderer(shots: Sequence[Shot], cut: Cut, width_px: int, jobs: int) -> MapNu
         # spawned, not forked: a fork inherits the locks of torch's and other libraries' threads, and hangs on them
         with ProcessPoolExecutor(jobs, get_context("spawn"), cv2.setNumThreads, (1,)) as pool:
             while batch := list(islice(waiting, jobs * _CHUNK * _AHEAD)):
-                tasks = [(shots[number], cut, width_px) for number in batch]
+                tasks = [(photos[number], cut, width_px) for number in batch]
                 yield from pool.map(_render, tasks, chunksize=_CHUNK)
 
     return render_all
 
 
-def _render(task: tuple[Shot, Cut, int]) -> Crop | None:
-    shot, cut, width_px = task
-    plan = shot.plan()
+def _render(task: tuple[SyntheticPhoto, Cut, int]) -> Crop | None:
+    synthetic, cut, width_px = task
+    plan = synthetic.plan()
     height_px = round(width_px * plan.aspect)
     truths = truths_of(plan, width_px, height_px)
     photo = decode_photo(render_jpeg(plan, width_px, height_px), plan.name)

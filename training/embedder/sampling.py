@@ -7,7 +7,8 @@ import numpy as np
 from pytorch_metric_learning.samplers import MPerClassSampler
 from pytorch_metric_learning.utils import common_functions
 
-from training.embedder.classes import Classes, IntArray
+from training.arrays import Int64Array
+from training.embedder.classes import Classes
 from training.embedder.recipe import Recipe
 from training.errors import TrainingDataError
 
@@ -46,7 +47,7 @@ class BatchSampler:
         self._fill = recipe.batch_photos - self._classes * recipe.photos_each
         self._cycle = lru_cache(maxsize=4)(self._draw_cycle)
 
-    def batch(self, number: int) -> IntArray:
+    def batch(self, number: int) -> Int64Array:
         """Return the samples of a batch.
 
         Args:
@@ -63,21 +64,21 @@ class BatchSampler:
             drawn = self._cycle(number // _CYCLE_BATCHES)[place : place + size]
         return np.concatenate([drawn, self._filling(drawn, np.random.default_rng([self._seed, 2, number]))])
 
-    def _draw_cycle(self, cycle: int) -> IntArray:
+    def _draw_cycle(self, cycle: int) -> Int64Array:
         """Let the library draw many batches; its generator is a global one."""
         each, size = self._recipe.photos_each, self._classes * self._recipe.photos_each
         common_functions.NUMPY_RANDOM = np.random.RandomState([self._seed, cycle])
         sampler = MPerClassSampler(self._labels[self._several], each, size, size * _CYCLE_BATCHES)
         return self._several[np.fromiter(sampler, dtype=np.int64)]
 
-    def _filling(self, drawn: IntArray, rng: np.random.Generator) -> IntArray:
+    def _filling(self, drawn: Int64Array, rng: np.random.Generator) -> Int64Array:
         """Fill the batch with classes of one photo, then with any photos of its own classes."""
         negatives = rng.permutation(self._singles)[: self._fill]
         own = self._several[np.isin(self._labels[self._several], self._labels[drawn])]
         more = rng.choice(own, self._fill - len(negatives))
         return np.concatenate([negatives, more])
 
-    def _triplets(self, rng: np.random.Generator) -> IntArray:
+    def _triplets(self, rng: np.random.Generator) -> Int64Array:
         """Draw anchors by chance, a positive and a negative for each."""
         count = self._recipe.batch_photos // 3
         anchors = rng.choice(self._several, count)
@@ -85,7 +86,7 @@ class BatchSampler:
         negatives = [rng.choice(self._others(anchor, same=False)) for anchor in anchors]
         return np.concatenate([anchors, np.array(positives), np.array(negatives)])
 
-    def _others(self, anchor: int, same: bool) -> IntArray:
+    def _others(self, anchor: int, same: bool) -> Int64Array:
         others = (self._labels == self._labels[anchor]) == same
         others[anchor] = False
         return np.flatnonzero(others)

@@ -42,7 +42,7 @@ def measure_spread(embeddings: Float32Array) -> Spread:
     return Spread(float(distances.sum() / (count * (count - 1))), float(np.exp(-(shares * np.log(shares)).sum())))
 
 
-def require_alive(spread: Spread) -> None:
+def stop_if_collapsed(spread: Spread) -> None:
     """Stop a run whose embeddings have collapsed.
 
     Raises:

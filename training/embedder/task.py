@@ -12,17 +12,19 @@ from pipeline.model_files import BodyPartSpec
 from pipeline.networks.architectures import build_embedder
 from pipeline.networks.embedding import network_input
 from pipeline.records import Float32Array, UInt8Array
-from training.embedder.augmentation import Augmentation
+from training.embedder.augmentation import CropAugmenter
 from training.embedder.classes import make_classes
 from training.embedder.crops import CropStore
-from training.embedder.initial import take_weights
+from training.embedder.initial_weights import load_fitting_weights
 from training.embedder.losses import build_loss
 from training.embedder.recipe import Recipe
 from training.embedder.sampling import BatchSampler
-from training.embedder.spread import GRACE_ROUNDS, measure_spread, require_alive
+from training.embedder.spread import GRACE_ROUNDS, measure_spread, stop_if_collapsed
 from training.embedder.validation import Validation
 from training.photos.records import LabelledPhoto
-from training.runs.task import Evaluation, Interval
+from training.runs.state import write_weights
+from training.runs.task import Evaluation
+from training.scoring.intervals import Interval
 
 _EVALUATION_BATCH = 64
 
@@ -43,7 +45,7 @@ class CropSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CropBatch:
     """What a step learns from.
 
     Attributes:
@@ -94,26 +96,26 @@ class EmbedderTask:
         torch.manual_seed(spec.seed)
         self.network: nn.Module = build_embedder(spec.part)
         if spec.initial is not None:
-            take_weights(self.network, spec.initial)
+            load_fitting_weights(self.network, spec.initial)
         self._store = CropStore(spec.training.folder)
         self._places = np.array(spec.training.places, dtype=np.int64)
         self._classes = make_classes(spec.training.photos, spec.recipe.mirror)
         self._sampler = BatchSampler(self._classes, spec.recipe, spec.seed)
-        self._augmentation = Augmentation(spec.part.input_size_px)
+        self._augmentation = CropAugmenter(spec.part.input_size_px)
         self._loss = build_loss(spec.recipe)
         self._mean = torch.tensor(spec.part.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(spec.part.std, device=device).view(1, 3, 1, 1)
         self._validation = Validation(spec.validation.photos, spec.seed)
         self._rounds = 0
 
-    def batch(self, number: int) -> Batch:
+    def batch(self, number: int) -> CropBatch:
         """Return the crops and classes of a batch."""
         samples = self._sampler.batch(number)
         rng = np.random.default_rng([self._spec.seed, 3, number])
         crops = np.stack([self._picture(int(sample), rng) for sample in samples])
-        return Batch(torch.from_numpy(crops), torch.from_numpy(self._classes.labels[samples]))
+        return CropBatch(torch.from_numpy(crops), torch.from_numpy(self._classes.labels[samples]))
 
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, network: nn.Module, batch: CropBatch) -> Tensor:
         """Return the loss; computed in float32, because distances of near neighbours drown in bfloat16."""
         images = network_input(batch.crops.to(self._mean.device), self._mean, self._std)
         embeddings = network(images.contiguous(memory_format=torch.channels_last))
@@ -123,10 +125,10 @@ class EmbedderTask:
     def evaluate(self, network: nn.Module, final: bool) -> Evaluation:
         """Judge on the validation split, at the end on the holdout, too."""
         embeddings = self._embed(network, self._spec.validation)
-        spread, scores = measure_spread(embeddings), self._validation.judge(embeddings)
+        spread, scores = measure_spread(embeddings), self._validation.scores(embeddings)
         self._rounds += 1
         if self._rounds > GRACE_ROUNDS:
-            require_alive(spread)
+            stop_if_collapsed(spread)
         values = {"top1": scores.top1, "auroc": scores.auroc}
         values |= {"mean_distance": spread.mean_distance, "effective_rank": spread.effective_rank}
         if not final:
@@ -137,19 +139,16 @@ class EmbedderTask:
 
     def export(self, network: nn.Module) -> None:
         """Write the weights under their final name."""
-        partial = self._spec.file.with_suffix(".partial")
-        weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-        torch.save(weights, partial)
-        partial.replace(self._spec.file)
+        write_weights(self._spec.file, network)
 
     def _add_holdout(self, network: nn.Module, values: dict[str, float], intervals: dict[str, Interval]) -> None:
         holdout = self._spec.holdout
         if holdout is None:
             return
-        judge, embeddings = Validation(holdout.photos, self._spec.seed), self._embed(network, holdout)
-        scores = judge.judge(embeddings)
+        validation, embeddings = Validation(holdout.photos, self._spec.seed), self._embed(network, holdout)
+        scores = validation.scores(embeddings)
         values |= {"holdout_top1": scores.top1, "holdout_auroc": scores.auroc}
-        intervals |= {f"holdout_{name}": interval for name, interval in judge.intervals(embeddings).items()}
+        intervals |= {f"holdout_{name}": interval for name, interval in validation.intervals(embeddings).items()}
 
     def _picture(self, sample: int, rng: np.random.Generator) -> UInt8Array:
         """Return a sample as the network is to see it."""

@@ -7,21 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.records import Float32Array
+from training.arrays import FloatArray, IntArray
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
 from training.photos.splits import EncounterSplit, first_references, split_encounters
-from training.runs.task import Interval
 from training.scoring.distances import centroid_distances
-from training.scoring.intervals import (
-    FloatArray,
-    IntArray,
-    Resampling,
-    numbered,
-    percentile_interval,
-    weighted_mean,
-)
-from training.scoring.open_set import area_under_roc
-from training.scoring.ranks import BoolArray, ranks_of_truth
+from training.scoring.intervals import Interval, Resampling, numbered, percentile_interval, weighted_mean
+from training.scoring.open_set import BestDistances, area_under_roc
+from training.scoring.ranks import ranks_of_truth
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +26,7 @@ _RESAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ValidationScores:
     """What a set of embeddings reaches.
 
     Attributes:
@@ -51,26 +44,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answers:
-    """What came of the queries of one split.
-
-    Attributes:
-        right: (q,) whether the nearest centroid is the own individual's.
-        known: (q,) distances to it.
-        unknown: (u,) distances of unknown individuals' photos to their nearest centroid.
-    """
-
-    right: BoolArray
-    known: FloatArray
-    unknown: FloatArray
-
-    def scores(self, known_weights: FloatArray, unknown_weights: FloatArray) -> Scores:
-        top1 = weighted_mean(self.right, known_weights)
-        return Scores(top1, area_under_roc(self.known, self.unknown, known_weights, unknown_weights))
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
+class _SplitPlaces:
     """One split, as places in the set of photos; individuals (with side) are numbered as in the gallery."""
 
     gallery: IntArray
@@ -78,12 +52,12 @@ class _Trial:
     queries: IntArray
     truth: IntArray
     unknown: IntArray
-    sampling: Resampling
+    resampling: Resampling
 
-    def answers(self, embeddings: FloatArray) -> _Answers:
+    def best_distances(self, embeddings: FloatArray) -> BestDistances:
         known, unknown = (self._distances(embeddings, asked) for asked in (self.queries, self.unknown))
         right = ranks_of_truth(known, self.truth) == 1.0
-        return _Answers(right, known.min(axis=1), unknown.min(axis=1))
+        return BestDistances(known.min(axis=1), right, unknown.min(axis=1))
 
     def _distances(self, embeddings: FloatArray, asked: IntArray) -> FloatArray:
         count = int(self.gallery_of.max()) + 1
@@ -107,33 +81,42 @@ class Validation:
         unknown = round(count * _UNKNOWN_SHARE) if count >= _LEAST_INDIVIDUALS else 0
         place = {photo: index for index, photo in enumerate(photos)}
         splits = [split_encounters(photos, REFERENCES, unknown, seed + number) for number in range(_SPLITS)]
-        self._trials = [_trial(split, place) for split in splits]
+        self._splits = [_places_of(split, place) for split in splits]
 
-    def judge(self, embeddings: Float32Array) -> Scores:
+    def scores(self, embeddings: Float32Array) -> ValidationScores:
         """Score embeddings; every photo counts the same.
 
         Args:
             embeddings: (n, d) float32, L2-normalised, of the photos in their order.
         """
-        answers = self._answers(embeddings)
-        scores = [one.scores(np.ones(len(one.known)), np.ones(len(one.unknown))) for one in answers]
-        return Scores(float(np.mean([one.top1 for one in scores])), float(np.mean([one.auroc for one in scores])))
+        scores = [
+            _scores(best, np.ones(len(best.known)), np.ones(len(best.unknown)))
+            for best in self._best_distances(embeddings)
+        ]
+        return ValidationScores(
+            float(np.mean([one.top1 for one in scores])), float(np.mean([one.auroc for one in scores]))
+        )
 
     def intervals(self, embeddings: Float32Array) -> dict[str, Interval]:
         """Return 95 % bootstrap intervals over individuals (with side) of top-1 and AUROC, all splits together."""
         generator = np.random.default_rng(0)
-        pairs = list(zip(self._answers(embeddings), self._trials, strict=True))
+        pairs = list(zip(self._best_distances(embeddings), self._splits, strict=True))
         drawn = [
-            answers.scores(*trial.sampling.draw(generator))
+            _scores(best, *split.resampling.draw(generator))
             for _ in range(_RESAMPLES // _SPLITS)
-            for answers, trial in pairs
+            for best, split in pairs
         ]
         low, high = percentile_interval(np.array([[one.top1, one.auroc] for one in drawn]))
         return {"top1": (float(low[0]), float(high[0])), "auroc": (float(low[1]), float(high[1]))}
 
-    def _answers(self, embeddings: Float32Array) -> list[_Answers]:
+    def _best_distances(self, embeddings: Float32Array) -> list[BestDistances]:
         rows = embeddings.astype(np.float64)
-        return [trial.answers(rows) for trial in self._trials]
+        return [split.best_distances(rows) for split in self._splits]
+
+
+def _scores(best: BestDistances, known_weights: FloatArray, unknown_weights: FloatArray) -> ValidationScores:
+    top1 = weighted_mean(best.right, known_weights)
+    return ValidationScores(top1, area_under_roc(best.known, best.unknown, known_weights, unknown_weights))
 
 
 def _with_encounters(photos: Sequence[LabelledPhoto]) -> tuple[list[LabelledPhoto], bool]:
@@ -151,17 +134,17 @@ def _with_encounters(photos: Sequence[LabelledPhoto]) -> tuple[list[LabelledPhot
     return list(photos), True
 
 
-def _trial(split: EncounterSplit, place: dict[LabelledPhoto, int]) -> _Trial:
+def _places_of(split: EncounterSplit, place: dict[LabelledPhoto, int]) -> _SplitPlaces:
     gallery = first_references(split.gallery, REFERENCES)
     column = {label: number for number, label in enumerate(sorted({photo.label for photo in gallery}))}
     truth = np.array([column[photo.label] for photo in split.queries], dtype=np.intp)
-    return _Trial(
+    return _SplitPlaces(
         gallery=_places(gallery, place),
         gallery_of=np.array([column[photo.label] for photo in gallery], dtype=np.intp),
         queries=_places(split.queries, place),
         truth=truth,
         unknown=_places(split.unknown, place),
-        sampling=Resampling(truth, numbered([photo.label for photo in split.unknown])),
+        resampling=Resampling(truth, numbered([photo.label for photo in split.unknown])),
     )
 
 

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from training.evaluation.scores import REJECTED, Scores
-from training.evaluation.study import EMBEDDER, SERVED, ProtocolResult
-from training.evaluation.trial import MATCHINGS
-from training.evaluation.words import MATCHINGS as MATCHING_WORDS
-from training.evaluation.words import METHODS, percent
-from training.scoring.intervals import Estimate, FloatArray
+from training.arrays import FloatArray
+from training.evaluation.comparison import MATCHINGS
+from training.evaluation.results import EMBEDDER, SERVED, ProtocolResult
+from training.evaluation.scores import REJECTED, MatchingScores
+from training.evaluation.wording import MATCHING_TITLES, METHOD_TITLES, percent
+from training.scoring.intervals import Estimate
 
 _SIZE_INCHES = (5.2, 4.0)
 _STYLES = (("#1f5fa8", "-", "o"), ("#d1701f", "--", "s"), ("#4b8b3b", "-", "^"), ("#8a4fa3", "--", "D"))
@@ -54,13 +54,13 @@ class _Line:
     """
 
     label: str
-    scores: Sequence[Scores]
+    scores: Sequence[MatchingScores]
     colour: str
     dashes: str
     marker: str
 
     @property
-    def main(self) -> Scores:
+    def main(self) -> MatchingScores:
         """With the most references."""
         return self.scores[-1]
 
@@ -161,8 +161,8 @@ def rejection_chart(result: ProtocolResult) -> Chart:
     )
     for line in _lines(result):
         if line.main.open_set is not None:
-            judged = [one for _, one in line.main.open_set.curve]
-            accepts, rejects = [one.false_accept for one in judged], [one.false_reject for one in judged]
+            rates = [one for _, one in line.main.open_set.curve]
+            accepts, rejects = [one.false_accept for one in rates], [one.false_reject for one in rates]
             axes.plot(
                 accepts, rejects, line.dashes, color=line.colour, marker=line.marker, markersize=4, label=line.label
             )
@@ -191,7 +191,7 @@ def _lines(result: ProtocolResult) -> Iterator[_Line]:
     for (method, matching), style in zip(pairs, _STYLES, strict=False):
         row = [one for one in result.scores[method] if one.matching == matching]
         yield _Line(
-            f"{METHODS[method]}, {MATCHING_WORDS[matching]}", sorted(row, key=lambda one: one.references), *style
+            f"{METHOD_TITLES[method]}, {MATCHING_TITLES[matching]}", sorted(row, key=lambda one: one.references), *style
         )
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.arrays import FloatArray, IntArray
+from training.evaluation.comparison import Comparison, Matching, individual_distances, reference_distances
 from training.evaluation.embedded import EmbeddedPhoto
-from training.evaluation.trial import Matching, Trial, individual_distances, photo_distances
-from training.scoring.intervals import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,56 +28,56 @@ class Confusion:
     right_distance: float | None = None
 
 
-def wrong_names(trial: Trial, matching: Matching, references: int, most: int) -> tuple[Confusion, ...]:
+def wrong_names(comparison: Comparison, matching: Matching, references: int, most: int) -> tuple[Confusion, ...]:
     """Return queries of known individuals with a wrong first candidate, the nearest and so most confident ones first.
 
     One for each pair of query's and answered individual.
 
     Args:
-        trial: of embedded photos.
+        comparison: of embedded photos.
         matching: how.
         references: of each individual, at most.
         most: how many to return.
     """
-    distances = individual_distances(trial, trial.queries, matching, references)
-    photos = photo_distances(trial, trial.queries, references)
+    distances = individual_distances(comparison, comparison.queries, matching, references)
+    photos = reference_distances(comparison, comparison.queries, references)
     first = distances.argmin(axis=1)
-    wrong = (first != trial.truth) & np.isfinite(distances.min(axis=1))
+    wrong = (first != comparison.truth) & np.isfinite(distances.min(axis=1))
     confusions = []
-    for row in _one_a_pair(distances, first, trial.truth, np.flatnonzero(wrong))[:most]:
-        truth = int(trial.truth[row])
+    for row in _one_a_pair(distances, first, comparison.truth, np.flatnonzero(wrong))[:most]:
+        truth = int(comparison.truth[row])
         confusions.append(
             Confusion(
-                trial.query_photos[row],
-                _nearest(trial, photos[row], int(first[row])),
+                comparison.query_photos[row],
+                _nearest(comparison, photos[row], int(first[row])),
                 float(distances[row, first[row]]),
-                _nearest(trial, photos[row], truth) if np.isfinite(distances[row, truth]) else None,
+                _nearest(comparison, photos[row], truth) if np.isfinite(distances[row, truth]) else None,
                 float(distances[row, truth]),
             )
         )
     return tuple(confusions)
 
 
-def false_names(trial: Trial, matching: Matching, references: int, most: int) -> tuple[Confusion, ...]:
+def false_names(comparison: Comparison, matching: Matching, references: int, most: int) -> tuple[Confusion, ...]:
     """Return queries of unknown individuals that are nearest to somebody, one for each pair of individuals.
 
     Args:
-        trial: of embedded photos.
+        comparison: of embedded photos.
         matching: how.
         references: of each individual, at most.
         most: how many to return.
     """
-    distances = individual_distances(trial, trial.unknown, matching, references)
-    photos = photo_distances(trial, trial.unknown, references)
+    distances = individual_distances(comparison, comparison.unknown, matching, references)
+    photos = reference_distances(comparison, comparison.unknown, references)
     first = distances.argmin(axis=1)
     finite = np.flatnonzero(np.isfinite(distances.min(axis=1)))
     return tuple(
         Confusion(
-            trial.unknown_photos[row],
-            _nearest(trial, photos[row], int(first[row])),
+            comparison.unknown_photos[row],
+            _nearest(comparison, photos[row], int(first[row])),
             float(distances[row, first[row]]),
         )
-        for row in _one_a_pair(distances, first, trial.unknown_of, finite)[:most]
+        for row in _one_a_pair(distances, first, comparison.unknown_of, finite)[:most]
     )
 
 
@@ -90,7 +90,7 @@ def _one_a_pair(distances: FloatArray, first: IntArray, asked: IntArray, rows: I
     return list(kept.values())
 
 
-def _nearest(trial: Trial, distances: FloatArray, column: int) -> EmbeddedPhoto:
+def _nearest(comparison: Comparison, distances: FloatArray, column: int) -> EmbeddedPhoto:
     """Return the reference of an individual that is nearest to a query."""
-    own = np.where(trial.reference_of == column, distances, np.inf)
-    return trial.reference_photos[int(own.argmin())]
+    own = np.where(comparison.reference_of == column, distances, np.inf)
+    return comparison.reference_photos[int(own.argmin())]

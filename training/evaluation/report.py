@@ -1,25 +1,28 @@
 """The report that a biologist reads: one HTML file with everything in it."""
 
 import base64
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
 
-from training.evaluation import words
+from pipeline.photos.images import decode_photo, grow
+from training.evaluation import wording
 from training.evaluation.charts import all_charts
+from training.evaluation.comparison import MATCHINGS
 from training.evaluation.embedded import EmbeddedPhoto
-from training.evaluation.pictures import picture
-from training.evaluation.scores import Scores
-from training.evaluation.study import ProtocolResult
+from training.evaluation.results import ProtocolResult
+from training.evaluation.scores import MatchingScores
 from training.evaluation.summary import Subject, counts
-from training.evaluation.trial import MATCHINGS
 from training.files import write_atomically
-from training.scoring.intervals import Estimate
 
 _TEMPLATE = "report.html.jinja"
+_CROP_SIDE_PX = 400  # twice what the report shows, for sharp screens and for print
+_CROP_QUALITY = 82
 
-Row = tuple[str, str, Scores]
+ScoreRow = tuple[str, str, MatchingScores]
 """Protocol, method and what it reaches."""
 
 
@@ -38,14 +41,14 @@ def write_report(file: Path, subject: Subject, results: Mapping[str, ProtocolRes
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": words.percent, "failures": words.failures}
-    environment.filters |= {"interval": interval, "data_url": _data_url, "picture_url": _picture_url}
+    environment.filters |= {"percent": wording.percent, "failures": wording.failures}
+    environment.filters |= {"data_url": _data_url, "picture_url": _picture_url}
     first = next(iter(results.values()))
     rows, fewer = score_rows(results)
     text = environment.get_template(_TEMPLATE).render(
         subject=subject,
         results=results,
-        words=words,
+        wording=wording,
         counts={name: counts(result) for name, result in results.items()},
         main=first.main(),
         first=first,
@@ -57,7 +60,7 @@ def write_report(file: Path, subject: Subject, results: Mapping[str, ProtocolRes
     write_atomically(file, text.encode())
 
 
-def score_rows(results: Mapping[str, ProtocolResult]) -> tuple[list[Row], list[Row]]:
+def score_rows(results: Mapping[str, ProtocolResult]) -> tuple[list[ScoreRow], list[ScoreRow]]:
     """Return (protocol, method, scores) for tables: those with the most references, and all with fewer."""
     main, fewer = [], []
     for protocol, result in results.items():
@@ -84,11 +87,19 @@ def differences(results: Mapping[str, ProtocolResult]) -> dict[str, float]:
     return found
 
 
-def interval(estimate: Estimate) -> str:
-    """Return an estimate as "0.934 (0.900 to 0.960)"."""
-    if estimate.value != estimate.value:
-        return "not to be had"
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+def crop_jpeg(embedded: EmbeddedPhoto) -> bytes:
+    """Return a small JPEG of what was cut out: as it lies in the photo, not squeezed to the network's square.
+
+    Args:
+        embedded: a photo that did not fail.
+    """
+    assert embedded.box_px is not None  # only failures have none
+    photo = decode_photo(embedded.photo.path.read_bytes(), str(embedded.photo.path))
+    cut = photo.image.crop(grow(embedded.box_px, photo.size_px).xyxy())
+    cut.thumbnail((_CROP_SIDE_PX, _CROP_SIDE_PX), Image.Resampling.LANCZOS)
+    content = io.BytesIO()
+    cut.save(content, "JPEG", quality=_CROP_QUALITY)
+    return content.getvalue()
 
 
 def _data_url(svg: str) -> str:
@@ -96,4 +107,4 @@ def _data_url(svg: str) -> str:
 
 
 def _picture_url(photo: EmbeddedPhoto) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(picture(photo)).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(crop_jpeg(photo)).decode()}"

@@ -1,13 +1,20 @@
-"""All scores of one trial with one way of matching, each with its interval."""
+"""All scores of one comparison with one way of matching, each with its interval."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from pipeline.records import UNKNOWN_DISTANCE
-from training.evaluation.trial import Matching, Trial, individual_distances, photo_distances
-from training.scoring.intervals import RESAMPLES, Estimate, FloatArray, Resampling, weighted_mean
-from training.scoring.open_set import Judged, OpenSet, area_under_roc, judge
+from training.arrays import FloatArray
+from training.evaluation.comparison import (
+    Comparison,
+    Matching,
+    best_distances,
+    individual_distances,
+    reference_distances,
+)
+from training.scoring.intervals import RESAMPLES, Estimate, Resampling, weighted_mean
+from training.scoring.open_set import HalvedQueries, ThresholdRates, area_under_roc, cross_validated_rates
 from training.scoring.ranks import average_precisions, cumulative_matches, ranks_of_truth
 
 REJECTED = 0.9
@@ -19,7 +26,7 @@ _TOP = 5
 
 
 @dataclass(frozen=True, slots=True)
-class OpenScores:
+class OpenSetScores:
     """How well unknown individuals are told from known ones.
 
     Attributes:
@@ -41,11 +48,11 @@ class OpenScores:
     accepted_right: Estimate
     unknown_entry_false_accept: Estimate
     unknown_entry_accepted_right: Estimate
-    curve: tuple[tuple[float, Judged], ...]
+    curve: tuple[tuple[float, ThresholdRates], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class MatchingScores:
     """What one way of matching reaches with so many references.
 
     Attributes:
@@ -65,63 +72,62 @@ class Scores:
     top5: Estimate
     mean_average_precision: Estimate
     cmc: tuple[Estimate, ...]
-    open_set: OpenScores | None
+    open_set: OpenSetScores | None
 
 
-def score(trial: Trial, matching: Matching, references: int, seed: int, resamples: int = RESAMPLES) -> Scores:
+def score(
+    comparison: Comparison, matching: Matching, references: int, seed: int, resamples: int = RESAMPLES
+) -> MatchingScores:
     """Compute all scores.
 
     Args:
-        trial: of embedded photos.
+        comparison: of embedded photos.
         matching: how to compare.
         references: how many of each individual to use, at most.
         seed: of the bootstrap.
         resamples: of the bootstrap.
     """
-    distances = individual_distances(trial, trial.queries, matching, references)  # (q, k)
-    ranks = ranks_of_truth(distances, trial.truth)
-    precisions = _average_precisions(trial, distances, matching, references)
-    places = min(CMC_PLACES, len(trial.labels))
+    distances = individual_distances(comparison, comparison.queries, matching, references)  # (q, k)
+    ranks = ranks_of_truth(distances, comparison.truth)
+    precisions = _average_precisions(comparison, distances, matching, references)
+    places = min(CMC_PLACES, len(comparison.labels))
 
     def closed(known: FloatArray, unknown: FloatArray) -> FloatArray:
         top = [weighted_mean(ranks <= _TOP, known), weighted_mean(precisions, known)]
         return np.concatenate((top, cumulative_matches(ranks, known, places)))
 
-    sampling = Resampling(trial.known_of, trial.unknown_of, seed, resamples)
+    sampling = Resampling(comparison.known_of, comparison.unknown_of, seed, resamples)
     top5, mean_precision, *cmc = sampling.estimates(closed)
-    open_set = _open_scores(trial, distances, ranks, matching, references, sampling)
-    return Scores(matching, references, cmc[0], top5, mean_precision, tuple(cmc), open_set)
+    open_set = _open_set_scores(comparison, matching, references, sampling)
+    return MatchingScores(matching, references, cmc[0], top5, mean_precision, tuple(cmc), open_set)
 
 
-def _average_precisions(trial: Trial, distances: FloatArray, matching: Matching, references: int) -> FloatArray:
+def _average_precisions(
+    comparison: Comparison, distances: FloatArray, matching: Matching, references: int
+) -> FloatArray:
     if matching == "centroid":
-        return average_precisions(distances, np.arange(len(trial.labels))[None, :] == trial.truth[:, None])
-    relevant = (trial.reference_of[None, :] == trial.truth[:, None]) & (trial.turn < references)[None, :]
-    return average_precisions(photo_distances(trial, trial.queries, references), relevant)
+        return average_precisions(distances, np.arange(len(comparison.labels))[None, :] == comparison.truth[:, None])
+    relevant = (comparison.reference_of[None, :] == comparison.truth[:, None]) & (comparison.turn < references)[None, :]
+    return average_precisions(reference_distances(comparison, comparison.queries, references), relevant)
 
 
-def _open_scores(
-    trial: Trial, distances: FloatArray, ranks: FloatArray, matching: Matching, references: int, sampling: Resampling
-) -> OpenScores | None:
-    if min(len(set(trial.known_of)), len(set(trial.unknown_of))) < 2:
+def _open_set_scores(
+    comparison: Comparison, matching: Matching, references: int, sampling: Resampling
+) -> OpenSetScores | None:
+    if min(len(set(comparison.known_of)), len(set(comparison.unknown_of))) < 2:
         return None
-    queries = OpenSet(
-        known=distances.min(axis=1),
-        right=ranks == 1.0,
-        unknown=individual_distances(trial, trial.unknown, matching, references).min(axis=1),
-        known_half=trial.known_half,
-        unknown_half=trial.unknown_half,
-    )
+    best = best_distances(comparison, matching, references)
+    queries = HalvedQueries(best, comparison.known_half, comparison.unknown_half)
 
     def opened(known: FloatArray, unknown: FloatArray) -> FloatArray:
-        judged = judge(queries, known, unknown, REJECTED)
-        area = area_under_roc(queries.known, queries.unknown, known, unknown)
-        first = weighted_mean((queries.known < UNKNOWN_DISTANCE) & queries.right, known)
-        wrong = weighted_mean(queries.unknown < UNKNOWN_DISTANCE, unknown)
-        return np.array([area, judged.false_accept, judged.false_reject, judged.accepted_right, wrong, first])
+        rates = cross_validated_rates(queries, known, unknown, REJECTED)
+        area = area_under_roc(best.known, best.unknown, known, unknown)
+        first = weighted_mean((best.known < UNKNOWN_DISTANCE) & best.right, known)
+        wrong = weighted_mean(best.unknown < UNKNOWN_DISTANCE, unknown)
+        return np.array([area, rates.false_accept, rates.false_reject, rates.accepted_right, wrong, first])
 
     area, accept, reject, right, entry_accept, entry_right = sampling.estimates(opened)
     known, unknown = sampling.macro_weights()
-    curve = tuple((target, judge(queries, known, unknown, target)) for target in _CURVE_TARGETS)
-    threshold = judge(queries, known, unknown, REJECTED).threshold
-    return OpenScores(area, threshold, accept, reject, right, entry_accept, entry_right, curve)
+    curve = tuple((target, cross_validated_rates(queries, known, unknown, target)) for target in _CURVE_TARGETS)
+    threshold = cross_validated_rates(queries, known, unknown, REJECTED).threshold
+    return OpenSetScores(area, threshold, accept, reject, right, entry_accept, entry_right, curve)

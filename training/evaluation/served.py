@@ -7,8 +7,8 @@ import numpy as np
 from pipeline.client import Client, PhotoResult, Query, as_query, confirmed
 from pipeline.records import UNKNOWN
 from training.errors import TrainingError
+from training.evaluation.comparison import Comparison, individual_distances
 from training.evaluation.protocols import Roles
-from training.evaluation.trial import Trial, individual_distances
 from training.photos.records import LabelledPhoto
 
 Answers = Mapping[LabelledPhoto, str | None]
@@ -18,19 +18,19 @@ SERVED_CANDIDATES = 2
 """"Unknown" and the nearest individual, in whatever order."""
 
 
-def evaluated_answers(trial: Trial, references: int) -> Answers:
+def evaluated_answers(comparison: Comparison, references: int) -> Answers:
     """Return what the evaluation finds, matched as in the service.
 
     Args:
-        trial: of embedded photos.
+        comparison: of embedded photos.
         references: how many of each individual to use, at most.
     """
-    distances = individual_distances(trial, trial.queries, "centroid", references)
+    distances = individual_distances(comparison, comparison.queries, "centroid", references)
     nearest = distances.argmin(axis=1)
     found = np.isfinite(distances.min(axis=1))
     return {
-        embedded.photo: trial.labels[column] if usable else None
-        for embedded, column, usable in zip(trial.query_photos, nearest.tolist(), found.tolist(), strict=True)
+        embedded.photo: comparison.labels[column] if usable else None
+        for embedded, column, usable in zip(comparison.query_photos, nearest.tolist(), found.tolist(), strict=True)
     }
 
 
@@ -51,7 +51,7 @@ def served_answers(client: Client, roles: Roles, body_part: str) -> Answers:
     ranked = client.identify(list(queries.values()), SERVED_CANDIDATES)
     for answer in (*stored, *ranked):
         if answer.error is not None:
-            raise TrainingError(f"{answer.path}: the service answers {answer.error.message}")
+            raise TrainingError(f"{answer.path}: the service answers {answer.error.code}: {answer.error.message}")
     nearest = {
         photo: next(one.individual for one in answer.candidates if one.individual != UNKNOWN)
         for photo, answer in zip(queries, ranked, strict=True)

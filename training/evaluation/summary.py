@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.evaluation.scores import Scores
-from training.evaluation.seen import Seen
-from training.evaluation.study import ProtocolResult
+from training.evaluation.results import ProtocolResult
+from training.evaluation.scores import MatchingScores
+from training.evaluation.seen_in_training import SeenInTraining
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Subject:
     body_part: str
     boxes: str
     hashes: Mapping[str, str]
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, SeenInTraining]
     references: int
     seed: int
     problems: str
@@ -69,7 +69,7 @@ def _protocol(result: ProtocolResult) -> dict[str, Any]:
     }
 
 
-def _by_matching(scores: tuple[Scores, ...]) -> dict[str, dict[str, Any]]:
+def _by_matching(scores: tuple[MatchingScores, ...]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for one in scores:
         table.setdefault(one.matching, {})[str(one.references)] = asdict(one)

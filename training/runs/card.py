@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from training.runs.loop import Outcome
+from training.runs.loop import RunResult
 from training.runs.task import Evaluation
 
 _PACKAGES = (
@@ -59,32 +59,32 @@ class CardFacts:
     resampled: str = "individuals"
 
 
-def write_card(facts: CardFacts, outcome: Outcome, curve: Path | None = None) -> tuple[Path, Path]:
+def write_card(facts: CardFacts, result: RunResult, curve: Path | None = None) -> tuple[Path, Path]:
     """Write the card beside the weights, as Markdown and as JSON.
 
     Args:
         facts: of the trainer.
-        outcome: of the run.
+        result: of the run.
         curve: the picture of loss and score, in the same folder.
 
     Returns:
         Both files, of the weights' name.
     """
-    record = _record(facts, outcome)
+    record = _record(facts, result)
     data, text = facts.weights.with_suffix(".json"), facts.weights.with_suffix(".md")
     data.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    text.write_text(_markdown(facts, outcome, record, curve), encoding="utf-8")
+    text.write_text(_markdown(facts, result, record, curve), encoding="utf-8")
     return text, data
 
 
-def _record(facts: CardFacts, outcome: Outcome) -> dict[str, Any]:
-    final = outcome.final
+def _record(facts: CardFacts, result: RunResult) -> dict[str, Any]:
+    final = result.final
     return {
         "title": facts.title,
         "weights": facts.weights.name,
         "sha256": hashlib.sha256(facts.weights.read_bytes()).hexdigest(),
         "architecture": facts.architecture,
-        "parameters": outcome.parameters,
+        "parameters": result.parameters,
         "input size px": facts.input_size_px,
         "licence": facts.licence,
         "intended use": facts.intended_use,
@@ -92,11 +92,11 @@ def _record(facts: CardFacts, outcome: Outcome) -> dict[str, Any]:
         "data": dict(facts.data),
         "recipe": dict(facts.recipe),
         "run": {
-            "ended": outcome.ended,
-            "photos seen": outcome.photos,
-            "minutes": round(outcome.seconds / 60.0, 1),
-            "best round": outcome.best_round,
-            "precision": "bfloat16" if outcome.bfloat16 else "float32",
+            "ended": result.ended,
+            "photos seen": result.photos,
+            "minutes": round(result.seconds / 60.0, 1),
+            "best round": result.best_round,
+            "precision": "bfloat16" if result.bfloat16 else "float32",
             "machine": f"{platform.system()} {platform.machine()}",
         },
         "scores": {name: _number(value) for name, value in final.values.items()},
@@ -112,7 +112,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _markdown(facts: CardFacts, outcome: Outcome, record: Mapping[str, Any], curve: Path | None) -> str:
+def _markdown(facts: CardFacts, result: RunResult, record: Mapping[str, Any], curve: Path | None) -> str:
     lines = [
         f"# {facts.title}",
         "",
@@ -124,7 +124,7 @@ def _markdown(facts: CardFacts, outcome: Outcome, record: Mapping[str, Any], cur
             "Model", {key: record[key] for key in ("weights", "sha256", "architecture", "parameters", "input size px")}
         ),
         *_table("Data", facts.data),
-        *_scores(facts, outcome.final),
+        *_scores(facts, result.final),
         *([f"![loss and score]({curve.name})", ""] if curve is not None else []),
         *_table("Recipe", facts.recipe),
         *_table("Run", record["run"]),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from training.files import write_atomically
+
 Record = dict[str, Any]
 
 
@@ -44,6 +46,4 @@ def rounds(history: Sequence[Record]) -> list[Record]:
 
 def write_history(file: Path, history: Sequence[Record]) -> None:
     """Write the records as JSON lines, replacing the file as a whole."""
-    partial = file.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(record) + "\n" for record in history), encoding="utf-8")
-    partial.replace(file)
+    write_atomically(file, "".join(json.dumps(record) + "\n" for record in history).encode())

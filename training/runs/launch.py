@@ -13,7 +13,7 @@ from ray.train.torch import TorchTrainer, get_device, prepare_model
 from torch import nn
 
 from training.errors import TrainingError
-from training.runs.loop import Outcome, run
+from training.runs.loop import RunResult, run
 from training.runs.plan import RunPlan
 from training.runs.progress import progress_bar, write_progress
 from training.runs.state import only_run
@@ -29,7 +29,7 @@ _OBJECT_STORE_BYTES = 100 * 2**20
 """Training passes nothing through Ray's object store; its default is a third of the memory."""
 
 
-def train(plan: RunPlan, spec: TaskSpec) -> Outcome:
+def train(plan: RunPlan, spec: TaskSpec) -> RunResult:
     """Train on Ray Train's workers, from the start or from the checkpoint of the same run.
 
     Ray is started on this machine for the time of the run, unless the environment variable RAY_ADDRESS names a cluster;
@@ -49,7 +49,7 @@ def train(plan: RunPlan, spec: TaskSpec) -> Outcome:
     try:
         _require_gpus(plan)
         with progress_bar(plan.progress_file, plan.name):
-            result = _trainer(plan, spec).fit()
+            fitted = _trainer(plan, spec).fit()
     except WorkerGroupError as error:
         reasons = "; ".join(str(failure).strip().splitlines()[-1] for failure in error.worker_failures.values())
         raise TrainingError(
@@ -59,11 +59,11 @@ def train(plan: RunPlan, spec: TaskSpec) -> Outcome:
     finally:
         if started:
             ray.shutdown()
-    outcome = getattr(result, "return_value", None)  # Ray annotates the Result of its former version
-    if isinstance(outcome, TrainingError):
-        raise outcome
-    assert isinstance(outcome, Outcome)
-    return outcome
+    result = getattr(fitted, "return_value", None)  # Ray annotates the Result of its former version
+    if isinstance(result, TrainingError):
+        raise result
+    assert isinstance(result, RunResult)
+    return result
 
 
 def _start_ray(plan: RunPlan) -> None:
@@ -109,24 +109,24 @@ def _trainer(plan: RunPlan, spec: TaskSpec) -> TorchTrainer:
     )
 
 
-def _work(config: dict[str, Any]) -> Outcome | TrainingError | None:
+def _work(config: dict[str, Any]) -> RunResult | TrainingError | None:
     """Train in one worker; what a repetition would not cure is returned, so that Ray Train does not repeat it."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     plan: RunPlan = config["plan"]
     if not plan.resources.gpu:
         torch.set_num_threads(plan.resources.threads)
-    crew = _RayCrew(plan)
+    worker = _RayWorker(plan)
     try:
-        if crew.rank != 0:
-            return run(plan, config["spec"], crew)
+        if worker.rank != 0:
+            return run(plan, config["spec"], worker)
         with only_run(plan.run_folder):
-            return run(plan, config["spec"], crew)
+            return run(plan, config["spec"], worker)
     except TrainingError as error:
         return error
 
 
-class _RayCrew:
-    """Ray Train's workers."""
+class _RayWorker:
+    """One of Ray Train's workers."""
 
     def __init__(self, plan: RunPlan) -> None:
         context = get_context()

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from training.errors import DivergedError, TrainingError
-from training.runs.crew import Crew
 from training.runs.history import LossMean, rounds, write_history
 from training.runs.optimisation import build_optimiser, learning_rate, set_learning_rate
 from training.runs.plan import RunPlan
@@ -19,6 +18,7 @@ from training.runs.precision import choose_precision, computing, prepare
 from training.runs.prefetch import prefetched
 from training.runs.state import RunState, copied
 from training.runs.task import Evaluation, Task, TaskSpec
+from training.runs.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _SEED_STRIDE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunResult:
     """What came of a run.
 
     Attributes:
@@ -55,13 +55,13 @@ class Outcome:
     parameters: int
 
 
-def run(plan: RunPlan, spec: TaskSpec, crew: Crew) -> Outcome | None:
+def run(plan: RunPlan, spec: TaskSpec, worker: Worker) -> RunResult | None:
     """Train from the start or from the checkpoint to the end, and export the best weights.
 
     Args:
         plan: for how long and how.
         spec: what.
-        crew: this worker's place.
+        worker: this worker's place.
 
     Returns:
         What came of it, on rank 0; None on other workers.
@@ -69,22 +69,22 @@ def run(plan: RunPlan, spec: TaskSpec, crew: Crew) -> Outcome | None:
     Raises:
         TrainingError: the run cannot go on.
     """
-    task = spec.build(crew.device)
-    task.network.to(crew.device)
-    state = _begin(plan, task, crew)
-    _Training(plan, task, crew, state).go()
-    return _finish(plan, task, state, crew) if crew.rank == 0 else None
+    task = spec.build(worker.device)
+    task.network.to(worker.device)
+    state = _begin(plan, task, worker)
+    _Training(plan, task, worker, state).go()
+    return _finish(plan, task, state, worker) if worker.rank == 0 else None
 
 
-def _begin(plan: RunPlan, task: Task, crew: Crew) -> RunState:
+def _begin(plan: RunPlan, task: Task, worker: Worker) -> RunState:
     """Return the checkpoint's state, or that of a new run."""
     if plan.checkpoint_file.exists():
         state = RunState.read(plan.checkpoint_file)
         task.network.load_state_dict(state.network)
         logger.info("resuming %s at step %d of %d", plan.name, state.step, state.steps)
         return state
-    speed = choose_precision(task, plan.resources.precision, crew.device)
-    bfloat16, step_s = crew.share((speed.bfloat16, speed.step_s))
+    speed = choose_precision(task, plan.resources.precision, worker.device)
+    bfloat16, step_s = worker.share((speed.bfloat16, speed.step_s))
     photos_per_s = plan.batch_photos / step_s
     return RunState(plan.full_identity(), _steps(plan, step_s), bfloat16, photos_per_s)
 
@@ -100,14 +100,14 @@ def _steps(plan: RunPlan, step_s: float) -> int:
 class _Training:
     """The steps of one worker."""
 
-    def __init__(self, plan: RunPlan, task: Task, crew: Crew, state: RunState) -> None:
-        self._plan, self._task, self._crew, self._state = plan, task, crew, state
+    def __init__(self, plan: RunPlan, task: Task, worker: Worker, state: RunState) -> None:
+        self._plan, self._task, self._worker, self._state = plan, task, worker, state
         prepare(task, state.bfloat16)
-        self._wrapped = crew.wrap(task.network)
+        self._wrapped = worker.wrap(task.network)
         self._optimiser = build_optimiser(task.network, plan.optimisation)
         if state.optimiser:
             self._optimiser.load_state_dict(state.optimiser)
-        self._computing = computing(state.bfloat16, crew.device)
+        self._computing = computing(state.bfloat16, worker.device)
         self._round_steps = max(1, math.ceil(state.steps / plan.budget.rounds))
         self._record_steps = max(1, self._round_steps // _RECORDS_A_ROUND)
         self._losses = LossMean()
@@ -133,13 +133,13 @@ class _Training:
                 break
 
     def _batches(self) -> Iterator[Any]:
-        numbers = (step * self._crew.size + self._crew.rank for step in range(self._state.step, self._state.steps))
+        numbers = (step * self._worker.size + self._worker.rank for step in range(self._state.step, self._state.steps))
         return prefetched(self._task.batch, numbers, self._plan.resources.loaders)
 
     def _take_step(self, batch: Any) -> float:
         step, plan = self._state.step, self._plan
         set_learning_rate(self._optimiser, learning_rate(plan.optimisation, step, self._state.steps))
-        torch.manual_seed((plan.seed * _SEED_STRIDE + step) * self._crew.size + self._crew.rank)
+        torch.manual_seed((plan.seed * _SEED_STRIDE + step) * self._worker.size + self._worker.rank)
         with self._computing():
             loss = self._task.loss(self._wrapped, batch)
         self._optimiser.zero_grad(set_to_none=True)
@@ -153,7 +153,7 @@ class _Training:
         """Write down the mean loss."""
         state = self._state
         loss, rate = self._losses.take(), self._optimiser.param_groups[0]["lr"]
-        if not math.isfinite(self._crew.share(loss)):  # one worker's NaN reaches all through the weights
+        if not math.isfinite(self._worker.share(loss)):  # one worker's NaN reaches all through the weights
             raise DivergedError(f"{self._plan.name}: the loss is {loss} by step {state.step}; lower --learning-rate")
         state.history.append({"step": state.step, "photos": self._photos(), "loss": loss, "learning_rate": rate})
         self._show(loss)
@@ -162,22 +162,22 @@ class _Training:
         """Move the progress bar."""
         state = self._state
         score = f", best score {state.best_score:.3f}" if state.best_round else ""
-        self._crew.progress(self._photos(), self._photos(state.steps), f"loss {loss:.4f}{score}")
+        self._worker.progress(self._photos(), self._photos(state.steps), f"loss {loss:.4f}{score}")
         self._shown = time.monotonic()
 
     def _end_round(self, last: bool) -> None:
         """Evaluate, keep the best weights, decide whether to go on, save."""
         state = self._state
-        verdict = self._crew.share(self._judge(last) if self._crew.rank == 0 else "")
+        verdict = self._worker.share(self._score_round(last) if self._worker.rank == 0 else "")
         if isinstance(verdict, TrainingError):  # on all workers, so that none waits for another
             raise verdict
         state.ended = verdict
         self._wrapped.train()
         self._save()
         loss = next((record["loss"] for record in reversed(state.history) if "loss" in record), math.nan)
-        self._crew.report({"photos": self._photos(), "loss": loss, "score": state.best_score})
+        self._worker.report({"photos": self._photos(), "loss": loss, "score": state.best_score})
 
-    def _judge(self, last: bool) -> str | TrainingError:
+    def _score_round(self, last: bool) -> str | TrainingError:
         """Evaluate and keep the best weights; returns why the run ends, if it does."""
         state = self._state
         try:
@@ -203,7 +203,7 @@ class _Training:
         now, state = time.monotonic(), self._state
         state.seconds += now - self._clock
         self._clock = self._saved = now
-        if self._crew.rank != 0:
+        if self._worker.rank != 0:
             return
         state.network = copied(self._task.network.state_dict())
         state.optimiser = self._optimiser.state_dict()
@@ -211,7 +211,7 @@ class _Training:
         write_history(self._plan.history_file, state.history)
 
     def _photos(self, steps: int | None = None) -> int:
-        return (self._state.step if steps is None else steps) * self._plan.batch_photos * self._crew.size
+        return (self._state.step if steps is None else steps) * self._plan.batch_photos * self._worker.size
 
 
 def _evaluate(task: Task, final: bool) -> Evaluation:
@@ -220,18 +220,18 @@ def _evaluate(task: Task, final: bool) -> Evaluation:
         return task.evaluate(task.network, final)
 
 
-def _finish(plan: RunPlan, task: Task, state: RunState, crew: Crew) -> Outcome:
-    """Judge and export the best weights."""
+def _finish(plan: RunPlan, task: Task, state: RunState, worker: Worker) -> RunResult:
+    """Evaluate and export the best weights."""
     task.network.load_state_dict(state.best)
     final = _evaluate(task, final=True)
     task.export(task.network)
     parameters = sum(weight.numel() for weight in task.network.parameters())
-    return Outcome(
+    return RunResult(
         final,
         task.score_name,
         state.history,
         state.ended,
-        state.step * plan.batch_photos * crew.size,
+        state.step * plan.batch_photos * worker.size,
         state.seconds,
         state.bfloat16,
         state.best_round,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from training.files import write_atomically
+
 _POLL_S = 0.5
 
 
@@ -20,9 +22,7 @@ def write_progress(file: Path, photos: int, total: int, words: str) -> None:
         total: of the whole run.
         words: loss and score.
     """
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps({"photos": photos, "total": total, "words": words}), encoding="utf-8")
-    partial.replace(file)
+    write_atomically(file, json.dumps({"photos": photos, "total": total, "words": words}).encode())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.errors import BusyRunError, ChangedRunError, TrainingError
 from training.runs.plan import RunPlan
@@ -94,6 +94,20 @@ class RunState:
 def copied(weights: Mapping[str, Tensor]) -> Weights:
     """Return weights as they are now, on the CPU."""
     return {name: value.detach().cpu().clone() for name, value in weights.items()}
+
+
+def write_weights(file: Path, network: nn.Module) -> None:
+    """Write a network's weights as the service loads them, whole or not at all.
+
+    Args:
+        file: to write or replace; its folder is made.
+        network: with the weights to ship.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    partial = file.with_suffix(".partial")  # not a buffer: the archive is named after its file, and so hashes alike
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(weights, partial)
+    partial.replace(file)
 
 
 def require_same_run(file: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-Interval = tuple[float, float]
+from training.scoring.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True)

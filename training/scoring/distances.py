@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from pipeline.catalogue.matching import euclidean_distances
-from training.scoring.intervals import FloatArray, IntArray
+from training.arrays import FloatArray, IntArray
 
 
 def photo_distances(asked: FloatArray, references: FloatArray) -> FloatArray:

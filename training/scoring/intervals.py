@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
+from training.arrays import FloatArray, IntArray
+
+Interval = tuple[float, float]
+"""Lower and upper end."""
 
 LEVEL = 0.95
 RESAMPLES = 1000

@@ -8,31 +8,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.scoring.intervals import FloatArray, weighted_mean
-from training.scoring.ranks import BoolArray
+from training.arrays import BoolArray, FloatArray
+from training.scoring.intervals import weighted_mean
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSet:
-    """Queries of known and unknown individuals with the distances of their best candidates.
+class BestDistances:
+    """How near the best candidate of each query is; queries are of known and of unknown individuals.
 
     Attributes:
         known: (q,) distances; `inf` where no animal was found, which can never be accepted.
         right: (q,) whether the best candidate is the right one.
         unknown: (u,) finite distances.
-        known_half: (q,) which half of the individuals each known query belongs to.
-        unknown_half: (u,) likewise.
     """
 
     known: FloatArray
     right: BoolArray
     unknown: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class HalvedQueries:
+    """Queries whose individuals are divided into two halves: a threshold is chosen on one and tested on the other.
+
+    Attributes:
+        best: distances of the best candidates.
+        known_half: (q,) which half each known query's individual belongs to.
+        unknown_half: (u,) likewise.
+    """
+
+    best: BestDistances
     known_half: BoolArray
     unknown_half: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ThresholdRates:
     """What a threshold does to queries that it was not chosen on.
 
     Attributes:
@@ -94,7 +105,9 @@ def threshold_for(unknown: FloatArray, weights: FloatArray, rejected: float) -> 
     return float(distances[allowed][-1])
 
 
-def judge(queries: OpenSet, known_weights: FloatArray, unknown_weights: FloatArray, rejected: float) -> Judged:
+def cross_validated_rates(
+    queries: HalvedQueries, known_weights: FloatArray, unknown_weights: FloatArray, rejected: float
+) -> ThresholdRates:
     """Choose a threshold on each half of the individuals and test it on the other; the two tests are averaged.
 
     Args:
@@ -106,27 +119,27 @@ def judge(queries: OpenSet, known_weights: FloatArray, unknown_weights: FloatArr
     tests = []
     for half in (False, True):
         chosen_on = unknown_weights * (queries.unknown_half == half)
-        threshold = threshold_for(queries.unknown, chosen_on, rejected)
+        threshold = threshold_for(queries.best.unknown, chosen_on, rejected)
         tests.append(
-            _apply(
-                queries,
+            _rates(
+                queries.best,
                 threshold,
                 known_weights * (queries.known_half != half),
                 unknown_weights * (queries.unknown_half != half),
             )
         )
-    return Judged(*(float(np.mean(column)) for column in zip(*tests, strict=True)))
+    return ThresholdRates(*(float(np.mean(column)) for column in zip(*tests, strict=True)))
 
 
-def _apply(
-    queries: OpenSet, threshold: float, known_weights: FloatArray, unknown_weights: FloatArray
+def _rates(
+    best: BestDistances, threshold: float, known_weights: FloatArray, unknown_weights: FloatArray
 ) -> tuple[float, float, float, float]:
     if np.isnan(threshold):
         return (threshold,) * 4
-    accepted = queries.known < threshold
+    accepted = best.known < threshold
     return (
         threshold,
-        weighted_mean(queries.unknown < threshold, unknown_weights),
+        weighted_mean(best.unknown < threshold, unknown_weights),
         weighted_mean(~accepted, known_weights),
-        weighted_mean(accepted & queries.right, known_weights),
+        weighted_mean(accepted & best.right, known_weights),
     )

@@ -5,11 +5,8 @@ as a query in which no animal was found; it is never right.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from training.scoring.intervals import FloatArray, IntArray
-
-BoolArray = npt.NDArray[np.bool_]
+from training.arrays import BoolArray, FloatArray, IntArray
 
 
 def ranks_of_truth(distances: FloatArray, truth: IntArray) -> FloatArray:

@@ -14,7 +14,7 @@ _NEW_ASPECT = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Augmentation:
+class PhotoAugmentation:
     """How far photos are changed; probabilities, and spreads around "unchanged".
 
     Attributes:
@@ -46,7 +46,7 @@ class Augmentation:
     most_noise: float = 0.04
 
 
-UNCHANGED = Augmentation(0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+UNCHANGED = PhotoAugmentation(0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 """No augmentation."""
 
 
@@ -70,7 +70,7 @@ class Window:
 
 
 def augment(
-    picture: UInt8Array, animals: Animals, chance: np.random.Generator, plan: Augmentation
+    picture: UInt8Array, animals: Animals, chance: np.random.Generator, strength: PhotoAugmentation
 ) -> tuple[UInt8Array, Animals]:
     """Change one photo at random.
 
@@ -78,37 +78,39 @@ def augment(
         picture: (s, s, 3) uint8 RGB.
         animals: in it.
         chance: decides everything.
-        plan: how far.
+        strength: how far.
 
     Returns:
         Another picture of the same shape, and the same animals where they are now.
     """
-    window = choose_window(picture.shape[0], animals.boxes_px, chance, plan)
+    window = choose_window(picture.shape[0], animals.boxes_px, chance, strength)
     boxes_px = move_boxes(animals.boxes_px, window, picture.shape[0])
-    return change_colours(cut_window(picture, window), chance, plan), Animals(boxes_px, animals.classes)
+    return change_colours(cut_window(picture, window), chance, strength), Animals(boxes_px, animals.classes)
 
 
-def choose_window(side_px: int, boxes_px: Float32Array, chance: np.random.Generator, plan: Augmentation) -> Window:
+def choose_window(
+    side_px: int, boxes_px: Float32Array, chance: np.random.Generator, strength: PhotoAugmentation
+) -> Window:
     """Choose a window that keeps every animal.
 
     Args:
         side_px: of the photo.
         boxes_px: (k, 4) float32 in it.
         chance: decides.
-        plan: how far.
+        strength: how far.
 
     Returns:
-        A window that shows at least `plan.least_visible` of each box; the whole photo where none was found.
+        A window that shows at least `strength.least_visible` of each box; the whole photo where none was found.
     """
-    mirrored = bool(chance.random() < plan.flip)
-    if chance.random() < plan.zoom:
+    mirrored = bool(chance.random() < strength.flip)
+    if chance.random() < strength.zoom:
         for _ in range(_TRIES):
-            scale = chance.uniform(plan.least_window, 1.0)
+            scale = chance.uniform(strength.least_window, 1.0)
             stretch = np.exp(chance.uniform(-_NEW_ASPECT, _NEW_ASPECT))
-            width_px, height_px = np.clip([scale * stretch, scale / stretch], plan.least_window, 1.0) * side_px
+            width_px, height_px = np.clip([scale * stretch, scale / stretch], strength.least_window, 1.0) * side_px
             left_px, top_px = chance.random(2) * (side_px - width_px, side_px - height_px)
             window = Window(float(left_px), float(top_px), float(width_px), float(height_px), mirrored)
-            if np.all(visible_shares(boxes_px, window) >= plan.least_visible):
+            if np.all(visible_shares(boxes_px, window) >= strength.least_visible):
                 return window
     return Window(0.0, 0.0, float(side_px), float(side_px), mirrored)
 
@@ -173,35 +175,35 @@ def cut_window(picture: UInt8Array, window: Window) -> UInt8Array:
     return np.asarray(cut, np.uint8)
 
 
-def change_colours(picture: UInt8Array, chance: np.random.Generator, plan: Augmentation) -> UInt8Array:
+def change_colours(picture: UInt8Array, chance: np.random.Generator, strength: PhotoAugmentation) -> UInt8Array:
     """Change light, colours and sharpness at random; nothing moves.
 
     Args:
         picture: (s, s, 3) uint8 RGB.
         chance: decides.
-        plan: how far.
+        strength: how far.
 
     Returns:
         (s, s, 3) uint8 RGB.
     """
-    changed = _change_light(picture.astype(np.float32), chance, plan)
-    if chance.random() < plan.blur:
-        sigma_px = chance.uniform(0.0, plan.most_blur_px)
+    changed = _change_light(picture.astype(np.float32), chance, strength)
+    if chance.random() < strength.blur:
+        sigma_px = chance.uniform(0.0, strength.most_blur_px)
         changed = np.asarray(cv2.GaussianBlur(changed, (0, 0), max(sigma_px, 0.1)), np.float32)
-    if chance.random() < plan.noise:
-        sigma = np.float32(255.0 * plan.most_noise * chance.random())
+    if chance.random() < strength.noise:
+        sigma = np.float32(255.0 * strength.most_noise * chance.random())
         changed += sigma * chance.standard_normal(changed.shape, np.float32)
     return np.clip(np.rint(changed), 0.0, 255.0).astype(np.uint8)
 
 
-def _change_light(picture: Float32Array, chance: np.random.Generator, plan: Augmentation) -> Float32Array:
+def _change_light(picture: Float32Array, chance: np.random.Generator, strength: PhotoAugmentation) -> Float32Array:
     """Change saturation, colour cast, contrast and brightness, in this order; float32 in [0, 255], unclipped."""
     grey: Float32Array = (picture @ _LUMA)[..., None]  # (s, s, 1)
-    changed: Float32Array = grey + (picture - grey) * _factor(chance, plan.saturation)
-    changed *= np.exp(chance.uniform(-1.0, 1.0, 3) * plan.colour_cast).astype(np.float32)
-    mean, shift = float(changed.mean()), 255.0 * plan.brightness * float(chance.uniform(-1.0, 1.0))
+    changed: Float32Array = grey + (picture - grey) * _factor(chance, strength.saturation)
+    changed *= np.exp(chance.uniform(-1.0, 1.0, 3) * strength.colour_cast).astype(np.float32)
+    mean, shift = float(changed.mean()), 255.0 * strength.brightness * float(chance.uniform(-1.0, 1.0))
     changed -= mean
-    changed *= _factor(chance, plan.contrast)
+    changed *= _factor(chance, strength.contrast)
     changed += mean + shift
     return changed
 

@@ -11,7 +11,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.faster_eval_api_cpp import COCOevalAccumulate
 
 from pipeline.records import BoundingBox
-from training.segmenter.judged import JudgedPhoto
+from training.segmenter.matching import DetectedPhoto
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +29,17 @@ class AveragePrecision:
     mean: float
 
 
-class PrecisionOf:
+class CocoPrecision:
     """AP50 and mAP of all detections in any choice of the photos; 101 recall points, at most 100 boxes a photo.
 
     Boxes are matched once; for every choice the library only sums up again, as a bootstrap does a thousand times.
 
     Args:
-        photos: judged.
+        photos: with truth and detections.
         labels: body parts.
     """
 
-    def __init__(self, photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> None:
+    def __init__(self, photos: Sequence[DetectedPhoto], labels: Sequence[str]) -> None:
         self._photos, self._parts = len(photos), len(labels)
         if not photos:
             return
@@ -73,7 +73,7 @@ def _mean(precision: npt.NDArray[np.float64]) -> float:
     return float(np.mean(known)) if known.size else float("nan")
 
 
-def _document(photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+def _document(photos: Sequence[DetectedPhoto], labels: Sequence[str]) -> dict[str, list[dict[str, object]]]:
     annotations: list[dict[str, object]] = []
     for number, photo in enumerate(photos, start=1):
         for truth in photo.truths:
@@ -87,7 +87,7 @@ def _document(photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> dict[str,
     }
 
 
-def _results(photos: Sequence[JudgedPhoto], labels: Sequence[str]) -> list[dict[str, object]]:
+def _results(photos: Sequence[DetectedPhoto], labels: Sequence[str]) -> list[dict[str, object]]:
     return [
         {
             "image_id": number,

@@ -7,11 +7,11 @@ from pipeline.model_files import short_hash
 from training.photos.records import BoxedPhoto
 from training.runs.card import CardFacts, write_card
 from training.runs.curve import draw_curve
-from training.runs.loop import Outcome
+from training.runs.loop import RunResult
 from training.runs.plan import RunPlan
-from training.segmenter.judgement import EXPLANATIONS
+from training.segmenter.scores import EXPLANATIONS
 from training.segmenter.task import FALSE_AT_CHOICE, THRESHOLD, DetectorSpec, named_by_split
-from training.segmenter.threshold import Choice
+from training.segmenter.threshold import ThresholdChoice
 
 _INTENDED_USE = (
     "Finds {parts} in photos from boats and shores and draws a box around each, for photo-identification by the"
@@ -20,10 +20,10 @@ _INTENDED_USE = (
 )
 
 
-def write_papers(
+def write_curve_and_card(
     plan: RunPlan,
     spec: DetectorSpec,
-    outcome: Outcome,
+    result: RunResult,
     splits: Mapping[str, Sequence[BoxedPhoto]],
     command: str,
     licence: str,
@@ -33,18 +33,18 @@ def write_papers(
     Args:
         plan: of the run.
         spec: what was trained.
-        outcome: what came of it.
+        result: what came of it.
         splits: the photos, by split.
         command: that made it.
         licence: of the weights.
     """
-    facts = _facts(plan, spec, outcome, splits, command, licence)
+    facts = _facts(plan, spec, result, splits, command, licence)
     curve = plan.folder / f"{plan.name}_curve.png"
-    draw_curve(curve, outcome.history, facts.title, "validation mAP")
-    write_card(facts, outcome, curve)
+    draw_curve(curve, result.history, facts.title, "validation mAP")
+    write_card(facts, result, curve)
 
 
-def summary(photos: Sequence[BoxedPhoto]) -> str:
+def describe_photos(photos: Sequence[BoxedPhoto]) -> str:
     """Return how many photos, animals and individuals a split has, in words."""
     animals = sum(len(photo.boxes) for photo in photos)
     empty = sum(not photo.boxes for photo in photos)
@@ -56,7 +56,7 @@ def summary(photos: Sequence[BoxedPhoto]) -> str:
 def _facts(
     plan: RunPlan,
     spec: DetectorSpec,
-    outcome: Outcome,
+    result: RunResult,
     splits: Mapping[str, Sequence[BoxedPhoto]],
     command: str,
     licence: str,
@@ -67,7 +67,7 @@ def _facts(
         weights=plan.folder / spec.segmenter.file,
         architecture=spec.segmenter.architecture,
         input_size_px=spec.segmenter.input_size_px,
-        data={name: summary(photos) for name, photos in splits.items()},
+        data={name: describe_photos(photos) for name, photos in splits.items()},
         recipe=_recipe(plan, spec),
         command=command,
         score_names={
@@ -78,7 +78,7 @@ def _facts(
         licence=licence,
         intended_use=_INTENDED_USE.format(parts=parts),
         individuals=sorted(_individuals(splits["training"])),
-        notes=[f"{_choice(outcome, splits['validation'])}."],
+        notes=[f"{_choice(result, splits['validation'])}."],
         resampled="photos",
     )
 
@@ -102,9 +102,9 @@ def _recipe(plan: RunPlan, spec: DetectorSpec) -> dict[str, object]:
     }
 
 
-def _choice(outcome: Outcome, validation: Sequence[BoxedPhoto]) -> Choice:
+def _choice(result: RunResult, validation: Sequence[BoxedPhoto]) -> ThresholdChoice:
     """Return the choice of the score threshold, as the worker reported it."""
-    values = outcome.final.values
+    values = result.final.values
     missed = values.get(named_by_split("validation", "animals missed"), 0.0)
     empty = sum(not photo.boxes for photo in validation)
-    return Choice(values[THRESHOLD], missed, values[FALSE_AT_CHOICE], empty)
+    return ThresholdChoice(values[THRESHOLD], missed, values[FALSE_AT_CHOICE], empty)

@@ -1,4 +1,4 @@
-"""A models folder's detector judged on labelled photos, run as the service runs it."""
+"""Scores of a models folder's detector on labelled photos, run as the service runs it."""
 
 import os
 from collections import deque
@@ -15,11 +15,10 @@ from pipeline.networks.segmentation import SegmentationNetwork
 from pipeline.photos.files import PhotoFiles
 from pipeline.photos.images import box_in_photo, decode_photo, detector_input
 from pipeline.records import Detection, Failure, PathSource, UInt8Array
-from training.errors import TrainingError
-from training.evaluation.seen import individuals_seen
+from training.evaluation.seen_in_training import seen_in_training
 from training.photos.records import BoxedPhoto
-from training.segmenter.judged import JudgedPhoto
-from training.segmenter.judgement import EXPLANATIONS, AnswerRules, Judgement, judge
+from training.segmenter.matching import DetectedPhoto
+from training.segmenter.scores import EXPLANATIONS, BoxThresholds, DetectorScores, score_photos
 
 _CHUNK = 8
 """Photos that are given to the network at once."""
@@ -30,28 +29,28 @@ class DetectorReport:
     """What an evaluation found.
 
     Attributes:
-        judgement: the scores.
+        scores: what the detector reaches.
         model: short hash of the weights.
         engine: that ran them.
-        rules: of the models folder.
+        thresholds: of the models folder.
         empty: photos without an animal.
         seen: what is known of the individuals that the detector was trained on, in a sentence.
     """
 
-    judgement: Judgement
+    scores: DetectorScores
     model: str
     engine: str
-    rules: AnswerRules
+    thresholds: BoxThresholds
     empty: int
     seen: str
 
     def __str__(self) -> str:
         """Return the report for people."""
-        one, rules = self.judgement, self.rules
+        one, thresholds = self.scores, self.thresholds
         head = [
             f"detector {self.model} ({self.engine}) on {one.photos} photos with {one.animals} animals,"
             f" {self.empty} of them without any",
-            f"score threshold {rules.score_threshold:g}, suppression {rules.suppression_iou:g}",
+            f"score threshold {thresholds.score_threshold:g}, suppression {thresholds.suppression_iou:g}",
             self.seen,
             "95 % intervals: bootstrap over photos",
         ]
@@ -64,7 +63,7 @@ class DetectorReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for programs."""
-        one = self.judgement
+        one = self.scores
         scores = {
             name: {"value": value, "interval 95 %": list(one.intervals[name]), "is": EXPLANATIONS[name]}
             for name, value in one.values.items()
@@ -75,8 +74,8 @@ class DetectorReport:
             "photos": one.photos,
             "animals": one.animals,
             "photos without an animal": self.empty,
-            "score threshold": self.rules.score_threshold,
-            "suppression iou": self.rules.suppression_iou,
+            "score threshold": self.thresholds.score_threshold,
+            "suppression iou": self.thresholds.suppression_iou,
             "training individuals": self.seen,
             "scores": scores,
         }
@@ -85,7 +84,7 @@ class DetectorReport:
 def evaluate_detector(
     folder: ModelFolder, network: SegmentationNetwork, photos: Sequence[BoxedPhoto], progress: bool = True
 ) -> DetectorReport:
-    """Judge a detector with the score threshold and the suppression of its models folder.
+    """Score a detector with the score threshold and the suppression of its models folder.
 
     Args:
         folder: the models.
@@ -94,16 +93,16 @@ def evaluate_detector(
         progress: whether to show a progress bar.
 
     Raises:
-        TrainingError: the network gives no answer for a photo.
+        ItemError: the network gives no answer for a photo; names the photo.
     """
     segmenter = folder.segmenter
-    rules = AnswerRules(segmenter.score_threshold, segmenter.suppression_iou)
-    judged = detect(network, segmenter.input_size_px, photos, progress)
+    thresholds = BoxThresholds(segmenter.score_threshold, segmenter.suppression_iou)
+    detected = detect(network, segmenter.input_size_px, photos, progress)
     return DetectorReport(
-        judge(judged, segmenter.labels, rules, with_intervals=True),
+        score_photos(detected, segmenter.labels, thresholds, with_intervals=True),
         network.model,
         network.engine,
-        rules,
+        thresholds,
         sum(not photo.boxes for photo in photos),
         _seen(folder.segmenter_file, photos),
     )
@@ -111,7 +110,7 @@ def evaluate_detector(
 
 def detect(
     network: SegmentationNetwork, side_px: int, photos: Sequence[BoxedPhoto], progress: bool = True
-) -> list[JudgedPhoto]:
+) -> list[DetectedPhoto]:
     """Return truth and detections of photos, in pixels of each photo.
 
     Args:
@@ -121,20 +120,20 @@ def detect(
         progress: whether to show a progress bar.
 
     Raises:
-        TrainingError: the network gives no answer for a photo.
+        ItemError: the network gives no answer for a photo; names the photo.
     """
-    judged: list[JudgedPhoto] = []
+    detected: list[DetectedPhoto] = []
     with tqdm(total=len(photos), desc="detecting", disable=not progress, leave=False) as bar:
         for chunk in _in_chunks(photos, side_px):
             answers = network.detect([picture for _, picture, _ in chunk])
             for (photo, _, size_px), answer in zip(chunk, answers, strict=True):
                 if isinstance(answer, Failure):
-                    raise TrainingError(f"{photo.path}: {answer.message}")
+                    raise Failure.of(answer.as_error(), str(photo.path)).as_error()
                 boxes = [(box_in_photo(one.box, size_px, side_px), one) for one in answer.items]
                 found = tuple(Detection(box, one.body_part, one.score) for box, one in boxes)
-                judged.append(JudgedPhoto(photo.boxes, found))
+                detected.append(DetectedPhoto(photo.boxes, found))
             bar.update(len(chunk))
-    return judged
+    return detected
 
 
 _Squashed = tuple[BoxedPhoto, UInt8Array, tuple[int, int]]
@@ -167,4 +166,4 @@ def _squash(photo: BoxedPhoto, side_px: int) -> _Squashed:
 def _seen(weights: Path, photos: Sequence[BoxedPhoto]) -> str:
     """Say whether the detector was trained on animals of these photos."""
     names = {box.individual for photo in photos for box in photo.boxes if box.individual}
-    return individuals_seen(weights, names, "detector").text
+    return seen_in_training(weights, names, "detector").text

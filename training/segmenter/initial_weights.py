@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.errors import ModelFilesError
 from pipeline.networks.checkpoints import read_state
 from training.errors import InitialWeightsError
-from training.runs.initial import IMAGENET, resolve
+from training.runs.initial_weights import IMAGENET, initial_weights_file
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ def initial_file(init: str | None, architecture: str) -> Path | None:
         raise InitialWeightsError(
             f"--init imagenet: there are no such weights for {architecture}, only for {', '.join(_BACKBONES)}"
         )
-    return resolve(init, _BACKBONES.get(architecture, architecture))
+    return initial_weights_file(init, _BACKBONES.get(architecture, architecture))
 
 
-def take_weights(network: nn.Module, file: Path) -> None:
+def load_detector_weights(network: nn.Module, file: Path) -> None:
     """Load a former detector, or a classifier into the backbone.
 
     A detector of other body parts is welcome, too: its last layer is left out and stays random.

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.photos.files import PhotoFiles
 from pipeline.photos.images import decode_photo, detector_input
 from pipeline.records import BoundingBox, Float32Array, PathSource, UInt8Array
+from training.arrays import Int64Array
 from training.photos.records import BoxedPhoto
-
-Int64Array = npt.NDArray[np.int64]
 
 _DIGEST_CHARS = 16
 

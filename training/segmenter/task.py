@@ -11,16 +11,19 @@ from torch import Tensor, nn
 
 from pipeline.model_files import SegmenterSpec
 from pipeline.records import BoundingBox
+from training.arrays import Int64Array
+from training.models_yaml import write_segmenter
 from training.photos.records import LabelledBox
+from training.runs.state import write_weights
 from training.runs.task import Evaluation
-from training.segmenter.augmentation import Augmentation, augment
-from training.segmenter.export import export_detector
-from training.segmenter.initial_weights import take_weights
-from training.segmenter.judged import JudgedPhoto
-from training.segmenter.judgement import AP50, MEAN_AP, AnswerRules, Interval, Judgement, judge
+from training.scoring.intervals import Interval
+from training.segmenter.augmentation import PhotoAugmentation, augment
+from training.segmenter.initial_weights import load_detector_weights
+from training.segmenter.matching import DetectedPhoto
 from training.segmenter.network import build_network, find, total_loss
-from training.segmenter.squashed import Int64Array, SquashedPhotos
-from training.segmenter.threshold import Choice, choose_threshold
+from training.segmenter.scores import AP50, MEAN_AP, BoxThresholds, DetectorScores, score_photos
+from training.segmenter.squashed import SquashedPhotos
+from training.segmenter.threshold import ThresholdChoice, choose_threshold
 
 THRESHOLD = "score threshold"
 FALSE_AT_CHOICE = "false boxes that the choice of the threshold counted"
@@ -51,7 +54,7 @@ class DetectorSpec:
         segmenter: architecture, labels, input size.
         training: folder of squashed photos.
         validation: likewise.
-        holdout: likewise, judged once at the end; None without one.
+        holdout: likewise, looked at once, at the end; None without one.
         batch_photos: photos in a batch.
         seed: of order and augmentation.
         augmentation: how far photos are changed.
@@ -65,7 +68,7 @@ class DetectorSpec:
     holdout: Path | None
     batch_photos: int
     seed: int = 1
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: PhotoAugmentation = field(default_factory=PhotoAugmentation)
     initial: Path | None = None
 
     def build(self, device: torch.device) -> "DetectorTask":
@@ -83,11 +86,11 @@ class DetectorTask:
         torch.manual_seed(spec.seed)
         self.network: nn.Module = build_network(spec.segmenter)
         if spec.initial is not None:
-            take_weights(self.network, spec.initial)
+            load_detector_weights(self.network, spec.initial)
         self._spec = spec
         self._training = SquashedPhotos(spec.training)
         self._validation = SquashedPhotos(spec.validation)
-        self._choice: Choice | None = None
+        self._choice: ThresholdChoice | None = None
 
     def batch(self, number: int) -> DetectorBatch:
         """Return one batch; every photo is seen once before any is seen again."""
@@ -107,27 +110,31 @@ class DetectorTask:
         return total_loss(network, batch.pictures, batch.targets)
 
     def evaluate(self, network: nn.Module, final: bool) -> Evaluation:
-        """Judge by mAP on the validation photos; at the end choose the score threshold and judge the holdout, too."""
-        photos = judged_photos(network, self._validation, self._spec.segmenter.labels)
-        rules = AnswerRules(self._spec.segmenter.score_threshold, self._spec.segmenter.suppression_iou)
+        """Score by mAP on the validation photos; at the end choose the score threshold and score the holdout, too."""
+        photos = detect_squashed(network, self._validation, self._spec.segmenter.labels)
+        thresholds = BoxThresholds(self._spec.segmenter.score_threshold, self._spec.segmenter.suppression_iou)
         if not final:
-            validation = self._judge(photos, rules, with_intervals=False)
+            validation = self._scores(photos, thresholds, with_intervals=False)
             return Evaluation(validation.values.get(MEAN_AP, 0.0), {AP50: validation.values.get(AP50, 0.0)})
-        self._choice = choose_threshold(photos, rules.suppression_iou)
-        rules = AnswerRules(self._choice.threshold, rules.suppression_iou)
-        judged = {"validation": self._judge(photos, rules, with_intervals=True)}
+        self._choice = choose_threshold(photos, thresholds.suppression_iou)
+        thresholds = BoxThresholds(self._choice.threshold, thresholds.suppression_iou)
+        scores = {"validation": self._scores(photos, thresholds, with_intervals=True)}
         if self._spec.holdout is not None:
-            held = judged_photos(network, SquashedPhotos(self._spec.holdout), self._spec.segmenter.labels)
-            judged["holdout"] = self._judge(held, rules, with_intervals=True)
-        return _report(judged, self._choice)
+            held = detect_squashed(network, SquashedPhotos(self._spec.holdout), self._spec.segmenter.labels)
+            scores["holdout"] = self._scores(held, thresholds, with_intervals=True)
+        return _report(scores, self._choice)
 
     def export(self, network: nn.Module) -> None:
         """Write `segmentation.pth` and the segmenter's block of models.yaml."""
         assert self._choice is not None, "evaluated before it is exported"
-        export_detector(network, self._spec.segmenter, self._choice.threshold, self._spec.out)
+        segmenter = self._spec.segmenter
+        write_weights(self._spec.out / segmenter.file, network)
+        write_segmenter(self._spec.out, segmenter.model_copy(update={"score_threshold": self._choice.threshold}))
 
-    def _judge(self, photos: Sequence[JudgedPhoto], rules: AnswerRules, with_intervals: bool) -> Judgement:
-        return judge(photos, self._spec.segmenter.labels, rules, with_intervals)
+    def _scores(
+        self, photos: Sequence[DetectedPhoto], thresholds: BoxThresholds, with_intervals: bool
+    ) -> DetectorScores:
+        return score_photos(photos, self._spec.segmenter.labels, thresholds, with_intervals)
 
     def _places(self, number: int) -> list[int]:
         """Return which photos a batch holds."""
@@ -137,7 +144,7 @@ class DetectorTask:
         return [int(orders[place // count][place % count]) for place in places]
 
 
-def judged_photos(network: nn.Module, photos: SquashedPhotos, labels: Sequence[str]) -> list[JudgedPhoto]:
+def detect_squashed(network: nn.Module, photos: SquashedPhotos, labels: Sequence[str]) -> list[DetectedPhoto]:
     """Return truth and detections of squashed photos.
 
     Args:
@@ -145,7 +152,7 @@ def judged_photos(network: nn.Module, photos: SquashedPhotos, labels: Sequence[s
         photos: to look at.
         labels: body part of class 1, 2, ...
     """
-    judged = []
+    detected = []
     for start in range(0, len(photos), _CHUNK):
         places = range(start, min(start + _CHUNK, len(photos)))
         pictures = torch.from_numpy(np.stack([photos.picture(place) for place in places])).permute(0, 3, 1, 2)
@@ -153,8 +160,8 @@ def judged_photos(network: nn.Module, photos: SquashedPhotos, labels: Sequence[s
             animals = photos.animals(place)
             rows = zip(animals.boxes_px.tolist(), animals.classes.tolist(), strict=True)
             truths = tuple(LabelledBox(BoundingBox(*box), labels[number - 1]) for box, number in rows)
-            judged.append(JudgedPhoto(truths, found))
-    return judged
+            detected.append(DetectedPhoto(truths, found))
+    return detected
 
 
 def named_by_split(split: str, score: str) -> str:
@@ -162,14 +169,14 @@ def named_by_split(split: str, score: str) -> str:
     return f"{split} {score}"
 
 
-def _report(judged: Mapping[str, Judgement], choice: Choice) -> Evaluation:
+def _report(scores: Mapping[str, DetectorScores], choice: ThresholdChoice) -> Evaluation:
     """Return the final evaluation."""
     values = {THRESHOLD: choice.threshold, FALSE_AT_CHOICE: choice.false}
     intervals: dict[str, Interval] = {}
-    for split, one in judged.items():
+    for split, one in scores.items():
         values |= {named_by_split(split, name): value for name, value in one.values.items()}
         intervals |= {named_by_split(split, name): pair for name, pair in one.intervals.items()}
-    return Evaluation(judged["validation"].values.get(MEAN_AP, 0.0), values, intervals)
+    return Evaluation(scores["validation"].values.get(MEAN_AP, 0.0), values, intervals)
 
 
 def _epoch_order(seed: int, count: int, epoch: int) -> Int64Array:

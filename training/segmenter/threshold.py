@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.networks.suppression import MAX_OVERLAP
-from training.segmenter.judged import JudgedPhoto, Match, answers, match
+from training.segmenter.matching import DetectedPhoto, Match, answered_boxes, match
 
 _CANDIDATES = tuple(round(0.05 + 0.01 * number, 2) for number in range(91))
 """From torchvision's own floor to 0.95."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ThresholdChoice:
     """A score threshold and what it costs.
 
     Attributes:
@@ -39,7 +39,7 @@ class Choice:
         )
 
 
-def choose_threshold(photos: Sequence[JudgedPhoto], suppression_iou: float = MAX_OVERLAP) -> Choice:
+def choose_threshold(photos: Sequence[DetectedPhoto], suppression_iou: float = MAX_OVERLAP) -> ThresholdChoice:
     """Choose the score threshold with the least animals missed plus false boxes.
 
     Where many thresholds are equally good, the middle one of the longest such range is taken, which is the farthest
@@ -52,16 +52,18 @@ def choose_threshold(photos: Sequence[JudgedPhoto], suppression_iou: float = MAX
     empty = sum(not photo.truths for photo in photos)
     animals = sum(len(photo.truths) for photo in photos)
     # Suppression and matching go from the best score down, so that a threshold only cuts their end off.
-    matched = [match(photo.truths, answers(photo.detections, _CANDIDATES[0], suppression_iou)) for photo in photos]
-    judged = [matches for photo, matches in zip(photos, matched, strict=True) if not (photo.truths and empty)]
+    matched = [
+        match(photo.truths, answered_boxes(photo.detections, _CANDIDATES[0], suppression_iou)) for photo in photos
+    ]
+    counted = [matches for photo, matches in zip(photos, matched, strict=True) if not (photo.truths and empty)]
     found = np.array([one.answer.score for matches in matched for one in matches if one.truth is not None])
-    best_false = np.array([_best_false(matches) for matches in judged])
+    best_false = np.array([_best_false(matches) for matches in counted])
     thresholds = np.array(_CANDIDATES)[:, None]
     missed = 1.0 - np.sum(found >= thresholds, axis=1) / max(1, animals)
-    false = np.sum(best_false >= thresholds, axis=1) / max(1, len(judged))
+    false = np.sum(best_false >= thresholds, axis=1) / max(1, len(counted))
     costs = np.round(missed + false, 9)
     best = _middle_of_longest(np.flatnonzero(costs == costs.min()).tolist())
-    return Choice(_CANDIDATES[best], float(missed[best]), float(false[best]), empty)
+    return ThresholdChoice(_CANDIDATES[best], float(missed[best]), float(false[best]), empty)
 
 
 def _best_false(matches: Sequence[Match]) -> float:

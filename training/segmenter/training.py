@@ -14,16 +14,16 @@ from training.photos.coco import read_coco
 from training.photos.inspection import Inspection, inspect_photos
 from training.photos.records import BoxedPhoto
 from training.runs.launch import train
-from training.runs.loop import Outcome
+from training.runs.loop import RunResult
 from training.runs.plan import Budget, Optimisation, Resources, RunPlan
 from training.runs.state import check_resumable
-from training.segmenter.augmentation import Augmentation
-from training.segmenter.card import write_papers
-from training.segmenter.holdout import split_boxed
+from training.segmenter.augmentation import PhotoAugmentation
+from training.segmenter.card import write_curve_and_card
 from training.segmenter.initial_weights import initial_file
 from training.segmenter.network import DEFAULT_ARCHITECTURE
 from training.segmenter.squashed import data_digest, squash_photos
 from training.segmenter.task import DetectorSpec
+from training.segmenter.validation_split import split_boxed_photos
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class DetectorTraining:
         data: photos to train and validate on.
         out: the models folder.
         command: that asked for it, for the model card.
-        holdout: photos of other individuals, judged once at the end.
+        holdout: photos of other individuals, looked at once, at the end.
         body_parts: body part by COCO category name; None takes the names as they are.
         architecture: a Faster R-CNN of the registry.
         input_size_px: side of the square that photos are squashed to.
@@ -86,7 +86,7 @@ class DetectorTraining:
     seed: int = 1
     skip_bad: bool = False
     licence: str = "MIT"
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: PhotoAugmentation = field(default_factory=PhotoAugmentation)
     optimisation: Optimisation = DEFAULT_OPTIMISATION
     budget: Budget = field(default_factory=lambda: Budget(minutes=25.0))
     resources: Resources = field(default_factory=Resources)
@@ -97,7 +97,7 @@ class DetectorTraining:
         return RunPlan(NAME, self.out, self.batch_photos).run_folder
 
 
-def train_detector(asked: DetectorTraining) -> Outcome:
+def train_detector(asked: DetectorTraining) -> RunResult:
     """Check the data, squash the photos, train or resume, write the models folder.
 
     Raises:
@@ -124,9 +124,9 @@ def train_detector(asked: DetectorTraining) -> Outcome:
         asked.augmentation,
         initial,
     )
-    outcome = train(plan, spec)
-    write_papers(plan, spec, outcome, splits, asked.command, asked.licence)
-    return outcome
+    result = train(plan, spec)
+    write_curve_and_card(plan, spec, result, splits, asked.command, asked.licence)
+    return result
 
 
 def body_parts_of(photos: Sequence[BoxedPhoto]) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _read(asked: DetectorTraining) -> tuple[Splits, Mapping[Path, str]]:
     inspection = _inspect(asked)
     logger.info("%s", inspection)
     inspection.require_sound(asked.skip_bad)
-    training, validation = split_boxed(
+    training, validation = split_boxed_photos(
         inspection.splits["data"], asked.validation_share, asked.seed, inspection.digests
     )
     splits = {"training": training, "validation": validation}

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.real_photos import main, make_row, place_table, read_card, score_table
 from pipeline.model_files import ModelFolder
-from training.evaluation.baseline import by_thumbnail
+from training.evaluation.comparison import by_thumbnail
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.protocols import Roles, given_roles
 from training.photos.records import LabelledPhoto

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue.port import Catalogue
-from pipeline.catalogue.rows import Changes, Confirmation, ImportBatch, ImportFile
+from pipeline.catalogue.rows import EMPTY, Changes, Confirmation, Confirmed, Head, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.records import PhotoKey
+from pipeline.errors import KeyReusedError
+from pipeline.records import LOCAL_USER, Actor, PhotoKey
+from tests.confirming import confirm
 from tests.memory_catalogue import MemoryCatalogue
 
 
@@ -45,104 +47,108 @@ def labels(changes: Changes) -> list[tuple[str, str]]:
 
 
 def test_empty_catalogue_has_head_zero_and_no_changes(catalogue: Catalogue) -> None:
-    assert catalogue.head() == 0
-    assert catalogue.changes_since(0) == Changes(head=0, added=(), superseded=())
+    assert catalogue.head().version == 0
+    assert catalogue.changes_since(EMPTY) == Changes(head=EMPTY, added=(), superseded=())
 
 
 def test_confirmed_photos_come_out_as_they_went_in(catalogue: Catalogue) -> None:
     digits = (0.1234567890123456, -1e-300)
-    assert catalogue.confirm([word(values=digits, animal=2, body_part="flank")]) == 1
-    (row,) = catalogue.changes_since(0).added
+    assert confirm(catalogue, [word(values=digits, animal=2, body_part="flank")]) == 1
+    (row,) = catalogue.changes_since(EMPTY).added
     assert (row.key, row.body_part, row.individual, row.model) == (PhotoKey("sha256:aa", 2), "flank", "DANTE", "m1")
     assert row.values.dtype == np.float64
     assert row.values.tolist() == list(digits)
 
 
 def test_each_request_raises_the_head_by_one(catalogue: Catalogue) -> None:
-    assert [catalogue.confirm([word(photo=f"path:{i}"), word(photo=f"path:{i}b")]) for i in range(3)] == [1, 2, 3]
-    assert catalogue.head() == 3
+    assert [confirm(catalogue, [word(photo=f"path:{i}"), word(photo=f"path:{i}b")]) for i in range(3)] == [1, 2, 3]
+    assert catalogue.head().version == 3
 
 
 def test_confirming_nothing_changes_nothing(catalogue: Catalogue) -> None:
-    assert catalogue.confirm([]) == 0
+    assert confirm(catalogue, []) == 0
 
 
 def test_repeating_a_confirmation_changes_nothing(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(), word(photo="path:b")])
-    assert catalogue.confirm([word(), word(photo="path:b")]) == 1
-    assert len(catalogue.changes_since(0).added) == 2
+    confirm(catalogue, [word(), word(photo="path:b")])
+    assert confirm(catalogue, [word(), word(photo="path:b")]) == 1
+    assert len(catalogue.changes_since(EMPTY).added) == 2
 
 
 def test_changes_hold_only_what_a_reader_lacks(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(photo="path:a")])
-    catalogue.confirm([word(photo="path:b")])
-    assert labels(catalogue.changes_since(1)) == [("path:b", "DANTE")]
-    assert catalogue.changes_since(2) == Changes(2, (), ())
+    confirm(catalogue, [word(photo="path:a")])
+    seen = catalogue.head()
+    confirm(catalogue, [word(photo="path:b")])
+    assert labels(catalogue.changes_since(seen)) == [("path:b", "DANTE")]
+    assert catalogue.changes_since(catalogue.head()) == Changes(catalogue.head(), (), ())
 
 
 @pytest.mark.parametrize("again", [word(individual="VERGIL"), word(values=(0.0, 1.0))], ids=["individual", "embedding"])
 def test_a_photo_confirmed_again_replaces_what_it_said(catalogue: Catalogue, again: Confirmation) -> None:
-    catalogue.confirm([word()])
-    (first,) = catalogue.changes_since(0).added
-    assert catalogue.confirm([again]) == 2
-    changes = catalogue.changes_since(1)
+    confirm(catalogue, [word()])
+    (first,) = catalogue.changes_since(EMPTY).added
+    seen = catalogue.head()
+    assert confirm(catalogue, [again]) == 2
+    changes = catalogue.changes_since(seen)
     assert changes.superseded == (first.row_id,)
     assert labels(changes) == [("sha256:aa", again.individual)]
-    assert labels(catalogue.changes_since(0)) == [("sha256:aa", again.individual)]
-    assert catalogue.changes_since(0).superseded == ()
+    assert labels(catalogue.changes_since(EMPTY)) == [("sha256:aa", again.individual)]
+    assert catalogue.changes_since(EMPTY).superseded == ()
 
 
 def test_a_row_that_came_and_went_between_two_looks_is_not_mentioned(catalogue: Catalogue) -> None:
-    for individual in ("A", "B", "C"):
-        catalogue.confirm([word(individual=individual)])
-    changes = catalogue.changes_since(1)
+    confirm(catalogue, [word(individual="A")])
+    seen = catalogue.head()
+    for individual in ("B", "C"):
+        confirm(catalogue, [word(individual=individual)])
+    changes = catalogue.changes_since(seen)
     assert labels(changes) == [("sha256:aa", "C")]
     assert len(changes.superseded) == 1
 
 
 def test_a_photo_said_to_be_what_it_was_before_last_is_new_again(catalogue: Catalogue) -> None:
     for individual in ("A", "B", "A"):
-        catalogue.confirm([word(individual=individual)])
-    assert catalogue.head() == 3
-    assert labels(catalogue.changes_since(0)) == [("sha256:aa", "A")]
+        confirm(catalogue, [word(individual=individual)])
+    assert catalogue.head().version == 3
+    assert labels(catalogue.changes_since(EMPTY)) == [("sha256:aa", "A")]
 
 
 @pytest.mark.parametrize("other", [word(animal=2), word(body_part="flank"), word(photo="path:sha256:aa")])
 def test_another_animal_body_part_or_photo_is_another_subject(catalogue: Catalogue, other: Confirmation) -> None:
-    catalogue.confirm([word()])
-    catalogue.confirm([other])
-    assert len(catalogue.changes_since(0).added) == 2
+    confirm(catalogue, [word()])
+    confirm(catalogue, [other])
+    assert len(catalogue.changes_since(EMPTY).added) == 2
 
 
 def test_within_one_request_the_last_word_about_a_photo_counts(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(individual="A"), word(photo="path:b"), word(individual="B")])
-    assert sorted(labels(catalogue.changes_since(0))) == [("path:b", "DANTE"), ("sha256:aa", "B")]
+    confirm(catalogue, [word(individual="A"), word(photo="path:b"), word(individual="B")])
+    assert sorted(labels(catalogue.changes_since(EMPTY))) == [("path:b", "DANTE"), ("sha256:aa", "B")]
 
 
 def test_the_same_label_by_another_model_stands_beside_the_first(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(model="m1")])
-    catalogue.confirm([word(model="m2")])
-    assert {row.model for row in catalogue.changes_since(0).added} == {"m1", "m2"}
+    confirm(catalogue, [word(model="m1")])
+    confirm(catalogue, [word(model="m2")])
+    assert {row.model for row in catalogue.changes_since(EMPTY).added} == {"m1", "m2"}
 
 
 def test_another_label_by_another_model_replaces_every_model_s_row(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(model="m1")])
-    catalogue.confirm([word(model="m2")])
-    catalogue.confirm([word(model="m2", individual="VERGIL")])
-    assert [(row.model, row.individual) for row in catalogue.changes_since(0).added] == [("m2", "VERGIL")]
+    confirm(catalogue, [word(model="m1")])
+    confirm(catalogue, [word(model="m2")])
+    confirm(catalogue, [word(model="m2", individual="VERGIL")])
+    assert [(row.model, row.individual) for row in catalogue.changes_since(EMPTY).added] == [("m2", "VERGIL")]
 
 
 def test_row_ids_rise_in_the_order_of_arrival(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(photo="path:z"), word(photo="path:a")])
-    catalogue.confirm([word(photo="path:m")])
-    rows = catalogue.changes_since(0).added
+    confirm(catalogue, [word(photo="path:z"), word(photo="path:a")])
+    confirm(catalogue, [word(photo="path:m")])
+    rows = catalogue.changes_since(EMPTY).added
     assert [row.key.photo for row in rows] == ["path:z", "path:a", "path:m"]
     assert [row.row_id for row in rows] == sorted({row.row_id for row in rows})
 
 
 def test_counts_of_what_stands(catalogue: Catalogue) -> None:
-    catalogue.confirm([word(), word(body_part="flank"), word(photo="path:b", individual="VERGIL", model="m2")])
-    catalogue.confirm([word(photo="path:b", individual="DANTE", model="m2")])
+    confirm(catalogue, [word(), word(body_part="flank"), word(photo="path:b", individual="VERGIL", model="m2")])
+    confirm(catalogue, [word(photo="path:b", individual="DANTE", model="m2")])
     counts = catalogue.counts()
     assert (counts.individuals, counts.photos) == (1, 2)
     assert dict(counts.photos_by_body_part) == {"fluke": 2, "flank": 1}
@@ -151,9 +157,9 @@ def test_counts_of_what_stands(catalogue: Catalogue) -> None:
 
 def test_more_photos_than_one_statement_takes(catalogue: Catalogue) -> None:
     words = [word(photo=f"path:{i}", individual=f"I{i % 700}") for i in range(1201)]
-    assert catalogue.confirm(words) == 1
-    assert catalogue.confirm(words) == 1
-    assert catalogue.confirm([word(photo=f"path:{i}", individual="ONE") for i in range(1201)]) == 2
+    assert confirm(catalogue, words) == 1
+    assert confirm(catalogue, words) == 1
+    assert confirm(catalogue, [word(photo=f"path:{i}", individual="ONE") for i in range(1201)]) == 2
     counts = catalogue.counts()
     assert (counts.individuals, counts.photos) == (1, 1201)
 
@@ -163,8 +169,8 @@ def test_files_of_one_start_come_in_as_one_version(catalogue: Catalogue) -> None
     flanks = ImportBatch(csv_file("d2", body_part="flank"), (word(photo="csv:d2:1", body_part="flank"),))
     outcomes = catalogue.import_rows([flukes, flanks])
     assert [(outcome.status, outcome.rows) for outcome in outcomes] == [("new", 2), ("new", 1)]
-    assert catalogue.head() == 1
-    assert len(catalogue.changes_since(0).added) == 3
+    assert catalogue.head().version == 1
+    assert len(catalogue.changes_since(EMPTY).added) == 3
     assert catalogue.imports() == (flukes.file, flanks.file)
 
 
@@ -184,17 +190,154 @@ def test_a_file_comes_in_only_where_it_is_new(catalogue: Catalogue, file: Import
     (outcome,) = catalogue.import_rows([again])
     came_in = status == "new"
     assert (outcome.status, outcome.rows) == (status, int(came_in))
-    assert len(catalogue.changes_since(0).added) == 1 + came_in
-    assert catalogue.head() == 1 + came_in
+    assert len(catalogue.changes_since(EMPTY).added) == 1 + came_in
+    assert catalogue.head().version == 1 + came_in
 
 
 def test_a_file_without_rows_is_not_remembered(catalogue: Catalogue) -> None:
     catalogue.import_rows([ImportBatch(csv_file("empty"), ())])
-    assert (catalogue.head(), catalogue.imports()) == (0, ())
+    assert (catalogue.head().version, catalogue.imports()) == (0, ())
     (outcome,) = catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"),))])
     assert outcome.status == "new"
 
 
 def test_two_rows_of_one_individual_in_a_file_both_stand(catalogue: Catalogue) -> None:
     catalogue.import_rows([ImportBatch(csv_file(), (word(photo="csv:d1:1"), word(photo="csv:d1:2")))])
-    assert [row.individual for row in catalogue.changes_since(0).added] == ["DANTE", "DANTE"]
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["DANTE", "DANTE"]
+
+
+# --- who said it, and which request -----------------------------------------------------------------------------------
+
+MARIA = Actor("azores", "Maria")
+
+
+def standing(catalogue: Catalogue) -> list[tuple[str, str]]:
+    return labels(catalogue.changes_since(EMPTY))
+
+
+def test_a_repeat_of_what_somebody_corrected_since_changes_nothing(catalogue: Catalogue) -> None:
+    request = [word(individual="A"), word(photo="path:b", individual="A")]
+    catalogue.confirm(request, LOCAL_USER, "k1")
+    catalogue.confirm([word(individual="B")], MARIA, "k2")
+    before = catalogue.head()
+    for repeat in (request, request[:1], request[1:], [*request, *request]):
+        assert catalogue.confirm(repeat, LOCAL_USER, "k1").head == before
+    assert sorted(standing(catalogue)) == [("path:b", "A"), ("sha256:aa", "B")]
+
+
+def test_a_repeat_of_what_changed_nothing_changes_nothing_later_either(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(individual="A")], MARIA, "k1")
+    catalogue.confirm([word(individual="A")], LOCAL_USER, "k2")
+    catalogue.confirm([word(individual="B")], MARIA, "k3")
+    catalogue.confirm([word(individual="A")], LOCAL_USER, "k2")
+    assert standing(catalogue) == [("sha256:aa", "B")]
+
+
+def test_without_a_key_a_repeat_is_a_new_word(catalogue: Catalogue) -> None:
+    for individual in ("A", "B", "A"):
+        catalogue.confirm([word(individual=individual)], LOCAL_USER, None)
+    assert standing(catalogue) == [("sha256:aa", "A")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        word(individual="B"),
+        word(photo="path:b"),
+        word(animal=2),
+        word(body_part="flank"),
+        word(model="m2"),
+        word(values=(1.0, 0.5)),
+    ],
+    ids=["individual", "photo", "animal", "body part", "model", "embedding"],
+)
+def test_a_key_with_other_confirmations_is_refused_and_nothing_is_stored(
+    catalogue: Catalogue, other: Confirmation
+) -> None:
+    catalogue.confirm([word()], LOCAL_USER, "k1")
+    before = catalogue.head()
+    with pytest.raises(KeyReusedError, match="key"):
+        catalogue.confirm([word(), other], LOCAL_USER, "k1")
+    assert catalogue.head() == before
+    assert standing(catalogue) == [("sha256:aa", "DANTE")]
+    assert catalogue.confirm([other], LOCAL_USER, "k2").head != before
+
+
+def test_a_word_that_a_later_one_of_its_request_overruled_is_known_in_a_repeat(catalogue: Catalogue) -> None:
+    catalogue.confirm([word(individual="A"), word(individual="B")], LOCAL_USER, "k1")
+    catalogue.confirm([word(individual="A")], LOCAL_USER, "k1")
+    assert standing(catalogue) == [("sha256:aa", "B")]
+
+
+def test_nothing_said_with_a_key_is_not_remembered(catalogue: Catalogue) -> None:
+    assert catalogue.confirm([], LOCAL_USER, "k1") == Confirmed(EMPTY, {})
+    assert catalogue.confirm([word()], LOCAL_USER, "k1").head.version == 1
+
+
+def test_every_event_has_a_nonce_of_its_own(catalogue: Catalogue) -> None:
+    heads = [catalogue.confirm([word(photo=f"path:{n}")], LOCAL_USER, f"k{n}").head for n in range(5)]
+    assert [head.version for head in heads] == [1, 2, 3, 4, 5]
+    assert len({head.nonce for head in heads}) == 5
+    assert catalogue.head() == heads[-1]
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_reader_of_another_history_is_given_everything(catalogue: Catalogue, version: int) -> None:
+    confirm(catalogue, [word(photo="path:a")])
+    confirm(catalogue, [word(photo="path:b")])
+    changes = catalogue.changes_since(Head(version, "of another copy"))
+    assert changes.anew
+    assert labels(changes) == [("path:a", "DANTE"), ("path:b", "DANTE")]
+    assert changes.head == catalogue.head()
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["Pmod001_Dante", "PMOD001 _DANTE", "ＰＭＯＤ００１_DANTE", "pmod001_dante"])
+def test_a_name_spelled_otherwise_is_that_of_the_known_individual(catalogue: Catalogue, name: str) -> None:
+    confirm(catalogue, [word(individual="PMOD001_DANTE")])
+    confirm(catalogue, [word(photo="path:b", individual=name)])
+    assert standing(catalogue) == [("sha256:aa", "PMOD001_DANTE"), ("path:b", "PMOD001_DANTE")]
+    assert catalogue.counts().individuals == 1
+
+
+def test_saying_the_same_in_another_spelling_changes_nothing(catalogue: Catalogue) -> None:
+    assert confirm(catalogue, [word(individual="Dante")]) == confirm(catalogue, [word(individual="DANTE")]) == 1
+
+
+def test_of_two_new_spellings_in_one_request_the_first_wins(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word(individual="Nova"), word(photo="path:b", individual="NOVA")])
+    assert standing(catalogue) == [("sha256:aa", "Nova"), ("path:b", "Nova")]
+
+
+def twins(catalogue: Catalogue) -> None:
+    rows = [word(photo=f"csv:d1:{n}", individual=name) for n, name in enumerate(("Dante", "DANTE"))]
+    catalogue.import_rows([ImportBatch(csv_file(), tuple(rows))])
+
+
+def test_twins_of_a_file_stay_two_and_are_confirmed_by_their_exact_spelling(catalogue: Catalogue) -> None:
+    twins(catalogue)
+    confirm(catalogue, [word(individual="DANTE"), word(photo="path:b", individual="Dante")])
+    assert standing(catalogue)[2:] == [("sha256:aa", "DANTE"), ("path:b", "Dante")]
+
+
+def test_a_spelling_that_may_be_either_twin_is_refused_alone_and_again_in_a_repeat(catalogue: Catalogue) -> None:
+    twins(catalogue)
+    names = {"path:a": "Vergil", "path:b": "dante", "path:c": "NOVA"}
+    request = [word(photo=photo, individual=name) for photo, name in names.items()]
+    for key in (None, "k1", "k1"):
+        confirmed = catalogue.confirm(request, LOCAL_USER, key)
+        assert list(confirmed.refused) == [1]
+        assert confirmed.refused[1].code == "bad_identity"
+        assert 'write "Dante" or "DANTE"' in confirmed.refused[1].message
+    assert standing(catalogue)[2:] == [("path:a", "Vergil"), ("path:c", "NOVA")]
+    assert list(catalogue.confirm(request[1:], LOCAL_USER, "k1").refused) == [0]
+
+
+def test_a_name_without_photos_any_more_is_not_known(catalogue: Catalogue) -> None:
+    twins(catalogue)
+    confirm(catalogue, [word(individual="nova")])
+    confirm(catalogue, [word(individual="Vergil")])
+    confirm(catalogue, [word(photo="path:b", individual="Nova")])
+    assert standing(catalogue)[-1] == ("path:b", "Nova")

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.catalogue.csv_import import CsvSource, import_csvs
 from pipeline.catalogue.port import Catalogue
+from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.errors import CatalogueFileError
 from tests.memory_catalogue import MemoryCatalogue
@@ -38,7 +39,7 @@ def statuses(catalogue: Catalogue, *sources: CsvSource) -> list[str]:
 def test_every_row_of_every_file_comes_in_also_two_of_one_path(store: SqlCatalogue, tmp_path: Path) -> None:
     outcomes = import_csvs(store, [source(tmp_path, "fluke", FLUKES), source(tmp_path, "flank", FLANKS)])
     assert [(outcome.status, outcome.rows) for outcome in outcomes] == [("new", 3), ("new", 1)]
-    rows = store.changes_since(0).added
+    rows = store.changes_since(EMPTY).added
     assert [(row.individual, row.body_part, row.values.tolist()) for row in rows] == [
         ("DANTE", "fluke", [1.0, 0.0]),
         ("VERGIL", "fluke", [0.0, 1.0]),
@@ -61,7 +62,7 @@ def test_the_same_content_comes_in_once_whatever_its_name(store: SqlCatalogue, t
     renamed = CsvSource(tmp_path / "other.csv", "fluke", "m1", 2)
     renamed.path.write_text(FLUKES, encoding="utf-8")
     assert statuses(store, renamed) == ["already_imported"]
-    assert (store.head(), len(store.changes_since(0).added)) == (1, 3)
+    assert (store.head().version, len(store.changes_since(EMPTY).added)) == (1, 3)
 
 
 def test_a_changed_file_is_reported_and_not_merged(
@@ -71,7 +72,7 @@ def test_a_changed_file_is_reported_and_not_merged(
     with caplog.at_level(logging.WARNING):
         assert statuses(store, source(tmp_path, "fluke", FLUKES + 'NERO,4.jpg,"[1, 1]"\n')) == ["changed_since"]
     assert "pm_identification_fluke_ind.csv has changed since" in caplog.text
-    assert store.head() == 1
+    assert store.head().version == 1
 
 
 def test_the_same_file_beside_other_weights_is_reported(
@@ -94,7 +95,7 @@ def test_one_bad_row_leaves_nothing_of_any_file(store: SqlCatalogue, tmp_path: P
     bad = source(tmp_path, "flank", FLANKS + 'NERO,4.jpg,"[1]"\n')
     with pytest.raises(CatalogueFileError, match=r"pm_identification_flank_ind\.csv: line 2: .*has 1 numbers, not 2"):
         import_csvs(store, [good, bad])
-    assert (store.head(), store.imports()) == (0, ())
+    assert (store.head().version, store.imports()) == (0, ())
 
 
 def test_a_file_that_is_not_there_is_passed_over() -> None:
@@ -138,5 +139,5 @@ def test_processes_that_start_at_once_import_once(kind: str, tmp_path: Path, req
     answers = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
     assert answers == ["already_imported", "already_imported", "new"]
     catalogue = open_catalogue(url)
-    assert (catalogue.head(), len(catalogue.changes_since(0).added)) == (1, 600)
+    assert (catalogue.head().version, len(catalogue.changes_since(EMPTY).added)) == (1, 600)
     catalogue.close()

@@ -1,4 +1,5 @@
 import random
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 
 from pipeline.catalogue import matching
 from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
-from pipeline.catalogue.rows import Confirmation, ImportBatch, ImportFile
+from pipeline.catalogue.rows import EMPTY, Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueUnavailableError
-from pipeline.records import PhotoKey, Query, Ranking
+from pipeline.records import LOCAL_USER, Actor, PhotoKey, Query, Ranking
+from tests.confirming import confirm
 from tests.memory_catalogue import MemoryCatalogue
 
 FLUKE, FLANK = LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m2", 2)
@@ -40,7 +42,7 @@ def confirmation(statement: Statement) -> Confirmation:
 def matcher_of(*statements: Statement, models: Sequence[LoadedModel] = (FLUKE, FLANK)) -> CatalogueMatcher:
     catalogue = MemoryCatalogue()
     for statement in statements:
-        catalogue.confirm([confirmation(statement)])
+        confirm(catalogue, [confirmation(statement)])
     return CatalogueMatcher(catalogue, models)
 
 
@@ -97,13 +99,13 @@ def test_rows_of_another_model_are_counted_and_never_ranked() -> None:
     matcher = matcher_of(fluke("1", "A", 0, 0), ("path:2", "fluke", "B", "old", (0.0, 0.0, 0.0)))
     assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
     status = matcher.status()
-    assert (status.individuals, status.photos, status.other_model_rows, status.head) == (2, 2, 1, 2)
+    assert (status.individuals, status.photos, status.other_model_rows, status.head.version) == (2, 2, 1, 2)
 
 
 def test_counts_follow_the_catalogue() -> None:
     matcher = matcher_of()
     assert matcher.status().photos == 0
-    matcher.confirm([query(identity="A")])
+    matcher.confirm([query(identity="A")], LOCAL_USER)
     assert matcher.status().photos == 1
 
 
@@ -155,7 +157,7 @@ def test_rankings_equal_a_plain_numpy_reference(
 ) -> None:
     catalogue = MemoryCatalogue()
     for request in requests:
-        catalogue.confirm([confirmation(statement) for statement in request])
+        confirm(catalogue, [confirmation(statement) for statement in request])
     matcher = CatalogueMatcher(catalogue, [FLUKE, FLANK])
     model = {"fluke": "m1", "flank": "m2"}[part]
     expected = reference(standing(requests), values, part, model)
@@ -173,7 +175,7 @@ def test_a_matcher_that_followed_along_equals_a_fresh_one(
     models = [LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m1", 2)]
     following = CatalogueMatcher(catalogue, models)
     for request, look in requests:
-        catalogue.confirm([confirmation(statement) for statement in request])
+        confirm(catalogue, [confirmation(statement) for statement in request])
         if look:
             following.rank([query()], None)
     queries = [query(values=values, part=part) for part in ("fluke", "flank")]
@@ -208,7 +210,7 @@ def test_many_queries_are_ranked_in_portions_with_the_same_answers(monkeypatch: 
 def test_a_confirmed_photo_is_matched_as_if_it_were_not_in_the_catalogue() -> None:
     matcher = matcher_of(fluke("1", "A", 0.5, 0), fluke("2", "B", 0, 0.25))
     wrong = query("path:3", (0, 0.25), identity="A")
-    assert matcher.confirm([wrong]) == [None]
+    assert matcher.confirm([wrong], LOCAL_USER) == [None]
     assert rank_one(matcher, wrong) == [("B", 0.0), ("A", pytest.approx(np.hypot(0.5, 0.25))), ("Unknown", 1.0)]
     plain = query("path:3", (0, 0.25))
     expected_with_it = float(np.hypot(0.25, 0.125))
@@ -218,7 +220,7 @@ def test_a_confirmed_photo_is_matched_as_if_it_were_not_in_the_catalogue() -> No
 def test_an_individual_whose_only_photo_is_the_query_is_not_among_its_candidates() -> None:
     matcher = matcher_of(fluke("1", "A", 0.5, 0))
     new = query("path:2", (0, 0), identity="NEW")
-    matcher.confirm([new])
+    matcher.confirm([new], LOCAL_USER)
     assert rank_one(matcher, new) == [("A", 0.5), ("Unknown", 1.0)]
     assert rank_one(matcher, new, top_k=3) == [("A", 0.5), ("Unknown", 1.0)]
     assert rank_one(matcher, query()) == [("NEW", 0.0), ("A", 0.5), ("Unknown", 1.0)]
@@ -227,7 +229,7 @@ def test_an_individual_whose_only_photo_is_the_query_is_not_among_its_candidates
 def test_each_of_several_confirmed_photos_leaves_out_only_itself() -> None:
     matcher = matcher_of()
     items = [query("path:1", (0, 0), identity="A"), query("path:2", (0.5, 0), identity="A")]
-    matcher.confirm(items)
+    matcher.confirm(items, LOCAL_USER)
     assert [answer(ranking) for ranking in matcher.rank(items, None)] == [[("A", 0.5), ("Unknown", 1.0)]] * 2
 
 
@@ -235,7 +237,7 @@ def test_other_replicas_answer_with_what_was_just_confirmed(tmp_path: Path) -> N
     url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
     replicas = [CatalogueMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
     for n in range(5):
-        replicas[n % 2].confirm([query(f"path:{n}", (0, 0), identity=f"I{n}")])
+        replicas[n % 2].confirm([query(f"path:{n}", (0, 0), identity=f"I{n}")], LOCAL_USER)
         for replica in replicas:
             assert {name for name, _ in rank_one(replica, query())} == {"Unknown", *(f"I{m}" for m in range(n + 1))}
 
@@ -243,14 +245,14 @@ def test_other_replicas_answer_with_what_was_just_confirmed(tmp_path: Path) -> N
 def test_confirming_again_after_a_lost_answer_changes_nothing() -> None:
     catalogue = MemoryCatalogue()
     items = [query("path:1", (0, 0), identity="A"), query("path:2", (0.1, 0), identity="B")]
-    CatalogueMatcher(catalogue, [FLUKE]).confirm(items)
-    assert CatalogueMatcher(catalogue, [FLUKE]).confirm(items) == [None, None]
-    assert catalogue.head() == 1
+    CatalogueMatcher(catalogue, [FLUKE]).confirm(items, LOCAL_USER)
+    assert CatalogueMatcher(catalogue, [FLUKE]).confirm(items, LOCAL_USER) == [None, None]
+    assert catalogue.head().version == 1
 
 
 def test_names_that_look_the_same_are_one_individual() -> None:
     matcher = matcher_of()
-    matcher.confirm([query("path:1", identity=" Jose\u0301 "), query("path:2", identity="Jos\u00e9")])
+    matcher.confirm([query("path:1", identity=" Jose\u0301 "), query("path:2", identity="Jos\u00e9")], LOCAL_USER)
     assert rank_one(matcher, query()) == [("Jos\u00e9", 0.0), ("Unknown", 1.0)]
 
 
@@ -264,8 +266,8 @@ def test_any_path_can_be_confirmed(kind: str, path: str, tmp_path: Path, request
     url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}" if in_file else request.getfixturevalue("postgres_url")
     matcher = CatalogueMatcher(open_catalogue(url), [FLUKE])
     item = query(path, identity="A")
-    assert matcher.confirm([item]) == [None]
-    assert matcher.confirm([item]) == [None]
+    assert matcher.confirm([item], LOCAL_USER) == [None]
+    assert matcher.confirm([item], LOCAL_USER) == [None]
     assert rank_one(matcher, item) == [("Unknown", 1.0)]
     assert matcher.status().photos == 1
 
@@ -273,13 +275,75 @@ def test_any_path_can_be_confirmed(kind: str, path: str, tmp_path: Path, request
 def test_an_older_catalogue_put_back_is_loaded_afresh() -> None:
     catalogue = MemoryCatalogue()
     matcher = CatalogueMatcher(catalogue, [FLUKE])
-    matcher.confirm([query("path:1", identity="A")])
-    matcher.confirm([query("path:2", identity="B")])
+    matcher.confirm([query("path:1", identity="A")], LOCAL_USER)
+    matcher.confirm([query("path:2", identity="B")], LOCAL_USER)
     assert len(rank_one(matcher, query())) == 3
     restored = MemoryCatalogue()
-    restored.confirm([confirmation(fluke("1", "A", 0, 0))])
+    confirm(restored, [confirmation(fluke("1", "A", 0, 0))])
     catalogue.__dict__.update(restored.__dict__)
     assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
+
+
+def test_a_backup_put_back_that_has_caught_up_to_the_same_head_is_loaded_afresh_by_every_replica(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "catalogue.sqlite"
+    url = f"sqlite:///{file}"
+    replicas = [CatalogueMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
+    replicas[0].confirm([query("path:1", identity="A")], LOCAL_USER)
+    sqlite3.connect(file).execute("VACUUM INTO ?", [str(tmp_path / "backup")])
+    replicas[0].confirm([query("path:2", identity="LOST")], LOCAL_USER)
+    assert all(rank_one(replica, query()) for replica in replicas)
+    for path in tmp_path.glob("catalogue.sqlite*"):
+        path.rename(path.with_name(f"away-{path.name}"))
+    (tmp_path / "backup").rename(file)
+    replicas[0].confirm([query("path:2", identity="B")], LOCAL_USER)
+    for replica in replicas:
+        assert {name for name, _ in rank_one(replica, query())} == {"Unknown", "A", "B"}
+        assert replica.status().individuals == 2
+
+
+def test_a_catalogue_of_the_same_version_and_another_nonce_is_loaded_afresh() -> None:
+    catalogue, other = MemoryCatalogue(), MemoryCatalogue()
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher.confirm([query("path:1", identity="A")], LOCAL_USER)
+    assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
+    confirm(other, [confirmation(fluke("1", "B", 0, 0))])
+    catalogue.__dict__.update(other.__dict__)
+    assert rank_one(matcher, query()) == [("B", 0.0), ("Unknown", 1.0)]
+    assert matcher.status().head == other.head()
+
+
+def test_the_ranking_shows_the_spelling_that_was_taken() -> None:
+    matcher = matcher_of(fluke("1", "PMOD001_DANTE", 0, 0))
+    new = query("path:2", identity="pmod001_dante")
+    assert matcher.confirm([new], LOCAL_USER) == [None]
+    assert rank_one(matcher, new) == [("PMOD001_DANTE", 0.0), ("Unknown", 1.0)]
+
+
+def test_a_name_that_may_be_several_individuals_is_refused_with_the_photo_s_name() -> None:
+    catalogue = MemoryCatalogue()
+    rows = [confirmation((f"csv:{name}", "fluke", name, "m1", (0.0, 0.5))) for name in ("Dante", "DANTE")]
+    catalogue.import_rows([ImportBatch(ImportFile("x.csv", "fluke", "d1", "m1"), tuple(rows))])
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    items = [query("path:1"), query("path:2", model="m9", identity="A"), query("path:3", identity="dante")]
+    first, second, third = matcher.confirm(items, LOCAL_USER)
+    assert first is None
+    assert second is not None
+    assert third is not None
+    assert (second.code, third.code) == ("other_model", "bad_identity")
+    assert third.message.startswith('3: the identity "dante" may be any of several')
+
+
+def test_who_spoke_and_the_key_reach_the_catalogue() -> None:
+    catalogue = MemoryCatalogue()
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    maria = Actor("azores", "Maria")
+    matcher.confirm([query("path:1", identity="A")], maria, "k1")
+    matcher.confirm([query("path:1", identity="B")], LOCAL_USER, "k2")
+    matcher.confirm([query("path:1", identity="A")], maria, "k1")
+    assert [actor for _, actor in catalogue.events] == [maria, LOCAL_USER]
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["B"]
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -304,24 +368,24 @@ def test_a_bad_item_fails_alone(bad: Query, expected: str) -> None:
     catalogue = MemoryCatalogue()
     matcher = CatalogueMatcher(catalogue, [FLUKE, FLANK])
     items = [query("path:1", (0.5, 0), identity="GOOD"), bad, query("path:2", (0, 0), model="m1")]
-    failures = matcher.confirm(items)
+    failures = matcher.confirm(items, LOCAL_USER)
     assert [failure and failure.code for failure in failures] == [None, expected, None]
     rankings = matcher.rank(items, None)
     assert code(rankings[1]) == expected
     assert answer(rankings[2]) == [("GOOD", 0.5), ("Unknown", 1.0)]
-    assert [row.individual for row in catalogue.changes_since(0).added] == ["GOOD"]
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == ["GOOD"]
 
 
 @pytest.mark.parametrize(("bad", "_code"), BAD_ITEMS)
 def test_failures_name_the_photo_or_the_identity(bad: Query, _code: str) -> None:
-    (failure,) = matcher_of().confirm([bad])
+    (failure,) = matcher_of().confirm([bad], LOCAL_USER)
     assert failure is not None
     assert failure.message.startswith("q: ")
 
 
 def test_plain_queries_are_not_checked_by_confirm() -> None:
     matcher = matcher_of()
-    assert matcher.confirm([query(part="fin")]) == [None]
+    assert matcher.confirm([query(part="fin")], LOCAL_USER) == [None]
     assert code(matcher.rank([query(part="fin")], None)[0]) == "unknown_body_part"
 
 
@@ -330,7 +394,7 @@ def test_an_unavailable_catalogue_fails_the_request_and_the_next_one_works() -> 
     matcher = CatalogueMatcher(catalogue, [FLUKE])
     catalogue.unavailable = True
     with pytest.raises(CatalogueUnavailableError):
-        matcher.confirm([query(identity="A")])
+        matcher.confirm([query(identity="A")], LOCAL_USER)
     with pytest.raises(CatalogueUnavailableError):
         matcher.rank([query()], None)
     catalogue.unavailable = False
@@ -343,7 +407,7 @@ def test_threads_that_confirm_and_rank_at_once_see_whole_requests(tmp_path: Path
 
     def work(worker: int) -> None:
         for n in range(10):
-            matcher.confirm([query(f"path:{worker}-{n}-{i}", identity=f"{worker}-{n}-{i}") for i in "ab"])
+            matcher.confirm([query(f"path:{worker}-{n}-{i}", identity=f"{worker}-{n}-{i}") for i in "ab"], LOCAL_USER)
             seen.append({name for name, _ in rank_one(matcher, query())} - {"Unknown"})
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]

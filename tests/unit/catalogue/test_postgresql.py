@@ -12,9 +12,10 @@ import pytest
 from sqlalchemy import make_url, text
 
 from pipeline.catalogue import postgresql
+from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
-from tests.confirming import word
+from tests.confirming import confirm, word
 from tests.postgresql_server import PASSWORD, PostgresServer, fresh_database, libpq_url, program
 
 
@@ -47,7 +48,7 @@ def set_default(url: str, setting: str) -> None:
 def test_a_reader_sees_one_state_while_others_write(catalogue: SqlCatalogue, postgres_url: str) -> None:
     with catalogue._database.reading() as connection:
         before = connection.execute(text("SELECT count(*) FROM annotations")).scalar_one()
-        open_catalogue(postgres_url).confirm([word("a")])
+        confirm(open_catalogue(postgres_url), [word("a")])
         assert connection.execute(text("SELECT count(*) FROM annotations")).scalar_one() == before == 0
 
 
@@ -74,9 +75,9 @@ def test_a_locked_catalogue_says_so_and_works_again_afterwards(
     with connected(postgres_url, autocommit=False) as other:
         other.execute("SELECT head FROM catalogues FOR UPDATE")
         with pytest.raises(CatalogueUnavailableError, match="another process holds it locked"):
-            catalogue.confirm([word("a")])
-        assert catalogue.head() == 0, "readers go on beside a writer"
-    assert catalogue.confirm([word("a")]) == 1
+            confirm(catalogue, [word("a")])
+        assert catalogue.head().version == 0, "readers go on beside a writer"
+    assert confirm(catalogue, [word("a")]) == 1
 
 
 def test_a_writer_that_stands_still_is_ended_and_its_work_undone(
@@ -87,23 +88,36 @@ def test_a_writer_that_stands_still_is_ended_and_its_work_undone(
     def stand_still() -> None:
         with catalogue._database.writing() as connection:
             connection.execute(text("UPDATE catalogues SET head = 99"))
-            assert open_catalogue(postgres_url).confirm([word("a")]) == 1, "it waited until the lock was free"
+            assert confirm(open_catalogue(postgres_url), [word("a")]) == 1, "it waited until the lock was free"
             connection.execute(text("SELECT 1"))
 
     with pytest.raises(CatalogueUnavailableError, match="send the request again"):
         stand_still()
-    assert catalogue.head() == 1
+    assert catalogue.head().version == 1
+
+
+def test_two_catalogues_meet_a_new_actor_at_once(postgres_url: str, postgres_server: PostgresServer) -> None:
+    ours, theirs = open_catalogue(postgres_url, "ours"), open_catalogue(postgres_url, "theirs")
+    with ThreadPoolExecutor(1) as pool:
+        with ours._database.writing() as connection:
+            actor = "INSERT INTO actors (institution, name, kind) VALUES ('default', 'local user', 'person')"
+            connection.execute(text(actor))
+            waiting = pool.submit(confirm, theirs, [word("a")])
+            while not postgres_server.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                assert not waiting.done()
+        assert waiting.result(timeout=60) == 1
+    assert confirm(ours, [word("a")]) == 1
 
 
 # --- a server that goes away ------------------------------------------------------------------------------------------
 
 
 def test_calls_go_on_after_the_server_was_restarted(catalogue: SqlCatalogue, postgres_server: PostgresServer) -> None:
-    catalogue.confirm([word("a")])
+    confirm(catalogue, [word("a")])
     postgres_server.restart()
-    assert catalogue.head() == 1
+    assert catalogue.head().version == 1
     postgres_server.restart()
-    assert catalogue.confirm([word("b")]) == 2
+    assert confirm(catalogue, [word("b")]) == 2
 
 
 def test_a_server_that_is_down_is_an_unavailable_catalogue_until_it_is_back(
@@ -111,7 +125,7 @@ def test_a_server_that_is_down_is_an_unavailable_catalogue_until_it_is_back(
 ) -> None:
     postgres_server.control("stop", "--mode=fast")
     try:
-        calls: list[Callable[[], object]] = [catalogue.head, lambda: catalogue.confirm([word("a")])]
+        calls: list[Callable[[], object]] = [catalogue.head, lambda: confirm(catalogue, [word("a")])]
         for call in calls:
             with pytest.raises(CatalogueUnavailableError, match="cannot be reached") as caught:
                 call()
@@ -120,7 +134,7 @@ def test_a_server_that_is_down_is_an_unavailable_catalogue_until_it_is_back(
             open_catalogue(postgres_url)
     finally:
         postgres_server.control("start")
-    assert catalogue.confirm([word("a")]) == 1
+    assert confirm(catalogue, [word("a")]) == 1
 
 
 def test_a_server_that_dies_within_a_request_stores_nothing_of_it(
@@ -135,8 +149,8 @@ def test_a_server_that_dies_within_a_request_stores_nothing_of_it(
 
     with pytest.raises(CatalogueUnavailableError, match="then try again"):
         die_halfway()
-    assert catalogue.head() == 0
-    assert catalogue.confirm([word("a")]) == 1
+    assert catalogue.head().version == 0
+    assert confirm(catalogue, [word("a")]) == 1
 
 
 def test_a_request_that_waits_while_the_server_dies_fails_and_may_be_sent_again(
@@ -144,7 +158,7 @@ def test_a_request_that_waits_while_the_server_dies_fails_and_may_be_sent_again(
 ) -> None:
     with ThreadPoolExecutor(1) as pool, psycopg.connect(libpq_url(make_url(postgres_url))) as other:
         other.execute("SELECT head FROM catalogues FOR UPDATE")
-        waiting = pool.submit(catalogue.confirm, [word("a")])
+        waiting = pool.submit(confirm, catalogue, [word("a")])
         waiters = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         while not postgres_server.execute(waiters):
             assert not waiting.done()
@@ -152,7 +166,7 @@ def test_a_request_that_waits_while_the_server_dies_fails_and_may_be_sent_again(
         with pytest.raises(CatalogueUnavailableError, match="cannot be reached or ended the connection"):
             waiting.result(timeout=60)
         other.close()
-    assert catalogue.confirm([word("a")]) == 1
+    assert confirm(catalogue, [word("a")]) == 1
 
 
 # --- errors of a server that answers ----------------------------------------------------------------------------------
@@ -180,15 +194,15 @@ $$ BEGIN RAISE EXCEPTION 'secret' USING ERRCODE = '{}'; END $$
 def test_a_failing_server_stores_nothing_and_says_what_to_do(
     catalogue: SqlCatalogue, postgres_url: str, code: str, advice: str
 ) -> None:
-    catalogue.confirm([word("before")])
+    confirm(catalogue, [word("before")])
     trigger = "CREATE TRIGGER failing BEFORE INSERT ON annotations FOR EACH ROW EXECUTE FUNCTION fail()"
     execute(postgres_url, FAILING.format(code), trigger)
     with pytest.raises(CatalogueUnavailableError, match=advice) as caught:
-        catalogue.confirm([word("before", "VERGIL"), word("a")])
+        confirm(catalogue, [word("before", "VERGIL"), word("a")])
     assert "secret" not in str(caught.value)
-    assert (catalogue.head(), catalogue.counts().individuals) == (1, 1)
+    assert (catalogue.head().version, catalogue.counts().individuals) == (1, 1)
     execute(postgres_url, "DROP TRIGGER failing ON annotations")
-    assert catalogue.confirm([word("before", "VERGIL"), word("a")]) == 2
+    assert confirm(catalogue, [word("before", "VERGIL"), word("a")]) == 2
 
 
 @pytest.mark.parametrize(("code", "stays"), [("25006", False), ("53100", True)])
@@ -203,7 +217,7 @@ def test_connections_to_a_server_that_became_a_standby_are_given_up(
     trigger = "CREATE TRIGGER failing BEFORE INSERT ON annotations FOR EACH ROW EXECUTE FUNCTION fail()"
     execute(postgres_url, FAILING.format(code), trigger)
     with pytest.raises(CatalogueUnavailableError):
-        catalogue.confirm([word("a")])
+        confirm(catalogue, [word("a")])
     assert (server_process() == before) is stays
 
 
@@ -271,15 +285,15 @@ def test_a_backup_that_is_restored_goes_on_where_it_was_made(
     pg_dump, pg_restore = program("pg_dump"), program("pg_restore")
     if pg_dump is None or pg_restore is None:
         pytest.skip("no pg_dump and pg_restore")
-    catalogue.confirm([word("a"), word("b", "VERGIL")])
+    confirm(catalogue, [word("a"), word("b", "VERGIL")])
     dump = str(tmp_path / "catalogue.dump")
     subprocess.run([pg_dump, "--format=custom", f"--file={dump}", libpq_url(make_url(postgres_url))], check=True)
-    catalogue.confirm([word("c")])
+    confirm(catalogue, [word("c")])
     with fresh_database(postgres_server) as url:
         subprocess.run([pg_restore, "--no-owner", f"--dbname={libpq_url(make_url(url))}", dump], check=True)
         restored = open_catalogue(url)
-        assert (restored.head(), restored.counts().individuals) == (1, 2)
-        assert restored.confirm([word("d")]) == 2
-        ids = [row.row_id for row in restored.changes_since(0).added]
+        assert (restored.head().version, restored.counts().individuals) == (1, 2)
+        assert confirm(restored, [word("d")]) == 2
+        ids = [row.row_id for row in restored.changes_since(EMPTY).added]
         assert ids == sorted(set(ids))
         restored.close()

@@ -27,6 +27,7 @@ class ScriptedServer:
         animals: boxes by path, for `animals: all`.
         silent: paths that are never answered, though the request completes.
         refusals: error codes of the first requests, in place of an answer.
+        corrections: what somebody else confirms while a connection is lost: the individual by path.
         skip: names of uploads to refuse.
         backwards: answer the last photo first.
         hold_bytes: never say `received`.
@@ -44,6 +45,7 @@ class ScriptedServer:
         self.animals: dict[str, int] = {}
         self.silent: set[str] = set()
         self.refusals: list[str] = []
+        self.corrections: dict[str, str] = {}
         self.skip: set[str] = set()
         self.backwards = self.hold_bytes = self.mute = False
         self.delay_s = 0.0
@@ -61,6 +63,7 @@ class ScriptedServer:
         self.asked: Counter[str] = Counter()
         self.contents: dict[str, bytes] = {}
         self.confirmed: dict[str, str] = {}
+        self.keys: set[str] = set()
         self.most_outstanding_bytes = self.most_unacknowledged = self.longest_binary = 0
         self.connections: list[ServerConnection] = []
 
@@ -146,7 +149,7 @@ class _Peer:
             self.script.requests.append(message)
             self.script.request_bytes.append(len(raw.encode()))
             self.credit[message["id"]] = asyncio.Semaphore(UNACKNOWLEDGED_ITEMS)
-            self.tasks.append(asyncio.create_task(self.answer(message)))
+            self.tasks.append(asyncio.create_task(self.answer_or_close(message)))
 
     async def take_bytes(self, raw: bytes) -> None:
         self.script.longest_binary = max(self.script.longest_binary, len(raw))
@@ -160,6 +163,13 @@ class _Peer:
 
     async def send(self, kind: str, request: str, **fields: Any) -> None:
         await self.socket.send(json.dumps({"type": kind, "id": request, **fields}))
+
+    async def answer_or_close(self, message: dict[str, Any]) -> None:
+        """Answer; a request that breaks this server's expectations fails its test at once, not by a time-out."""
+        try:
+            await self.answer(message)
+        except (AssertionError, LookupError) as error:
+            await self.socket.close(1008, f"scripted server: {error!r}"[:120])
 
     async def answer(self, message: dict[str, Any]) -> None:
         if self.script.mute:
@@ -205,14 +215,28 @@ class _Peer:
                 await self.send("progress", message["id"], stage=stage, done=done, total=len(names))
 
     async def identify(self, message: dict[str, Any], names: list[str]) -> None:
-        for index, (name, item) in enumerate(zip(names, message["data"], strict=True)):
+        self.confirm(message, names)
+        for index, name in enumerate(names):
             self.script.asked[name] += 1
             failed = self.outcome(name)
-            if item.get("identity") and not failed:
-                self.script.confirmed[name] = item["identity"]
             ranking = [["PMOD001_DANTE", 0.339], ["Unknown", 1.0], ["PMOD002", 1.25]][: message.get("topK")]
             await self.item("identify", message["id"], index, failed or {"path": name, "identities": ranking})
             await self.send("progress", message["id"], stage="identifying", done=index + 1, total=len(names))
+
+    def confirm(self, message: dict[str, Any], names: list[str]) -> None:
+        """Store all confirmations before the first answer, unless the key was seen; refused items are not stored."""
+        identities = {
+            name: item["identity"] for name, item in zip(names, message["data"], strict=True) if "identity" in item
+        }
+        key = message.get("key")
+        assert (key is not None) == bool(identities), "a key belongs to each request that confirms, and to no other"
+        if key in self.script.keys:
+            return
+        if key is not None:
+            assert 1 <= len(key) <= 128
+            self.script.keys.add(key)
+        refused = {name for name in names if (self.script.failures.get(name) or ["unavailable"])[0] != "unavailable"}
+        self.script.confirmed |= {name: identity for name, identity in identities.items() if name not in refused}
 
     async def save(self, message: dict[str, Any], names: list[str]) -> None:
         data = [
@@ -239,6 +263,7 @@ class _Peer:
         await self.send(kind, request, item={**entry, "index": index})
 
     async def blow(self, code: int) -> None:
+        self.script.confirmed |= self.script.corrections
         if code == 1006:
             self.socket.transport.abort()
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.client import command_line, exports
+from pipeline.client import command_line, output
 from pipeline.client.command_line import main
 from tests.unit.client.scripted_server import ScriptedServer, served_in_a_thread
 
@@ -100,7 +100,7 @@ def test_csv_is_replaced_whole_or_not_at_all(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exports.os, "fsync", fail)
+    monkeypatch.setattr(output.os, "fsync", fail)
     assert run(server, "identify", "a.jpg", "--csv", "out.csv") == 4
     assert Path("out.csv").read_text() == "before"
     assert "No space left" in capsys.readouterr().err
@@ -297,4 +297,4 @@ def test_the_documentation_names_every_option_exit_code_and_column() -> None:
     }  # type: ignore[attr-defined, call-overload]
     assert [name for name in sorted(options - {"-h", "--help"}) if f"`{name}" not in text] == []
     assert [code for code in (0, 1, 2, 3, 4, 130) if f"| {code} |" not in text] == []
-    assert ", ".join(exports.CSV_COLUMNS) in " ".join(text.split())
+    assert ", ".join(output.CSV_COLUMNS) in " ".join(text.split())

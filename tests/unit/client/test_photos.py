@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.client import find_photos
+from pipeline.client import find_photos, photos
 from pipeline.client.enrolment import read_enrolment
 from pipeline.client.errors import FolderLayoutError
 from pipeline.client.photos import absolute
+from pipeline.photos import camera_raw
 
 
 def make_files(folder: Path, *names: str) -> None:
@@ -49,6 +50,16 @@ def test_camera_raws_in_folders_are_left_out_and_named(tmp_path: Path) -> None:
     found = find_photos([tmp_path])
     assert names_in(tmp_path, found.photos) == ["a.jpg"]
     assert names_in(tmp_path, found.raws) == ["a.CR2", "b.nef"]
+
+
+def test_folders_leave_out_and_name_every_camera_raw_that_the_service_refuses(tmp_path: Path) -> None:
+    names = [f"photo{suffix}" for suffix in sorted(camera_raw.RAW_SUFFIXES)]
+    make_files(tmp_path, *names)
+    assert names_in(tmp_path, find_photos([tmp_path]).raws) == names
+
+
+def test_the_client_calls_raw_what_the_service_does() -> None:
+    assert photos.RAW_SUFFIXES == camera_raw.RAW_SUFFIXES
 
 
 def test_a_file_named_by_itself_is_taken_whatever_it_is_called(tmp_path: Path) -> None:

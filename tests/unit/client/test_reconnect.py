@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -73,6 +75,49 @@ async def test_confirmations_are_asked_again_for_unanswered_items_only() -> None
     assert [result.path for result in results] == PHOTOS
     assert [item["path"] for item in server.requests[1]["data"]] == PHOTOS[6:]
     assert server.confirmed == dict.fromkeys(PHOTOS, "NOVA")
+
+
+async def test_asking_again_for_a_stored_confirmation_leaves_somebody_elses_correction_alone() -> None:
+    items = [Query(path, "fluke", EMBEDDING, "NOVA") for path in PHOTOS]
+    script = ScriptedServer(close_after=[(6, 1006), (1, 1012)], corrections={"8": "CRUX"})
+    async with script as server, AsyncClient(server.url, options=QUICK) as client:
+        results = await client.identify(items)
+    assert [result.path for result in results] == PHOTOS
+    assert server.confirmed == {**dict.fromkeys(PHOTOS, "NOVA"), "8": "CRUX"}
+    assert [len(request["data"]) for request in server.requests] == [10, 4, 3]
+    assert len({request["key"] for request in server.requests}) == 1
+
+
+async def test_every_request_of_a_split_call_has_a_key_of_its_own_and_keeps_it() -> None:
+    items = [Query(path, "fluke", EMBEDDING, "NOVA") for path in PHOTOS]
+    options = replace(QUICK, max_photos=4)
+    script = ScriptedServer(close_after=[(2, 1006), (3, 1006)], failures={"1": ["unavailable"], "5": ["unavailable"]})
+    async with script as server, AsyncClient(server.url, options=options) as client:
+        results = await client.identify(items)
+    asked: dict[str, list[set[str]]] = {}
+    for request in server.requests:
+        asked.setdefault(request["key"], []).append({item["path"] for item in request["data"]})
+    assert [result.error for result in results] == [None] * 10
+    assert sorted(path for times in asked.values() for path in times[0]) == PHOTOS
+    assert [len(times[0]) for times in asked.values()] == [4, 4, 2]
+    assert all(again <= before for times in asked.values() for before, again in pairwise(times))
+    assert len(server.requests) > 5
+    assert server.confirmed == dict.fromkeys(PHOTOS, "NOVA")
+
+
+async def test_a_request_that_the_server_found_too_long_is_confirmed_in_full() -> None:
+    items = [Query(path, "fluke", EMBEDDING, "NOVA") for path in PHOTOS]
+    async with ScriptedServer(max_photos=3) as server, AsyncClient(server.url, options=QUICK) as client:
+        await client.identify(items)
+    assert server.confirmed == dict.fromkeys(PHOTOS, "NOVA")
+
+
+async def test_two_calls_never_share_a_key() -> None:
+    async with ScriptedServer() as server, AsyncClient(server.url, options=QUICK) as client:
+        for name in ("NOVA", "CRUX"):
+            await client.identify([Query("a", "fluke", EMBEDDING, name)])
+    assert len(server.keys) == 2
+    assert server.confirmed == {"a": "CRUX"}
 
 
 async def test_calls_that_overlap_all_survive_a_lost_connection() -> None:

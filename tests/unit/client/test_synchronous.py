@@ -1,9 +1,13 @@
 """The blocking client: from threads, inside event loops, interrupted."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +88,30 @@ def test_closing_ends_a_call_in_another_thread(server: ScriptedServer) -> None:
         client.close()
         with pytest.raises(ClientClosedError):
             call.result(timeout=5)
+
+
+def run_in_a_process(script: str, url: str) -> "subprocess.Popen[str]":
+    """Run a program of a user: a blocking client, `client`, is there."""
+    program = f"from pipeline.client import Client\nclient = Client({url!r})\n{script}"
+    command = [sys.executable, "-c", program]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.PIPE, text=True)
+
+
+def test_a_program_that_forgets_to_close_its_client_still_ends(server: ScriptedServer) -> None:
+    with run_in_a_process("client.extract(['a'])", server.url) as process:
+        _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+
+
+def test_an_interrupted_call_is_cancelled_on_the_server_and_leaves_the_client_usable(server: ScriptedServer) -> None:
+    server.delay_s = 30.0
+    script = "try:\n client.extract(['a'])\nexcept KeyboardInterrupt:\n client.save([('b', 'NOVA')])"
+    with run_in_a_process(script, server.url) as process:
+        deadline = time.monotonic() + 20
+        while not server.requests and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert server.cancelled == ["1"]
+    assert [request["type"] for request in server.requests] == ["extract", "save"]

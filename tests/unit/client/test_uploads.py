@@ -174,13 +174,13 @@ async def test_a_photo_that_vanishes_fails_alone(make_photo: MakePhoto) -> None:
     assert server.contents["after.jpg"] == b"x" * 500
 
 
-class _Sink:
+class _Request:
     """Keeps what is sent."""
 
     def __init__(self) -> None:
         self.messages: list[bytes] = []
 
-    async def make_room(self, length: int) -> None:
+    async def reserve(self, length: int) -> None:
         self.room = length
 
     async def send_bytes(self, content: bytes) -> None:
@@ -191,12 +191,12 @@ class _Sink:
 @given(content=st.binary(min_size=0, max_size=40), announced=st.integers(1, 40), chunk=st.integers(1, 15))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_exactly_the_announced_bytes_are_sent(tmp_path: Path, content: bytes, announced: int, chunk: int) -> None:
-    path, sink = tmp_path / "photo", _Sink()
+    path, request = tmp_path / "photo", _Request()
     path.write_bytes(content)
-    failure = asyncio.run(send_photo(LocalPhoto(path, announced), sink, chunk))
-    sent = b"".join(sink.messages)
+    failure = asyncio.run(send_photo(LocalPhoto(path, announced), request, chunk))  # type: ignore[arg-type]
+    sent = b"".join(request.messages)
     assert len(sent) == announced
-    assert all(len(message) <= chunk for message in sink.messages)
+    assert all(len(message) <= chunk for message in request.messages)
     assert (failure is None) == (len(content) == announced)
     assert failure is not None or sent == content
 

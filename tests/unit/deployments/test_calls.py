@@ -91,6 +91,12 @@ async def test_silent_replica_is_given_up_and_its_call_cancelled():
     assert response.cancelled
 
 
+@pytest.mark.parametrize("stage", ["matcher", "extractor"])
+async def test_time_out_gives_advice_that_fits_every_request(stage):
+    with pytest.raises(UnavailableError, match=f"^the {stage} did not answer within 0.05 s; ask again later$"):
+        await calls.call(sender(Response(asyncio.Event())), stage, 0.05)
+
+
 async def test_replicas_that_keep_dying_end_in_unavailable():
     with pytest.raises(UnavailableError):
         await calls.call(lambda: Response(lost()), "segmenter", 0.2)

@@ -1,28 +1,27 @@
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
 from deployments.photo_queue import PhotoQueue
 from pipeline.errors import UnavailableError
 from pipeline.records import Extracted, Failure, PathSource, Segmented
-from pipeline.session.actions import ExtractPhoto
+from pipeline.session.actions import ExtractPhoto, Started
 from pipeline.session.fair_queue import FairQueue
 
 NOTHING = Extracted((), Failure("no_animal", "nothing there"), "ab")
 
 
-class Reports:
+class Metrics:
     def __init__(self):
-        self.seen = []
+        self.changes = []
+        self.outcomes = []
 
-    def photo_started(self, request, index):
-        self.seen.append(("started", request, index))
+    def in_flight(self, photos):
+        self.changes.append(photos)
 
-    def photo_segmented(self, request, index):
-        self.seen.append(("segmented", request, index))
-
-    def photo_extracted(self, request, index, result):
-        self.seen.append((result.failure.code if result.failure else "ok", request, index))
+    def photo_answered(self, outcome):
+        self.outcomes.append(outcome)
 
 
 class ScriptedExtractor:
@@ -49,17 +48,31 @@ class ScriptedExtractor:
             raise
 
 
-def desk_for(scripts, per_client=4, total=8):
-    extractor, changes = ScriptedExtractor(scripts), []
-    return PhotoQueue(extractor, FairQueue(per_client, total), changes.append), extractor, changes
+class Running:
+    """A photo that somebody waits for."""
+
+    def __init__(self, queue, client, path):
+        self.seen = []
+        self.call = ExtractPhoto(0, PathSource(path, local_peer=True), "best")
+        self.task = asyncio.create_task(self._watch(queue, client))
+
+    async def _watch(self, queue, client):
+        async with aclosing(queue.extract(self.call, client)) as steps:
+            async for step in steps:
+                self.seen.append(step)
+
+    async def stop(self):
+        self.task.cancel()
+        await settle()
 
 
-def photo(path, request=1, index=0):
-    return ExtractPhoto(request, index, PathSource(path, local_peer=True), "best")
+def queue_for(scripts, per_client=4, total=8):
+    extractor, metrics = ScriptedExtractor(scripts), Metrics()
+    return PhotoQueue(extractor, FairQueue(per_client, total), metrics), extractor, metrics
 
 
 async def settle():
-    for _ in range(20):
+    for _ in range(30):
         await asyncio.sleep(0)
 
 
@@ -76,66 +89,72 @@ async def settle():
         ([], "internal"),
     ],
 )
-async def test_every_photo_is_started_segmented_and_answered_exactly_once(script, outcome):
-    desk, _, _ = desk_for({"p": script})
-    reports = Reports()
-    desk.submit("client", photo("p"), reports)
+async def test_every_photo_is_started_and_answered_exactly_once(script, outcome):
+    queue, _, metrics = queue_for({"p": script})
+    photo = Running(queue, "client", "p")
     await settle()
-    assert reports.seen == [("started", 1, 0), ("segmented", 1, 0), (outcome, 1, 0)]
-    assert desk.in_flight == 0
+    assert photo.task.done()
+    assert isinstance(photo.seen[0], Started)
+    assert [step.failure.code for step in photo.seen if isinstance(step, Extracted)] == [outcome]
+    assert isinstance(photo.seen[-1], Extracted)
+    assert metrics.outcomes == [outcome]
+    assert queue.in_flight == 0
+
+
+async def test_a_photo_that_is_worked_on_is_no_longer_held_by_its_call():
+    queue, _, _ = queue_for({"p": [asyncio.Event()]})
+    photo = Running(queue, "client", "p")
+    await settle()
+    assert photo.call.source is None
+    await photo.stop()
 
 
 async def test_in_flight_counts_queued_and_running():
     gate = asyncio.Event()
-    desk, _, changes = desk_for({"p": [gate, NOTHING]}, per_client=1)
-    for index in range(3):
-        desk.submit("client", photo("p", index=index), Reports())
+    queue, _, metrics = queue_for({"p": [gate, NOTHING]}, per_client=1)
+    _photos = [Running(queue, "client", "p") for _ in range(3)]
     await settle()
-    assert desk.in_flight == 3
+    assert queue.in_flight == 3
     gate.set()
     await settle()
-    assert desk.in_flight == 0
-    assert max(changes) == 3
-    assert changes[-1] == 0
+    assert queue.in_flight == 0
+    assert max(metrics.changes) == 3
+    assert metrics.changes[-1] == 0
 
 
-async def test_stop_drops_queued_cancels_running_and_reports_nothing_more():
-    desk, extractor, _ = desk_for({"slow": [asyncio.Event()]}, per_client=1)
-    reports = Reports()
-    for index in range(3):
-        desk.submit("client", photo("slow", index=index), reports)
+async def test_stopped_photos_leave_the_queue_or_are_cancelled_and_nothing_more_is_said_of_them():
+    queue, extractor, _ = queue_for({"slow": [asyncio.Event()]}, per_client=1)
+    photos = [Running(queue, "client", "slow") for _ in range(3)]
     await settle()
-    desk.stop("client", 1)
+    for photo in photos:
+        photo.task.cancel()
     await settle()
     assert extractor.cancelled == ["slow"]
-    assert reports.seen == [("started", 1, 0)]
-    assert desk.in_flight == 0
+    assert [len(photo.seen) for photo in photos] == [1, 0, 0]
+    assert queue.in_flight == 0
 
 
-async def test_stop_leaves_other_requests_and_clients_alone():
+async def test_a_stopped_photo_leaves_its_place_to_the_next_one():
     gate = asyncio.Event()
-    desk, _, _ = desk_for({"slow": [gate, NOTHING]}, per_client=2)
-    kept, stopped, other = Reports(), Reports(), Reports()
-    desk.submit("client", photo("slow", request=1), kept)
-    desk.submit("client", photo("slow", request=2), stopped)
-    desk.submit("other", photo("slow", request=1), other)
+    queue, _, _ = queue_for({"slow": [gate, NOTHING]}, per_client=1)
+    first, waiting, last = (Running(queue, "client", "slow") for _ in range(3))
     await settle()
-    desk.stop("client", 2)
+    await waiting.stop()
+    await first.stop()
     gate.set()
     await settle()
-    assert kept.seen[-1] == ("no_animal", 1, 0)
-    assert other.seen[-1] == ("no_animal", 1, 0)
-    assert stopped.seen == [("started", 2, 0)]
+    assert [isinstance(step, Extracted) for step in last.seen] == [False, True]
+    assert queue.in_flight == 0
 
 
 async def test_another_clients_photo_does_not_wait_for_a_long_queue():
     gate = asyncio.Event()
-    desk, _, _ = desk_for({"slow": [gate, NOTHING], "quick": [NOTHING]}, per_client=2, total=3)
-    for index in range(50):
-        desk.submit("busy", photo("slow", index=index), Reports())
-    reports = Reports()
-    desk.submit("newcomer", photo("quick"), reports)
+    queue, _, _ = queue_for({"slow": [gate, NOTHING], "quick": [NOTHING]}, per_client=2, total=3)
+    _busy = [Running(queue, "busy", "slow") for _ in range(50)]
     await settle()
-    assert reports.seen[-1] == ("no_animal", 1, 0)
+    newcomer = Running(queue, "newcomer", "quick")
+    await settle()
+    assert isinstance(newcomer.seen[-1], Extracted)
     gate.set()
     await settle()
+    assert queue.in_flight == 0

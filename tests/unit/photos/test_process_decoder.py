@@ -15,10 +15,18 @@ import psutil
 import pytest
 from PIL import Image
 
-from pipeline.errors import ItemError, NoAnimalError, PhotoNotFoundError, PhotoTooLargeError, UnreadablePhotoError
+from pipeline.errors import (
+    ItemError,
+    NoAnimalError,
+    PhotoNotFoundError,
+    PhotoTooLargeError,
+    SettingsError,
+    UnreadablePhotoError,
+)
 from pipeline.photos.decoding import Decoder, HeldPhoto, ThreadDecoder
-from pipeline.photos.process_decoder import ProcessDecoder
+from pipeline.photos.process_decoder import ProcessDecoder, check_memory
 from pipeline.records import BoundingBox
+from pipeline.settings import Limits
 from tests.unit.photos.photo_files_made import png_header_only, saved
 
 GIB = 2**30
@@ -58,6 +66,14 @@ def is_decoder(process: psutil.Process) -> bool:
         return "pipeline.photos.decoder_main" in process.cmdline()
     except psutil.NoSuchProcess:  # ended, perhaps not yet buried
         return False
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone with all that it had open, which is later than that its command line is."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
@@ -168,15 +184,16 @@ async def test_decoder_that_died_idle_costs_no_photo(decoder: ProcessDecoder) ->
     (await held(decoder)).close()
     (idle,) = [process for process in processes() if process.children() == []]
     idle.kill()
-    await eventually(lambda: len(processes()) == 1)
+    await eventually(lambda: has_ended(idle))
     assert (await held(decoder)).size_px == (301, 203)
 
 
 async def test_process_that_decoders_are_forked_off_is_started_anew(decoder: ProcessDecoder) -> None:
     (await held(decoder)).close()
-    for process in processes():
+    killed = processes()
+    for process in killed:
         process.kill()
-    await eventually(lambda: not processes())
+    await eventually(lambda: all(map(has_ended, killed)))
     assert (await held(decoder)).size_px == (301, 203)
 
 
@@ -245,7 +262,7 @@ async def cropped(photo: HeldPhoto) -> None:
 
 PARENT = """
 import asyncio, sys
-from pipeline.photos.process_decoder import ProcessDecoder
+from pipeline.photos.process_decoder import ProcessDecoder, check_memory
 
 async def main():
     decoder = ProcessDecoder(2**32, 20.0)
@@ -277,3 +294,10 @@ def test_decoders_import_neither_torch_nor_ray_nor_pydantic() -> None:
     code = "import sys, pipeline.photos.decoder_main; print(sorted({'torch', 'ray', 'pydantic'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_memory_for_decoding_holds_at_least_one_largest_photo() -> None:
+    check_memory(Limits())
+    with pytest.raises(SettingsError, match="make it at least 4800000000"):
+        check_memory(Limits(max_photo_pixels=150_000_000))
+    check_memory(Limits(max_photo_pixels=150_000_000, decoding_memory_bytes=4_800_000_000))

@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import MalformedMessageError, RequestError, UnknownTypeError
+from pipeline.errors import MalformedMessageError, RequestError, TooManyPhotosError, UnknownTypeError
 from pipeline.protocol.items import IdentifyItem
-from pipeline.protocol.requests import (
-    MAX_ID_CHARACTERS,
-    Ack,
-    Cancel,
-    ExtractPaths,
-    ExtractUploads,
-    Identify,
-    Save,
-    parse,
-    read_id,
-)
+from pipeline.protocol.reading import parse, read_id
+from pipeline.protocol.requests import MAX_ID_CHARACTERS, Ack, Cancel, Extract, Identify, Save
 from pipeline.records import Failure, PhotoKey, Query
 
 
@@ -29,7 +20,7 @@ def identify_item(**changed: Any) -> IdentifyItem:
     fields = {name: value for name, value in fields.items() if value is not ...}
     message = parse(json.dumps({"type": "identify", "data": [fields]}))
     assert isinstance(message, Identify)
-    return message.items[0]
+    return message.data[0]
 
 
 def query_of(**changed: Any) -> Query:
@@ -50,15 +41,21 @@ def refusal_of(**changed: Any) -> Failure:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"type":"extract","fileNames":["a","a"]}', ExtractPaths(None, ("a", "a"), "best", False)),
-        ('{"type":"extract","fileNames":[],"animals":"all"}', ExtractPaths(None, (), "all", False)),
-        ('{"type":"extract","id":"","fileNames":["a"],"stream":true}', ExtractPaths("", ("a",), "best", True)),
-        ('{"type":"extract","id":"x","uploads":[],"stream":null}', ExtractUploads("x", (), "best", False)),
-        ('{"type":"identify","data":[]}', Identify(None, (), None, False)),
-        ('{"type":"identify","id":"x","data":[],"topK":5,"stream":true}', Identify("x", (), 5, True)),
-        ('{"type":"save","whaleIdentities":[]}', Save(None, ())),
-        ('{"type":"cancel","id":"x"}', Cancel("x")),
-        ('{"type":"ack","id":"x","items":3}', Ack("x", 3)),
+        ('{"type":"extract","fileNames":["a","a"]}', Extract(type="extract", fileNames=("a", "a"))),
+        ('{"type":"extract","fileNames":[],"animals":"all"}', Extract(type="extract", fileNames=(), animals="all")),
+        (
+            '{"type":"extract","id":"","fileNames":["a"],"stream":true}',
+            Extract(type="extract", id="", fileNames=("a",), stream=True),
+        ),
+        ('{"type":"extract","id":"x","uploads":[],"stream":null}', Extract(type="extract", id="x", uploads=())),
+        ('{"type":"identify","data":[]}', Identify(type="identify", data=())),
+        (
+            '{"type":"identify","id":"x","data":[],"topK":5,"stream":true}',
+            Identify(type="identify", id="x", data=(), topK=5, stream=True),
+        ),
+        ('{"type":"save","whaleIdentities":[]}', Save(type="save", whaleIdentities=())),
+        ('{"type":"cancel","id":"x"}', Cancel(type="cancel", id="x")),
+        ('{"type":"ack","id":"x","items":3}', Ack(type="ack", id="x", items=3)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -122,7 +119,16 @@ def test_an_unknown_type_is_shown_shortened_and_can_be_sent(kind: str) -> None:
 
 
 def test_unknown_fields_of_a_classic_request_are_ignored_as_the_original_did() -> None:
-    assert parse('{"type":"extract","fileNames":["a"],"version":7}') == ExtractPaths(None, ("a",), "best", False)
+    assert parse('{"type":"extract","fileNames":["a"],"version":7}') == Extract(type="extract", fileNames=("a",))
+
+
+def test_an_id_may_hold_what_utf_8_cannot() -> None:
+    assert parse('{"type":"cancel","id":"\\ud800"}').id == "\ud800"
+
+
+def test_a_list_that_is_too_long_is_refused_before_its_elements_are_looked_at() -> None:
+    with pytest.raises(TooManyPhotosError, match="has 3 items; at most 2"):
+        parse('{"type":"save","whaleIdentities":[1,2,3]}', max_elements=2)
 
 
 def test_the_longest_id_is_accepted() -> None:
@@ -134,8 +140,8 @@ def test_the_longest_id_is_accepted() -> None:
 
 def test_a_file_name_that_is_no_string_fails_alone() -> None:
     message = parse('{"type":"extract","fileNames":["a",5,null,["b"],"\\ud800"]}')
-    assert isinstance(message, ExtractPaths)
-    assert [path if isinstance(path, str) else path.code for path in message.paths] == [
+    assert isinstance(message, Extract)
+    assert [path if isinstance(path, str) else path.code for path in message.file_names or ()] == [
         "a",
         "bad_item",
         "bad_item",
@@ -162,8 +168,9 @@ def test_a_file_name_that_is_no_string_fails_alone() -> None:
 )
 def test_an_upload_is_read_or_fails_alone(upload: object, name: str | None, size_bytes: int, code: str | None) -> None:
     message = parse(json.dumps({"type": "extract", "id": "x", "uploads": [upload]}))
-    assert isinstance(message, ExtractUploads)
-    (item,) = message.items
+    assert isinstance(message, Extract)
+    assert message.uploads is not None
+    (item,) = message.uploads
     assert (item.name, item.size_bytes, item.failure and item.failure.code) == (name, size_bytes, code)
 
 
@@ -267,7 +274,7 @@ def test_a_huge_integer_spoils_its_embedding_only(digits: str) -> None:
     text = json.dumps({"type": "identify", "data": items})
     message = parse(text.replace('["huge"]', f"[{digits}]").replace('["7"]', "[7]"))
     assert isinstance(message, Identify)
-    assert [isinstance(item.query, Query) for item in message.items] == [False, True]
+    assert [isinstance(item.query, Query) for item in message.data] == [False, True]
 
 
 def test_a_path_with_a_lone_surrogate_is_echoed_exactly_and_stored_in_a_form_that_can_be_stored() -> None:

@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.errors import NoAnimalError
+from pipeline.access import EVERY_RIGHT, Peer, Right
+from pipeline.errors import NoAnimalError, WhaleVisionError
 from pipeline.records import (
+    LOCAL_USER,
     Annotation,
     BoundingBox,
     Candidate,
@@ -19,17 +21,25 @@ from pipeline.records import (
     Failure,
     Ranking,
     SaveOutcome,
+    Segmented,
 )
 from pipeline.session.actions import (
     Action,
+    Answer,
+    Ask,
+    Call,
     CloseConnection,
     ExtractPhoto,
-    IdentifyItems,
-    SavePhotos,
+    RankQueries,
+    SavePhoto,
     SendText,
+    Started,
     StoreConfirmations,
 )
-from pipeline.session.session import Session, SessionConfig
+from pipeline.session.config import SessionConfig
+from pipeline.session.session import Session
+
+_Kind = TypeVar("_Kind")
 
 ACK_TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 600.0
@@ -60,20 +70,93 @@ class SmallLimits:
     in_flight_per_connection: int = 2
 
 
-def make_session(clock: FakeClock | None = None, limits: SmallLimits | None = None, **changed: Any) -> Session:
+class DrivenSession(Session):
+    """Remembers what it asked for, so that a test can report by request and place."""
+
+    def __init__(self, config: SessionConfig, clock: FakeClock) -> None:
+        super().__init__(config, clock)
+        self.asks: list[Ask[Any]] = []
+
+    def receive_text(self, text: str) -> list[Action]:
+        return self._note(super().receive_text(text))
+
+    def receive_bytes(self, data: bytes) -> list[Action]:
+        return self._note(super().receive_bytes(data))
+
+    def report(self, ask: Ask[Any], step: Any) -> list[Action]:
+        return self._note(super().report(ask, step))
+
+    def failed(self, ask: Ask[Any], error: WhaleVisionError) -> list[Action]:
+        return self._note(super().failed(ask, error))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of uploaded photos that have not left for their extraction."""
+        return self._uploads.held_bytes
+
+    def photo_started(self, request: int, index: int) -> list[Action]:
+        return self._photo(request, index, Started())
+
+    def photo_segmented(self, request: int, index: int) -> list[Action]:
+        return self._photo(request, index, Segmented())
+
+    def photo_extracted(self, request: int, index: int, extracted: Extracted) -> list[Action]:
+        return self._photo(request, index, extracted)
+
+    def stored(self, request: int, *refused: Failure | None) -> list[Action]:
+        """Report that the confirmations are on disk, but for those that are refused (by default none is)."""
+        (call,) = [ask.call for ask in self._asked_by(request) if isinstance(ask.call, StoreConfirmations)]
+        return self._newest(request, StoreConfirmations, refused or (None,) * len(call.queries))
+
+    def ranked(self, request: int, *rankings: Ranking) -> list[Action]:
+        """Report the rankings of the newest portion."""
+        return self._newest(request, RankQueries, rankings)
+
+    def saved(self, request: int, outcome: SaveOutcome) -> list[Action]:
+        """Report what became of the newest photo to save."""
+        return self._newest(request, SavePhoto, outcome)
+
+    def request_failed(self, request: int, error: WhaleVisionError) -> list[Action]:
+        """Report that the newest thing that a request asked for cannot be had."""
+        return self.failed(self._asked_by(request)[-1], error)
+
+    def _asked_by(self, request: int) -> list[Ask[Any]]:
+        return [ask for ask in self.asks if ask.request == request]
+
+    def _photo(self, request: int, index: int, step: Any) -> list[Action]:
+        photos = [ask for ask in self._asked_by(request) if isinstance(ask.call, ExtractPhoto)]
+        return [action for ask in photos if ask.call.index == index for action in self.report(ask, step)]
+
+    def _newest(self, request: int, kind: type[Any], step: Any) -> list[Action]:
+        asks = [ask for ask in self._asked_by(request) if isinstance(ask.call, kind)]
+        return self.report(asks[-1], step)
+
+    def _note(self, actions: list[Action]) -> list[Action]:
+        self.asks += [action for action in actions if isinstance(action, Ask) and action not in self.asks]
+        return actions
+
+
+def make_session(
+    clock: FakeClock | None = None,
+    limits: SmallLimits | None = None,
+    *,
+    local_peer: bool = True,
+    array_dialect: bool = False,
+    rights: frozenset[Right] = EVERY_RIGHT,
+    **changed: Any,
+) -> DrivenSession:
     """Make a session of a local client; keywords replace fields of its configuration."""
     fields: dict[str, Any] = {
         "device": "cuda:0",
         "models_dir": "./models/demo",
         "body_parts": ("fluke", "flank"),
-        "array_dialect": False,
-        "local_peer": True,
+        "peer": Peer(LOCAL_USER, rights, local_peer, array_dialect),
         "uploads_only": False,
         "limits": limits or SmallLimits(),
         "ack_timeout_s": ACK_TIMEOUT_S,
         "idle_timeout_s": IDLE_TIMEOUT_S,
     }
-    return Session(SessionConfig(**fields | changed), clock or FakeClock())
+    return DrivenSession(SessionConfig(**fields | changed), clock or FakeClock())
 
 
 def send(session: Session, **message: Any) -> list[Action]:
@@ -101,9 +184,15 @@ def of_type(actions: Iterable[Action], kind: str) -> list[Any]:
     return [message for message in said(actions) if message["type"] == kind]
 
 
+def calls(actions: Iterable[Action], kind: type[_Kind]) -> list[_Kind]:
+    """Return the calls of one kind that are asked for."""
+    return [action.call for action in actions if isinstance(action, Ask) and isinstance(action.call, kind)]
+
+
 def asked(actions: Iterable[Action]) -> list[tuple[int, int]]:
     """Return (request, index) of each photo that the shell is asked to extract."""
-    return [(action.request, action.index) for action in actions if isinstance(action, ExtractPhoto)]
+    asks = [action for action in actions if isinstance(action, Ask)]
+    return [(ask.request, ask.call.index) for ask in asks if isinstance(ask.call, ExtractPhoto)]
 
 
 def closed(actions: Iterable[Action]) -> list[int]:
@@ -142,19 +231,24 @@ def finish(session: Session, actions: Sequence[Action]) -> list[Action]:
     all_actions, queue = list(actions), list(actions)
     while queue:
         action = queue.pop(0)
-        further: list[Action] = []
-        if isinstance(action, ExtractPhoto):
-            further += session.photo_started(action.request, action.index)
-            further += session.photo_segmented(action.request, action.index)
-            further += session.photo_extracted(action.request, action.index, found())
-        elif isinstance(action, IdentifyItems):
-            for item in action.queries:
-                further += session.item_identified(action.request, item.index, ranking())
-        elif isinstance(action, SavePhotos):
-            for item in action.items:
-                further += session.photo_saved(action.request, item.index, SaveOutcome(f"{item.identity}/{item.file}"))
-        elif isinstance(action, StoreConfirmations):
-            further += session.confirmations_stored(action.request)
-        queue += further
-        all_actions += further
+        if isinstance(action, Ask):
+            further = [new for step in good_steps(action.call) for new in session.report(action, step)]
+            queue += further
+            all_actions += further
     return all_actions
+
+
+def good_steps(call: Call[Any]) -> list[Any]:
+    """Return the steps of a call that goes well."""
+    match call:
+        case ExtractPhoto():
+            return [Started(), Segmented(), found()]
+        case StoreConfirmations():
+            return [(None,) * len(call.queries)]
+        case RankQueries():
+            return [tuple(ranking() for _ in call.queries)]
+        case SavePhoto():
+            return [SaveOutcome(f"{call.identity}/{call.file}")]
+        case Answer():
+            return [{"good": True}]
+    raise AssertionError(call)

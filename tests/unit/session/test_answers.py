@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.session.actions import Action, IdentifyItems, StopRequest
+from pipeline.session.actions import Action, RankQueries, StopRequest
 from pipeline.session.session import Session
 from tests.unit.session.session_made import (
     ACK_TIMEOUT_S,
     FakeClock,
     asked,
+    calls,
     finish,
     found,
     make_session,
@@ -150,7 +151,7 @@ def test_identify_streams_too_and_asks_for_no_more_rankings_while_it_is_paused()
     session = make_session()
     actions = finish(session, send(session, type="identify", id="x", stream=True, data=[ITEM] * 400))
     assert len(items(actions, "identify")) == 256
-    assert sum(len(action.queries) for action in actions if isinstance(action, IdentifyItems)) == 256
+    assert sum(len(call.queries) for call in calls(actions, RankQueries)) == 256
     actions = finish(session, send(session, type="ack", id="x", items=256))
     assert len(items(actions, "identify")) == 144
     assert items(actions, "identify")[-1] == {
@@ -165,7 +166,7 @@ def test_an_identify_stream_holds_at_most_one_portion_back() -> None:
     session = make_session()
     data = [{"path": "bad"}] * 255 + [ITEM] * 100
     actions = send(session, type="identify", id="x", stream=True, data=data)
-    (portion,) = [action for action in actions if isinstance(action, IdentifyItems)]
-    later = [a for item in portion.queries for a in session.item_identified(1, item.index, ranking())]
+    (portion,) = calls(actions, RankQueries)
+    later = session.ranked(1, *[ranking() for _ in portion.queries])
     assert len(items(actions + later, "identify")) == 256
-    assert not [action for action in later if isinstance(action, IdentifyItems)]
+    assert not calls(later, RankQueries)

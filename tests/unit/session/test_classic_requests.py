@@ -6,11 +6,12 @@ import pytest
 
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import Failure, PathSource, Ranking, SaveOutcome
-from pipeline.session.actions import ExtractPhoto, IdentifyItems, SaveItem, SavePhotos, StoreConfirmations
+from pipeline.session.actions import ExtractPhoto, RankQueries, SavePhoto, StoreConfirmations
 from tests.unit.session.session_made import (
     FakeClock,
     SmallLimits,
     asked,
+    calls,
     closed,
     find,
     finish,
@@ -59,7 +60,7 @@ def test_an_identify_is_answered_as_the_original_answered() -> None:
     session = make_session(clock)
     heard = lines(send(session, type="identify", data=[ITEM, {**ITEM, "embedding": []}]))
     clock.time_s += 0.5
-    heard += lines(session.item_identified(1, 0, ranking(("PMOD001_DANTE", 0.339), ("Unknown", 1.0))))
+    heard += lines(session.ranked(1, ranking(("PMOD001_DANTE", 0.339), ("Unknown", 1.0))))
     assert heard == [
         STARTING,
         "identifying: 1/2",
@@ -76,12 +77,11 @@ def test_a_save_is_answered_as_the_original_answered() -> None:
     session = make_session()
     items = [{"file": f"{name}.jpg", "selectedIdentity": "Dante"} for name in "abc"]
     actions = send(session, type="save", whaleIdentities=[*items, {"file": "d.jpg", "selectedIdentity": ""}])
-    saves = [action for action in actions if isinstance(action, SavePhotos)]
-    assert saves == [SavePhotos(1, tuple(SaveItem(index, f"{name}.jpg", "Dante") for index, name in enumerate("abc")))]
+    assert calls(actions, SavePhoto) == [SavePhoto("a.jpg", "Dante")]
     heard = lines(actions)
-    heard += lines(session.photo_saved(1, 0, SaveOutcome("export/Dante/a.jpg")))
-    heard += lines(session.photo_saved(1, 1, SaveOutcome("export/Dante/b.jpg", skipped=True)))
-    heard += lines(session.photo_saved(1, 2, SaveOutcome(None, failure=Failure("not_found", "there is no c.jpg"))))
+    heard += lines(session.saved(1, SaveOutcome("export/Dante/a.jpg")))
+    heard += lines(session.saved(1, SaveOutcome("export/Dante/b.jpg", skipped=True)))
+    heard += lines(session.saved(1, SaveOutcome(None, failure=Failure("not_found", "there is no c.jpg"))))
     assert heard == [
         "not saving d.jpg: selectedIdentity: the identity is empty: give the individual a name",
         "saving a.jpg to export/Dante/a.jpg...",
@@ -129,15 +129,13 @@ def test_a_failure_of_the_shell_ends_the_request_with_one_line() -> None:
     session = make_session()
     send(session, type="identify", data=[{**ITEM, "identity": "Dante"}])
     assert lines(session.request_failed(1, CatalogueUnavailableError("disk full"))) == ["error: disk full"]
-    assert not session.busy
+    assert session.idle
 
 
 def test_paths_go_to_the_shell_as_they_came() -> None:
     path = "C:\\Fotos\\Größe\udc80\n.jpg"
     session = make_session(local_peer=False)
-    (photo,) = [
-        action for action in send(session, type="extract", fileNames=[path]) if isinstance(action, ExtractPhoto)
-    ]
+    (photo,) = calls(send(session, type="extract", fileNames=[path]), ExtractPhoto)
     assert photo.source == PathSource(path, local_peer=False)
     (result,) = find(session.photo_extracted(1, 0, found()), '{"type":"extract"')
     assert json.loads(result)["data"][0]["path"] == path
@@ -146,7 +144,7 @@ def test_paths_go_to_the_shell_as_they_came() -> None:
 def test_every_line_can_be_sent_whatever_the_names() -> None:
     session = make_session()
     send(session, type="save", whaleIdentities=[{"file": "\ud800.jpg", "selectedIdentity": "Dante"}])
-    for line in lines(session.photo_saved(1, 0, SaveOutcome("export/\udcff.jpg"))):
+    for line in lines(session.saved(1, SaveOutcome("export/\udcff.jpg"))):
         line.encode("utf-8")
 
 
@@ -174,19 +172,30 @@ def test_all_confirmations_of_a_request_are_stored_before_the_first_ranking() ->
     session = make_session()
     items = [{**ITEM, "identity": name} for name in (" Dante ", "Unknown", "Beatrice")]
     actions = send(session, type="identify", data=[ITEM, *items])
-    (store,) = [action for action in actions if isinstance(action, StoreConfirmations)]
-    assert [(item.index, item.query.identity) for item in store.queries] == [(1, "Dante"), (3, "Beatrice")]
-    assert not [action for action in actions if isinstance(action, IdentifyItems)]
+    (store,) = calls(actions, StoreConfirmations)
+    assert [query.identity for query in store.queries] == ["Dante", "Beatrice"]
+    assert not calls(actions, RankQueries)
     assert not [line for line in lines(actions) if line.startswith("identifying")]
-    (rank,) = [action for action in session.confirmations_stored(1) if isinstance(action, IdentifyItems)]
-    assert [item.index for item in rank.queries] == [0, 1, 3]
-    assert session.confirmations_stored(1) == []
+    (rank,) = calls(session.stored(1), RankQueries)
+    assert [query.identity for query in rank.queries] == [None, "Dante", "Beatrice"]
+    assert session.stored(1) == []
+
+
+def test_a_confirmation_that_the_catalogue_refused_is_answered_with_why() -> None:
+    session = make_session()
+    send(session, type="identify", data=[{**ITEM, "identity": name} for name in ("Vergil", "dante")])
+    why = Failure("bad_identity", "b.jpg: Dante or DANTE?")
+    actions = session.stored(1, None, why)
+    (rank,) = calls(actions, RankQueries)
+    assert [query.identity for query in rank.queries] == ["Vergil"]
+    (result,) = find(finish(session, actions), '{"type":"identify"')
+    assert json.loads(result)["data"][1]["error"] == {"code": "bad_identity", "message": "b.jpg: Dante or DANTE?"}
 
 
 def test_a_large_identify_is_ranked_in_portions() -> None:
     session = make_session()
     actions = finish(session, send(session, type="identify", data=[ITEM] * 150, topK=3))
-    portions = [action for action in actions if isinstance(action, IdentifyItems)]
+    portions = calls(actions, RankQueries)
     assert [len(portion.queries) for portion in portions] == [64, 64, 22]
     assert {portion.top_k for portion in portions} == {3}
     assert [line for line in lines(actions) if line.startswith("identifying")][-1] == "identifying: 150/150"
@@ -251,10 +260,9 @@ def test_the_desktop_app_gets_an_entry_for_every_item_that_confirms_nothing() ->
     session = make_session(array_dialect=True)
     items = [ITEM, {**ITEM, "identity": "Dante"}, {**ITEM, "type": "fin"}, {**ITEM, "identity": ""}, ITEM]
     send(session, type="identify", data=items)
-    heard = lines(session.confirmations_stored(1))
-    heard += lines(session.item_identified(1, 0, ranking(("Dante", 0.25))))
-    heard += lines(session.item_identified(1, 1, ranking(("Dante", 0.25))))
-    heard += lines(session.item_identified(1, 4, Ranking((), Failure("other_model", "made by other weights"))))
+    heard = lines(session.stored(1))
+    refused = Ranking((), Failure("other_model", "made by other weights"))
+    heard += lines(session.ranked(1, ranking(("Dante", 0.25)), ranking(("Dante", 0.25)), refused))
     assert [line for line in heard if line.startswith("[")] == [
         '[{"path":"a.jpg","identities":[["Dante",0.25]]},{"path":"a.jpg","identities":[]},'
         '{"path":"a.jpg","identities":[]}]'

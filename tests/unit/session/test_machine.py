@@ -12,10 +12,11 @@ import pipeline.session.answers
 import pipeline.session.identify_job
 import pipeline.session.uploads
 from pipeline.errors import CatalogueUnavailableError
-from pipeline.records import Failure, Ranking, SaveOutcome
+from pipeline.records import Failure, Ranking, SaveOutcome, Segmented
+from pipeline.session.actions import Ask, ExtractPhoto, RankQueries, SavePhoto, Started
 from pipeline.session.lifecycle import ConnectionState
-from tests.unit.session.session_made import FakeClock, SmallLimits, found, make_session, not_found, ranking
-from tests.unit.session.toy_shell import Conversation, ToyShell, Work
+from tests.unit.session.session_made import FakeClock, SmallLimits, good_steps, make_session, not_found
+from tests.unit.session.toy_shell import Conversation, ToyShell
 
 LIMITS = SmallLimits(
     max_photo_bytes=20, max_photos_per_request=12, max_requests_per_connection=3, in_flight_per_connection=1
@@ -121,7 +122,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
             self.shell.perform(self.session.receive_text(text))
             assert self.shell.closed or request_id not in self.shell.conversations
 
-    @precondition(lambda self: self.shell.uploads)
+    @precondition(lambda self: self.shell.uploads and not self.shell.closed)
     @rule(length=st.integers(1, 30))
     def send_bytes_as_agreed(self, length: int) -> None:
         for request_id in self.shell.abandoned:
@@ -151,48 +152,47 @@ class AnyClientAnyShell(RuleBasedStateMachine):
 
     # --- the shell ---
 
-    def _report(self, work: Work, good: bool) -> list[Any]:
+    def _finish(self, ask: Ask[Any], good: bool) -> list[Any]:
+        """Report the last step of something that was asked for."""
+        *_, last = good_steps(ask.call)
         failure = Failure("unavailable", "ask again")
-        match work.kind:
-            case "photo":
-                return self.session.photo_extracted(work.request, work.index, found() if good else not_found())
-            case "confirmations":
-                return self.session.confirmations_stored(work.request)
-            case "ranking":
-                answer = ranking() if good else Ranking((), failure)
-                return self.session.item_identified(work.request, work.index, answer)
-            case "copy":
-                outcome = SaveOutcome("x") if good else SaveOutcome(None, failure=failure)
-                return self.session.photo_saved(work.request, work.index, outcome)
+        if not good:
+            match ask.call:
+                case ExtractPhoto():
+                    last = not_found()
+                case RankQueries():
+                    last = tuple(Ranking((), failure) for _ in ask.call.queries)
+                case SavePhoto():
+                    last = SaveOutcome(None, failure=failure)
+        return self.session.report(ask, last)
 
     @precondition(lambda self: self.shell.outstanding)
     @rule(data=st.data(), good=st.booleans())
     def finish_work(self, data: st.DataObject, good: bool) -> None:
-        work = data.draw(st.sampled_from(sorted(self.shell.outstanding)))
-        self.shell.outstanding.remove(work)
-        self.shell.perform(self._report(work, good))
+        ask = data.draw(st.sampled_from(self.shell.outstanding))
+        self.shell.end(ask)
+        self.shell.perform(self._finish(ask, good))
 
     @precondition(lambda self: self.shell.outstanding)
     @rule(data=st.data(), segmented=st.booleans())
     def work_a_little(self, data: st.DataObject, segmented: bool) -> None:
-        work = data.draw(st.sampled_from(sorted(self.shell.outstanding)))
-        if work.kind == "photo":
-            report = self.session.photo_segmented if segmented else self.session.photo_started
-            self.shell.perform(report(work.request, work.index))
+        ask = data.draw(st.sampled_from(self.shell.outstanding))
+        if isinstance(ask.call, ExtractPhoto):
+            self.shell.perform(self.session.report(ask, Segmented() if segmented else Started()))
 
     @precondition(lambda self: self.shell.stopped)
     @rule(data=st.data())
     def report_what_was_stopped(self, data: st.DataObject) -> None:
-        work = data.draw(st.sampled_from(sorted(self.shell.stopped)))
-        assert self._report(work, good=True) == []
+        ask = data.draw(st.sampled_from(self.shell.stopped))
+        assert self._finish(ask, good=True) == []
+        assert self.session.failed(ask, CatalogueUnavailableError("disk full")) == []
 
     @precondition(lambda self: self.shell.outstanding)
     @rule(data=st.data())
     def fail_a_request(self, data: st.DataObject) -> None:
-        work = data.draw(st.sampled_from(sorted(self.shell.outstanding)))
-        if work.kind != "photo":
-            self.shell.outstanding -= {other for other in self.shell.outstanding if other.request == work.request}
-        self.shell.perform(self.session.request_failed(work.request, CatalogueUnavailableError("disk full")))
+        ask = data.draw(st.sampled_from(self.shell.outstanding))
+        self.shell.end(ask)
+        self.shell.perform(self.session.failed(ask, CatalogueUnavailableError("disk full")))
 
     @rule(seconds=st.sampled_from([1.0, 30.0, 61.0]))
     def wait(self, seconds: float) -> None:
@@ -211,7 +211,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
             if hasattr(self, "session"):
                 event(f"ends {self.session.state.name}, heard {len(self.shell.classic) // 10}0 lines")
                 self._answer_everything()
-                before = {work.request for work in self.shell.outstanding}
+                before = {ask.request for ask in self.shell.outstanding}
                 stops = self.session.disconnected()
                 assert {stop.request for stop in stops} == before  # type: ignore[union-attr]
         finally:
@@ -224,12 +224,12 @@ class AnyClientAnyShell(RuleBasedStateMachine):
             self.cancel(request_id)
         assert self.shell.closed or not self.shell.conversations
         while self.shell.outstanding:
-            work = min(self.shell.outstanding)
-            self.shell.outstanding.remove(work)
-            self.shell.perform(self._report(work, good=True))
+            ask = self.shell.outstanding[0]
+            self.shell.end(ask)
+            self.shell.perform(self._finish(ask, good=True))
         if not self.shell.closed:
             assert self.classic_ended() == self.classic_sent
-            assert not self.session.busy
+            assert self.session.idle
 
 
 AnyClientAnyShell.TestCase.settings = settings(

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from pipeline.access import NEEDED
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
+from pipeline.protocol.requests import MESSAGES, Request
 from pipeline.records import Failure, Ranking, SaveOutcome
-from pipeline.session.actions import Action, SavePhotos, SendText, StopRequest
+from pipeline.session.actions import Action, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
 from pipeline.session.session import Session
 from tests.unit.session.session_made import (
@@ -18,9 +20,11 @@ from tests.unit.session.session_made import (
     FakeClock,
     SmallLimits,
     asked,
+    calls,
     closed,
     finish,
     found,
+    good_steps,
     lines,
     make_session,
     not_found,
@@ -100,8 +104,8 @@ def test_entries_stand_in_the_order_of_the_request_whatever_the_order_of_the_pho
 def test_an_identify_is_answered_in_json() -> None:
     session = make_session()
     send(session, type="identify", id="x", data=[ITEM, ITEM, {"type": "fluke"}])
-    actions = session.item_identified(1, 1, Ranking((), Failure("other_model", "made by other weights")))
-    actions += session.item_identified(1, 0, ranking(("Dante", 0.25)))
+    refused = Ranking((), Failure("other_model", "made by other weights"))
+    actions = session.ranked(1, ranking(("Dante", 0.25)), refused)
     (result,) = of_type(actions, "identify")
     assert result["data"] == [
         {"path": "a.jpg", "index": 0, "identities": [["Dante", 0.25]]},
@@ -114,8 +118,8 @@ def test_a_save_is_answered_in_json() -> None:
     session = make_session()
     items = [{"file": "a.jpg", "selectedIdentity": "Dante"}, {"file": "b.jpg", "selectedIdentity": "Dante"}, 5]
     actions = send(session, type="save", id="x", whaleIdentities=items)
-    actions += session.photo_saved(1, 0, SaveOutcome("export/Dante/a.jpg", skipped=True))
-    actions += session.photo_saved(1, 1, SaveOutcome(None, failure=Failure("export_failed", "disk full")))
+    actions += session.saved(1, SaveOutcome("export/Dante/a.jpg", skipped=True))
+    actions += session.saved(1, SaveOutcome(None, failure=Failure("export_failed", "disk full")))
     assert [message["done"] for message in of_type(actions, "progress")] == [1, 2, 3]
     (result,) = of_type(actions, "save")
     assert result["data"] == [
@@ -158,7 +162,7 @@ def test_requests_overlap() -> None:
     begin(session, "x")
     actions = finish(session, begin(session, "y"))
     assert [message["id"] for message in of_type(actions, "complete")] == ["y"]
-    assert session.busy
+    assert not session.idle
 
 
 def test_photos_are_issued_in_a_window() -> None:
@@ -189,11 +193,10 @@ def test_an_answer_that_grows_too_long_ends_its_request_and_no_other() -> None:
     session = make_session(limits=SmallLimits(max_result_bytes=400))
     send(session, type="identify", id="x", data=[ITEM] * 3)
     begin(session, "y", photos=1)
-    assert of_type(session.item_identified(1, 0, ranking()), "error") == []
-    actions = session.item_identified(1, 1, ranking(*[(f"INDIVIDUAL_{number}", 0.5) for number in range(20)]))
+    long = ranking(*[(f"INDIVIDUAL_{number}", 0.5) for number in range(20)])
+    actions = session.ranked(1, ranking(), long, ranking())
     assert [message["code"] for message in of_type(actions, "error")] == ["result_too_large"]
-    assert StopRequest(1) in actions
-    assert session.item_identified(1, 2, ranking()) == []
+    assert session.ranked(1, ranking(), long, ranking()) == []
     assert len(of_type(session.photo_extracted(2, 0, not_found()), "complete")) == 1
 
 
@@ -213,7 +216,6 @@ def test_reports_are_taken_once_and_never_after_the_end() -> None:
     assert session.photo_extracted(1, 0, found()) == []
     assert session.photo_segmented(1, 0) == []
     assert session.photo_extracted(1, 7, found()) == []
-    assert session.item_identified(1, 0, ranking()) == []
     session.photo_extracted(1, 1, found())
     assert session.photo_extracted(1, 1, found()) == []
     assert session.request_failed(1, CatalogueUnavailableError("disk full")) == []
@@ -248,6 +250,42 @@ def test_the_shell_is_not_told_to_stop_what_it_said_had_failed(message: dict[str
     assert [type(action) for action in actions] == [SendText]
 
 
+def test_what_a_client_has_no_right_to_is_refused_whichever_way_it_speaks() -> None:
+    session = make_session(rights=frozenset())
+    (refusal,) = said(begin(session))
+    assert (refusal["id"], refusal["code"]) == ("x", "forbidden")
+    (line,) = lines(send(session, type="extract", fileNames=["a.jpg"]))
+    assert line.startswith("error: type: you may not send extract")
+    assert session.asks == []
+
+
+def test_every_request_has_a_row_in_the_table_of_rights() -> None:
+    assert {name for name, kind in MESSAGES.items() if issubclass(kind, Request)} == set(NEEDED)
+
+
+def test_a_request_without_elements_has_one_answer() -> None:
+    session = make_session()
+    actions = send(session, type="catalogues", id="x")
+    answer, complete = said(finish(session, actions))
+    assert answer == {"type": "catalogues", "id": "x", "data": {"good": True}}
+    assert complete["type"] == "complete"
+    assert session.idle
+
+
+def test_a_request_without_elements_that_is_cancelled_only_completes() -> None:
+    session = make_session()
+    send(session, type="catalogues", id="x")
+    stop, complete = send(session, type="cancel", id="x")
+    assert stop == StopRequest(1)
+    assert said([complete])[0]["type"] == "complete"
+
+
+def test_a_request_without_elements_does_not_stream() -> None:
+    session = make_session()
+    send(session, type="catalogues", id="x")
+    assert codes(send(session, type="ack", id="x", items=1)) == ["malformed"]
+
+
 # --- cancelling ---
 
 
@@ -260,21 +298,18 @@ def test_what_was_left_of_a_cancelled_extract_is_cancelled() -> None:
     result, complete = said(actions)
     assert [entry.get("error", {}).get("code") for entry in result["data"]] == ["cancelled", None, "cancelled"]
     assert complete["type"] == "complete"
-    assert not session.busy
+    assert session.idle
 
 
 def test_what_was_left_of_a_cancelled_identify_and_save_is_cancelled() -> None:
     session = make_session()
-    send(session, type="identify", id="x", data=[ITEM, ITEM])
+    send(session, type="identify", id="x", data=[ITEM] * 65)
     send(session, type="save", id="y", whaleIdentities=[{"file": "a", "selectedIdentity": "Dante"}])
-    session.item_identified(1, 0, ranking())
+    session.ranked(1, *[ranking()] * 64)
     (identified,) = of_type(send(session, type="cancel", id="x"), "identify")
     (saved,) = of_type(send(session, type="cancel", id="y"), "save")
-    assert [entry.get("error", {}).get("code") for entry in identified["data"] + saved["data"]] == [
-        None,
-        "cancelled",
-        "cancelled",
-    ]
+    assert [entry.get("error", {}).get("code") for entry in identified["data"]] == [None] * 64 + ["cancelled"]
+    assert [entry["error"]["code"] for entry in saved["data"]] == ["cancelled"]
 
 
 def test_a_cancel_or_ack_that_crosses_with_the_end_is_no_error() -> None:
@@ -363,7 +398,7 @@ def test_a_request_runs_unless_its_id_does(prepare: Prepare, message: dict[str, 
     prepare(session)
     actions = send(session, **message)
     assert codes(actions) == (["duplicate_id"] if prepare in BUSY else [])
-    assert session.busy
+    assert not session.idle
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -375,7 +410,7 @@ def test_a_wrong_message_is_refused_and_does_not_touch_a_running_request(
     prepare(session)
     actions = send(session, **message)
     assert codes(actions) == (["duplicate_id"] if prepare in BUSY else [code])
-    assert session.busy == (prepare in BUSY)
+    assert session.idle != (prepare in BUSY)
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -388,7 +423,7 @@ def test_cancel_ends_whatever_runs(prepare: Prepare) -> None:
     assert [action for action in actions if isinstance(action, StopRequest)] == (
         [StopRequest(1)] if prepare in BUSY and prepare is not _receiving else []
     )
-    assert not session.busy
+    assert session.idle
 
 
 ACK_CODES = {_none: ["unknown_id"], _streaming: [], _paused: [], _ended: []}
@@ -400,7 +435,7 @@ def test_ack_is_for_streams(prepare: Prepare) -> None:
     prepare(session)
     actions = send(session, type="ack", id="x", items=1)
     assert codes(actions) == ACK_CODES.get(prepare, ["malformed"])
-    assert session.busy == (prepare in (_streaming, _paused))
+    assert session.idle != (prepare in (_streaming, _paused))
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -410,7 +445,7 @@ def test_a_wrong_message_about_a_running_request_ends_it(prepare: Prepare, messa
     prepare(session)
     actions = send(session, id="x", **message)
     assert codes(actions) == ["malformed"]
-    assert not session.busy
+    assert session.idle
 
 
 @pytest.mark.parametrize("prepare", STATES)
@@ -437,11 +472,12 @@ def test_after_the_close_nothing_is_heard_or_said(prepare: Prepare) -> None:
     actions = session.close(1012, "restart")
     assert closed(actions) == [1012]
     assert lines(actions) == []
-    assert not session.busy
+    assert session.idle
     later = send(session, **REQUESTS[0]) + session.receive_text("x") + session.receive_bytes(b"x") + session.tick()
-    later += session.photo_extracted(1, 0, found()) + session.photo_started(1, 0) + session.confirmations_stored(1)
-    later += session.item_identified(1, 0, ranking()) + session.photo_saved(1, 0, SaveOutcome("a"))
-    later += session.request_failed(1, CatalogueUnavailableError("x")) + session.close(1000, "idle")
+    for ask in session.asks:
+        later += [action for step in good_steps(ask.call) for action in session.report(ask, step)]
+        later += session.failed(ask, CatalogueUnavailableError("x"))
+    later += session.close(1000, "idle")
     later += session.disconnected()
     assert later == []
     assert session.next_deadline() is None
@@ -508,7 +544,8 @@ def test_what_breaks_the_protocol_closes_the_connection(data: str | bytes, code:
     assert closed(actions) == [code]
 
 
-def test_saving_asks_the_shell_once() -> None:
+def test_photos_are_saved_one_after_the_other() -> None:
     session = make_session()
     actions = send(session, type="save", id="x", whaleIdentities=[{"file": "a", "selectedIdentity": "Dante"}] * 3)
-    assert [len(action.items) for action in actions if isinstance(action, SavePhotos)] == [3]
+    assert len(calls(actions, SavePhoto)) == 1
+    assert len(calls(finish(session, actions), SavePhoto)) == 3

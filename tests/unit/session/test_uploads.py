@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import PolicyViolationError
 from pipeline.records import UploadSource
-from pipeline.session.actions import Action, ExtractPhoto, StopRequest
+from pipeline.session.actions import Action, Ask, ExtractPhoto, StopRequest
 from pipeline.session.session import Session
 from pipeline.session.uploads import (
     ACKNOWLEDGED_STEP_BYTES,
@@ -42,10 +42,9 @@ def upload(session: Session, request_id: str, *sizes: object, **fields: Any) -> 
 
 
 def photos_in(actions: list[Action]) -> list[tuple[int, int, bytes]]:
+    photos = [(ask.request, ask.call) for ask in actions if isinstance(ask, Ask) and isinstance(ask.call, ExtractPhoto)]
     return [
-        (action.request, action.index, action.source.content)
-        for action in actions
-        if isinstance(action, ExtractPhoto) and isinstance(action.source, UploadSource)
+        (request, call.index, call.source.content) for request, call in photos if isinstance(call.source, UploadSource)
     ]
 
 
@@ -85,7 +84,7 @@ def test_a_request_of_which_every_photo_is_skipped_is_complete_at_once() -> None
     session = make_session()
     actions = upload(session, "x", 0, 0)
     assert [message["type"] for message in said(actions)][0::5] == ["ready", "extract"]
-    assert not session.busy
+    assert session.idle
     assert closed(session.receive_bytes(b"a")) == [1008]
 
 

@@ -3,33 +3,18 @@
 It reads the messages as a client would and fails as soon as one breaks a promise of the protocol.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter
+
+from pipeline.protocol.server_messages import ServerMessage
 from pipeline.records import UploadSource
-from pipeline.session.actions import (
-    Action,
-    CloseConnection,
-    ExtractPhoto,
-    IdentifyItems,
-    SavePhotos,
-    SendText,
-    StopRequest,
-    StoreConfirmations,
-)
+from pipeline.session.actions import Action, Ask, CloseConnection, ExtractPhoto, SendText, StopRequest
 
+SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(ServerMessage, config=ConfigDict(extra="forbid"))
 ENDINGS = ("complete", "error")
-
-
-@dataclass(frozen=True, order=True)
-class Work:
-    """One thing that the shell was asked for."""
-
-    request: int
-    index: int
-    kind: Literal["photo", "confirmations", "ranking", "copy"]
 
 
 @dataclass
@@ -89,8 +74,9 @@ class ToyShell:
 
     max_unacknowledged: int
     window: int
-    outstanding: set[Work] = field(default_factory=set)
-    stopped: set[Work] = field(default_factory=set)
+    outstanding: list[Ask[Any]] = field(default_factory=list)
+    stopped: list[Ask[Any]] = field(default_factory=list)
+    """Asked for and then no longer wanted, or ended."""
     conversations: dict[str, Conversation] = field(default_factory=dict)
     classic: list[str] = field(default_factory=list)
     """Lines of classic answers."""
@@ -130,33 +116,31 @@ class ToyShell:
                 case CloseConnection():
                     assert not self.outstanding, "closed with work outstanding"
                     self.closed = True
-                case ExtractPhoto():
-                    self._ask(Work(action.request, action.index, "photo"))
-                    if isinstance(action.source, UploadSource) and not self.lost_count:
-                        assert set(action.source.content) == {len(action.source.content)}
-                    photos = [w for w in self.outstanding if w.request == action.request]
-                    assert len(photos) <= self.window
-                case StoreConfirmations():
-                    self._ask(Work(action.request, 0, "confirmations"))
-                case IdentifyItems():
-                    for item in action.queries:
-                        self._ask(Work(action.request, item.index, "ranking"))
-                case SavePhotos():
-                    for copy in action.items:
-                        self._ask(Work(action.request, copy.index, "copy"))
+                case Ask():
+                    self._ask(action)
                 case StopRequest():
-                    stopped = {work for work in self.outstanding if work.request == action.request}
+                    stopped = [ask for ask in self.outstanding if ask.request == action.request]
                     assert stopped, "nothing to stop"
-                    self.outstanding -= stopped
-                    self.stopped |= stopped
+                    self.outstanding = [ask for ask in self.outstanding if ask.request != action.request]
+                    self.stopped += stopped
 
-    def _ask(self, work: Work) -> None:
-        assert work not in self.outstanding
-        assert work not in self.stopped
-        self.outstanding.add(work)
+    def end(self, ask: Ask[Any]) -> None:
+        """Note that something is done or has failed; reports about it may still come."""
+        self.outstanding.remove(ask)
+        self.stopped.append(ask)
+
+    def _ask(self, ask: Ask[Any]) -> None:
+        assert ask not in self.outstanding
+        assert ask not in self.stopped
+        self.outstanding.append(ask)
+        if isinstance(ask.call, ExtractPhoto):
+            source = ask.call.source
+            if isinstance(source, UploadSource) and not self.lost_count:
+                assert set(source.content) == {len(source.content)}
+            assert len([other for other in self.outstanding if other.request == ask.request]) <= self.window
 
     def _hear(self, text: str) -> None:
-        message = json.loads(text) if text.startswith("{") else {}
+        message = SERVER_MESSAGE.validate_json(text.replace("\\ud800", "?")) if text.startswith("{") else {}
         if "id" not in message:
             self.classic.append(text)
         elif message.get("code") in ("duplicate_id", "unknown_id", "too_many_requests", "too_many_photos"):

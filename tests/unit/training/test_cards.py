@@ -10,7 +10,7 @@ from training.embedder.options import add_network, add_recipe, part_of, recipe_o
 from training.embedder.recipe import DEFAULT, SEED
 from training.runs.card import CardFacts, write_card
 from training.runs.curve import draw_curve
-from training.runs.loop import Outcome
+from training.runs.loop import RunResult
 from training.runs.options import add_run, budget_of
 from training.runs.progress import progress_bar, write_progress
 from training.runs.task import Evaluation
@@ -39,8 +39,8 @@ def card(tmp_path):
         ["Bo", "Ada"],
     )
     final = Evaluation(0.5, {"top1": 0.5, "auroc": float("nan")}, {"top1": (0.25, 0.75)})
-    outcome = Outcome(final, "score", HISTORY, "finished", 40, 90.0, True, 1, 718008)
-    return write_card(facts, outcome, tmp_path / "curve.png")
+    result = RunResult(final, "score", HISTORY, "finished", 40, 90.0, True, 1, 718008)
+    return write_card(facts, result, tmp_path / "curve.png")
 
 
 def test_the_card_for_people_has_scores_with_intervals_licence_and_command(card):

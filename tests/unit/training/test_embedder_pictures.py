@@ -7,16 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.errors import UnavailableError
 from pipeline.photos.images import Photo, crop
-from pipeline.records import BoundingBox
-from training.embedder.augmentation import Augmentation, Strength
+from pipeline.records import BoundingBox, Failure
+from training.embedder import boxes
+from training.embedder.augmentation import CropAugmentation, CropAugmenter
+from training.embedder.boxes import cutter, detected_box, given_box
 from training.embedder.crops import Crop, CropStore, Cut
-from training.embedder.locating import cutter, given_box
-from training.embedder.rendering import make_shots, renderer
+from training.embedder.rendering import renderer, synthetic_photos
 from training.errors import TrainingDataError
 from training.photos.records import LabelledPhoto
 
-STILL = Strength(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+STILL = CropAugmentation(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_without_variation_the_box_itself_comes_out():
     picture = np.zeros((80, 80, 3), dtype=np.uint8)
     picture[20:60, 10:50] = 200
     box = np.array([10 / 80, 20 / 80, 50 / 80, 60 / 80], dtype=np.float32)
-    out = Augmentation(40, STILL).vary(picture, box, False, np.random.default_rng(0))
+    out = CropAugmenter(40, STILL).vary(picture, box, False, np.random.default_rng(0))
     assert (out[1:-1, 1:-1] == 200).all()
 
 
@@ -55,7 +57,7 @@ def test_mirroring_turns_left_and_right():
     picture = np.zeros((40, 40, 3), dtype=np.uint8)
     picture[:, :20] = 200
     whole = np.array([0, 0, 1, 1], dtype=np.float32)
-    out = Augmentation(40, STILL).vary(picture, whole, True, np.random.default_rng(0))
+    out = CropAugmenter(40, STILL).vary(picture, whole, True, np.random.default_rng(0))
     assert (out[:, 22:] == 200).all()
     assert (out[:, :18] == 0).all()
 
@@ -63,9 +65,9 @@ def test_mirroring_turns_left_and_right():
 def test_variations_depend_on_their_generator_only():
     picture = cv2.resize(np.random.default_rng(1).integers(0, 255, (9, 9, 3), dtype=np.uint8), (80, 80))
     box = np.array([0.1, 0.1, 0.9, 0.9], dtype=np.float32)
-    vary = Augmentation(64).vary
+    vary = CropAugmenter(64).vary
     seen = [vary(picture, box, False, np.random.default_rng(seed)) for seed in range(30)]
-    again = [Augmentation(64).vary(picture, box, False, np.random.default_rng(seed)) for seed in range(30)]
+    again = [CropAugmenter(64).vary(picture, box, False, np.random.default_rng(seed)) for seed in range(30)]
     assert all(np.array_equal(one, other) for one, other in zip(seen, again, strict=True))
     assert len({one.tobytes() for one in seen}) == 30
     assert {(one.shape, one.dtype.name) for one in seen} == {((64, 64, 3), "uint8")}
@@ -120,10 +122,25 @@ def test_crops_come_from_the_datas_boxes_and_else_from_whole_photos(tmp_path, ph
     assert np.array_equal(whole.pixels, crop(photo, BoundingBox(0.0, 0.0, 200.0, 100.0), 0.0, 32))
 
 
+class BrokenDetector:
+    """Answers no picture."""
+
+    def detect(self, pictures):
+        return [Failure("unavailable", "out of memory") for _ in pictures]
+
+
+def test_a_detector_that_fails_stops_the_training_with_its_reason(photo, tmp_path, monkeypatch):
+    (tmp_path / "segmentation.pth").touch()
+    monkeypatch.setattr(boxes, "SegmentationNetwork", lambda folder, device: BrokenDetector())
+    locate = detected_box(tmp_path)
+    with pytest.raises(UnavailableError, match=r"a\.jpg: out of memory"):
+        locate(photo, LabelledPhoto(Path("a.jpg"), "I0", "fluke"))
+
+
 def test_rendered_crops_are_the_same_every_time_and_flanks_take_turns_in_sides():
-    shots = make_shots(1, "flank", range(2), 1)
-    first, again = (list(renderer(shots, Cut(32, 0.01), 160, 1)(range(2))) for _ in range(2))
+    photos = synthetic_photos(1, "flank", range(2), 1)
+    first, again = (list(renderer(photos, Cut(32, 0.01), 160, 1)(range(2))) for _ in range(2))
     assert all(np.array_equal(one.pixels, other.pixels) for one, other in zip(first, again, strict=True))
-    labelled = [shot.labelled() for shot in shots]
+    labelled = [photo.labelled() for photo in photos]
     assert [one.label for one in labelled] == ["P00000 (left)", "P00001 (right)"]
     assert labelled[0].path == Path("rendered/P00000-E0000.jpg")

@@ -9,12 +9,11 @@ import pytest
 
 from pipeline.records import Failure
 from training.errors import TrainingDataError
-from training.evaluation.baseline import by_embedding, by_thumbnail
+from training.evaluation.comparison import by_embedding, by_thumbnail, make_comparison
 from training.evaluation.confusions import false_names, wrong_names
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.protocols import Roles, given_roles, has_given_roles, honest_roles, seed_roles
-from training.evaluation.seen import individuals_seen
-from training.evaluation.trial import make_trial
+from training.evaluation.seen_in_training import seen_in_training
 from training.photos.records import LabelledPhoto
 
 
@@ -102,14 +101,14 @@ def card(folder: Path, names: list[str] | None, content: bytes = b"weights") -> 
 
 
 def test_individuals_seen_in_training_are_named(tmp_path: Path) -> None:
-    seen = individuals_seen(card(tmp_path, ["a", "b", "x"]), ["a", "b", "c"])
+    seen = seen_in_training(card(tmp_path, ["a", "b", "x"]), ["a", "b", "c"])
     assert seen.known
     assert seen.among_these == ("a", "b")
     assert "WARNING: 2 of the 3" in seen.text
 
 
 def test_unseen_individuals_are_said_to_be_unseen(tmp_path: Path) -> None:
-    seen = individuals_seen(card(tmp_path, ["x", "y"]), ["a"])
+    seen = seen_in_training(card(tmp_path, ["x", "y"]), ["a"])
     assert seen.known
     assert seen.among_these == ()
     assert "trained on 2 individuals; none of the 1" in seen.text
@@ -117,18 +116,18 @@ def test_unseen_individuals_are_said_to_be_unseen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [None, []])
 def test_a_card_that_names_nobody_leaves_it_unknown(tmp_path: Path, names: list[str] | None) -> None:
-    assert not individuals_seen(card(tmp_path, names), ["a"]).known
+    assert not seen_in_training(card(tmp_path, names), ["a"]).known
 
 
 def test_a_card_of_other_weights_is_not_believed(tmp_path: Path) -> None:
-    seen = individuals_seen(card(tmp_path, ["x"], b"other weights"), ["a"])
+    seen = seen_in_training(card(tmp_path, ["x"], b"other weights"), ["a"])
     assert not seen.known
     assert "of other weights" in seen.text
 
 
 def test_no_card_leaves_it_unknown(tmp_path: Path) -> None:
     (tmp_path / "pm_fluke.pth").write_bytes(b"weights")
-    assert "no model card" in individuals_seen(tmp_path / "pm_fluke.pth", ["a"]).text
+    assert "no model card" in seen_in_training(tmp_path / "pm_fluke.pth", ["a"]).text
 
 
 # --- what is compared ---
@@ -178,8 +177,8 @@ def test_the_most_confident_mistakes_come_first_one_a_pair() -> None:
             embedded[one] = EmbeddedPhoto(one, values, failure=failure)
             roles[part] = (*roles.get(part, ()), one)
     parts = Roles(roles["references"], roles["queries"], roles["unknown"], (), "disjoint")
-    trial = make_trial(parts, embedded, by_embedding, seed=0)
-    wrong = wrong_names(trial, "centroid", 2, 10)  # centroids: 0, 12, 30
+    comparison = make_comparison(parts, embedded, by_embedding, seed=0)
+    wrong = wrong_names(comparison, "centroid", 2, 10)  # centroids: 0, 12, 30
     assert [(one.query.photo.path.name, one.taken_for.photo.path.name, one.distance) for one in wrong] == [
         ("a-12.jpg", "c-0.jpg", 0.5),
         ("a-10.jpg", "b-1.jpg", 1.0),  # a-11 is the same pair and no nearer
@@ -187,9 +186,9 @@ def test_the_most_confident_mistakes_come_first_one_a_pair() -> None:
     assert wrong[0].right is not None
     assert wrong[0].right.photo.individual == "a"
     assert wrong[0].right_distance == 29.5
-    false = false_names(trial, "centroid", 2, 10)
+    false = false_names(comparison, "centroid", 2, 10)
     assert [(one.query.photo.path.name, one.taken_for.photo.individual, one.distance) for one in false] == [
         ("y-20.jpg", "a", 1.0),
         ("x-21.jpg", "c", 3.0),
     ]
-    assert len(wrong_names(trial, "centroid", 2, 1)) == 1
+    assert len(wrong_names(comparison, "centroid", 2, 1)) == 1

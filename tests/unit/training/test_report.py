@@ -1,4 +1,4 @@
-"""The report that people read, of a small study whose embeddings are known."""
+"""The report that people read, of a small evaluation whose embeddings are known."""
 
 import io
 from collections.abc import Sequence
@@ -10,13 +10,12 @@ import pytest
 from PIL import Image
 
 from pipeline.records import BoundingBox, Failure
-from training.evaluation import words
+from training.evaluation import wording
 from training.evaluation.charts import all_charts
 from training.evaluation.embedded import EmbeddedPhoto
-from training.evaluation.pictures import picture
 from training.evaluation.protocols import Roles
-from training.evaluation.report import write_report
-from training.evaluation.study import ProtocolResult, run_study
+from training.evaluation.report import crop_jpeg, write_report
+from training.evaluation.results import ProtocolResult, evaluate_protocols
 from training.evaluation.summary import Subject
 from training.photos.records import LabelledPhoto
 
@@ -77,11 +76,11 @@ def photos(folder: Path, spots: Sequence[str]) -> tuple[LabelledPhoto, ...]:
     return tuple(made)
 
 
-def study(folder: Path, unknown: Sequence[str] = tuple(UNKNOWN_SPOTS), baseline: bool = True) -> ProtocolResult:
+def evaluated(folder: Path, unknown: Sequence[str] = tuple(UNKNOWN_SPOTS), baseline: bool = True) -> ProtocolResult:
     references = photos(folder, ["a0", "a1", "b0", "b1", "<i>c</i>0"])
     queries = photos(folder, ["a2", "b2", "<i>c</i>1"])
     roles = Roles(references, queries, photos(folder, unknown), (), "disjoint")
-    return run_study({"encounters": roles}, Placed(), 2, 0, baseline, resamples=20)["encounters"]
+    return evaluate_protocols({"encounters": roles}, Placed(), 2, 0, baseline, resamples=20)["encounters"]
 
 
 def report(folder: Path, results: dict[str, ProtocolResult]) -> str:
@@ -90,9 +89,19 @@ def report(folder: Path, results: dict[str, ProtocolResult]) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> str:
-    return report(tmp_path, {"encounters": study(tmp_path)})
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report")
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path) -> ProtocolResult:
+    return evaluated(folder)
+
+
+@pytest.fixture(scope="module")
+def text(folder: Path, result: ProtocolResult) -> str:
+    return report(folder, {"encounters": result})
 
 
 def test_page_is_whole_and_needs_nothing_from_elsewhere(text: str) -> None:
@@ -124,33 +133,31 @@ def test_first_table_holds_the_most_references_and_the_last_one_the_fewer(text: 
     assert rows["Scores with fewer reference photos"] == 1 + 2 * 2
 
 
-def test_mistakes_say_what_the_threshold_makes_of_them(tmp_path: Path) -> None:
-    result = study(tmp_path)
+def test_mistakes_say_what_the_threshold_makes_of_them(result: ProtocolResult, text: str) -> None:
     open_set = result.main().open_set
     assert open_set is not None
     # means: a 0.1, b 1.1, c 2; each half holds one unknown: x at 0.4 from a (0.6 from b), y at 1 from c
     assert open_set.threshold == pytest.approx((0.4 + 1.0) / 2)
-    page = report(tmp_path, {"encounters": result})
-    assert page.count("Nearer than the threshold") == 2  # b2 at 0.2 from a, x
-    assert page.count("Beyond the threshold") == 1  # y
+    assert text.count("Nearer than the threshold") == 2  # b2 at 0.2 from a, x
+    assert text.count("Beyond the threshold") == 1  # y
 
 
 def test_reasons_of_failures_are_words(text: str) -> None:
     assert "no animal found: 1" in text
-    assert words.failures({"unreadable": 2, "of_tomorrow": 1}) == "damaged file: 2, of_tomorrow: 1"
-    assert words.failures({}) == "none"
+    assert wording.failures({"unreadable": 2, "of_tomorrow": 1}) == "damaged file: 2, of_tomorrow: 1"
+    assert wording.failures({}) == "none"
 
 
 def test_without_unknown_animals_nothing_is_said_of_them(tmp_path: Path) -> None:
-    page = report(tmp_path, {"encounters": study(tmp_path, (), baseline=False)})
+    page = report(tmp_path, {"encounters": evaluated(tmp_path, (), baseline=False)})
     assert "There were not enough unknown individuals" in page
     assert {"New or known?", "Unknown animals that look most like known ones"}.isdisjoint(Page(page).headings)
     assert "not to be had" in page
     assert "without any model" not in page
 
 
-def test_charts_tell_their_main_numbers(tmp_path: Path) -> None:
-    cmc, references, distances, rejection = (chart.alternative for chart in all_charts(study(tmp_path)))
+def test_charts_tell_their_main_numbers(result: ProtocolResult) -> None:
+    cmc, references, distances, rejection = (chart.alternative for chart in all_charts(result))
     assert "first for 67\u00a0% of the photos, among the first five for 100\u00a0%" in cmc
     assert "1: 67\u00a0%, 2: 67\u00a0%" in references
     assert "known, wrong name first: 0.20" in distances
@@ -163,18 +170,18 @@ def test_charts_tell_their_main_numbers(tmp_path: Path) -> None:
     [(0.0, "0"), (0.004, "under 1"), (0.006, "1"), (0.934, "93"), (0.994, "99"), (0.996, "over 99"), (1.0, "100")],
 )
 def test_only_all_is_100_percent_and_only_none_is_0(share: float, shown: str) -> None:
-    assert words.percent(share) == f"{shown}\u00a0%"
+    assert wording.percent(share) == f"{shown}\u00a0%"
 
 
 def test_percent_of_nothing_is_not_to_be_had() -> None:
-    assert words.percent(float("nan")) == "not to be had"
+    assert wording.percent(float("nan")) == "not to be had"
 
 
 def test_picture_shows_the_box_in_its_true_proportions(tmp_path: Path) -> None:
     Image.new("RGB", (3000, 1500), "grey").save(tmp_path / "a0.jpg")
     photo = LabelledPhoto(tmp_path / "a0.jpg", "a", "fluke")
     embedded = EmbeddedPhoto(photo, np.zeros(2, np.float32), BoundingBox(1000.0, 500.0, 2000.0, 750.0))
-    with Image.open(io.BytesIO(picture(embedded))) as shown:
+    with Image.open(io.BytesIO(crop_jpeg(embedded))) as shown:
         width, height = shown.size
     assert width == 400  # and not the photo's 1000 pixels and more
     assert width / height == pytest.approx(4.0, rel=0.03)

@@ -9,30 +9,30 @@ import torch
 from tests.unit.training.toy_run import BATCH, ToySpec, toy_plan
 from training.errors import BusyRunError, ChangedRunError, CollapsedError, DivergedError, TrainingError
 from training.runs import state as state_module
-from training.runs.crew import Alone
 from training.runs.loop import run
 from training.runs.optimisation import learning_rate
 from training.runs.plan import Budget, Optimisation
 from training.runs.prefetch import prefetched
 from training.runs.state import RunState, check_resumable, only_run
+from training.runs.worker import SingleWorker
 
 
-def losses(outcome):
-    return [record["loss"] for record in outcome.history if "loss" in record]
+def losses(result):
+    return [record["loss"] for record in result.history if "loss" in record]
 
 
 def trained(folder, **options):
     spec = ToySpec(folder / "toy.pth", **options)
-    return run(toy_plan(folder), spec, Alone()), spec.built[0]
+    return run(toy_plan(folder), spec, SingleWorker()), spec.built[0]
 
 
 def test_a_run_sees_each_batch_once_and_learns(tmp_path):
-    outcome, task = trained(tmp_path)
+    result, task = trained(tmp_path)
     timed = 2 + 5 + 5
     assert task.asked[timed:] == list(range(320 // BATCH))
-    assert outcome.photos == 320
-    assert outcome.ended == "finished"
-    assert outcome.final.score > -0.3  # from -3
+    assert result.photos == 320
+    assert result.ended == "finished"
+    assert result.final.score > -0.3  # from -3
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path):
@@ -55,17 +55,17 @@ def test_a_finished_run_is_only_exported_again(tmp_path):
 
 
 def test_the_best_rounds_weights_are_exported_not_the_last_ones(tmp_path):
-    outcome, _ = trained(tmp_path, scores=(0.1, 0.9, 0.2, 0.3))
-    slopes = [record["slope"] for record in outcome.history if "slope" in record]
-    assert outcome.best_round == 2
+    result, _ = trained(tmp_path, scores=(0.1, 0.9, 0.2, 0.3))
+    slopes = [record["slope"] for record in result.history if "slope" in record]
+    assert result.best_round == 2
     assert float(torch.load(tmp_path / "toy.pth")["weight"]) == pytest.approx(slopes[1])
 
 
 def test_a_run_without_progress_stops_after_the_patience(tmp_path):
     spec = ToySpec(tmp_path / "toy.pth", scores=(0.5, 0.4, 0.4, 0.9))
-    outcome = run(toy_plan(tmp_path, patience=2), spec, Alone())
-    assert outcome.ended == "stopped early"
-    assert [record["round"] for record in outcome.history if "round" in record] == [1, 2, 3]
+    result = run(toy_plan(tmp_path, patience=2), spec, SingleWorker())
+    assert result.ended == "stopped early"
+    assert [record["round"] for record in result.history if "round" in record] == [1, 2, 3]
 
 
 def test_a_collapsed_run_stops_with_its_reason(tmp_path):
@@ -97,17 +97,17 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 
 def test_history_is_json_lines_with_losses_and_scores(tmp_path):
-    outcome, _ = trained(tmp_path)
+    result, _ = trained(tmp_path)
     records = [json.loads(line) for line in toy_plan(tmp_path).history_file.read_text().splitlines()]
-    assert records == outcome.history
+    assert records == result.history
     assert [record["photos"] for record in records if "score" in record] == [80, 160, 240, 320]
 
 
 def test_minutes_become_photos_by_the_measured_speed(tmp_path):
     plan = dataclasses.replace(toy_plan(tmp_path), budget=Budget(minutes=1 / 6000, rounds=2, patience=0))
-    outcome = run(plan, ToySpec(tmp_path / "toy.pth"), Alone())
+    result = run(plan, ToySpec(tmp_path / "toy.pth"), SingleWorker())
     steps = RunState.read(plan.checkpoint_file).steps
-    assert outcome.photos == steps * BATCH
+    assert result.photos == steps * BATCH
     assert 1 <= steps < 1000  # a hundredth of a second
 
 

@@ -1,4 +1,4 @@
-"""Scores of whole trials against values worked out by hand."""
+"""Scores of whole comparisons against values worked out by hand."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.matching import rank_queries
 from pipeline.catalogue.rows import CatalogueRow, Changes
 from pipeline.records import UNKNOWN, Failure, PhotoKey, Query
+from training.evaluation.comparison import Comparison, individual_distances, make_comparison
 from training.evaluation.embedded import EmbeddedPhoto
 from training.evaluation.protocols import Roles
 from training.evaluation.scores import score
-from training.evaluation.trial import Trial, individual_distances, make_trial
 from training.photos.records import LabelledPhoto
 
 INF = np.inf
@@ -22,10 +22,10 @@ def photo(individual: str, number: int) -> LabelledPhoto:
     return LabelledPhoto(Path(f"{individual}{number}.jpg"), individual, "fluke")
 
 
-def trial_of(
+def comparison_of(
     references: dict[str, list[float]], queries: dict[str, list[float | None]], unknown: dict[str, list[float | None]]
-) -> Trial:
-    """A trial with embeddings on a line; None is a photo that failed."""
+) -> Comparison:
+    """A comparison with embeddings on a line; None is a photo that failed."""
     embedded: dict[LabelledPhoto, EmbeddedPhoto] = {}
 
     def add(spots: dict[str, list[float]] | dict[str, list[float | None]], start: int) -> tuple[LabelledPhoto, ...]:
@@ -40,34 +40,36 @@ def trial_of(
         return tuple(photos)
 
     roles = Roles(add(references, 0), add(queries, 100), add(unknown, 200), (), "disjoint")
-    return make_trial(roles, embedded, lambda done: None if done.values is None else done.values.astype(float), seed=0)
+    return make_comparison(
+        roles, embedded, lambda done: None if done.values is None else done.values.astype(float), seed=0
+    )
 
 
 @pytest.fixture
-def toy() -> Trial:
-    return trial_of(
+def toy() -> Comparison:
+    return comparison_of(
         {"a": [0.0, 1.0], "b": [2.0, 6.0], "c": [3.0, 3.0]},
         {"a": [0.25, None], "b": [2.25, 6.0]},
         {"x": [9.0, None], "y": [1.5]},
     )
 
 
-def test_centroid_is_the_mean_of_the_references(toy: Trial) -> None:
+def test_centroid_is_the_mean_of_the_references(toy: Comparison) -> None:
     distances = individual_distances(toy, toy.queries, "centroid", 2)  # means 0.5, 4, 3
     assert distances.tolist() == [[0.25, 3.75, 2.75], [INF, INF, INF], [1.75, 1.75, 0.75], [5.5, 2.0, 3.0]]
 
 
-def test_nearest_is_the_nearest_reference(toy: Trial) -> None:
+def test_nearest_is_the_nearest_reference(toy: Comparison) -> None:
     distances = individual_distances(toy, toy.queries, "nearest", 2)
     assert distances.tolist() == [[0.25, 1.75, 2.75], [INF, INF, INF], [1.25, 0.25, 0.75], [5.0, 0.0, 3.0]]
 
 
-def test_fewer_references_can_be_used(toy: Trial) -> None:
+def test_fewer_references_can_be_used(toy: Comparison) -> None:
     distances = individual_distances(toy, toy.queries, "centroid", 1)  # 0, 2, 3
     assert distances[0].tolist() == [0.25, 1.75, 2.75]
 
 
-def test_scores_of_the_toy_set(toy: Trial) -> None:
+def test_scores_of_the_toy_set(toy: Comparison) -> None:
     centroid, nearest = (score(toy, matching, 2, seed=0, resamples=50) for matching in ("centroid", "nearest"))
     # centroid ranks: 1, never | 3 (ties with a, which stands before), 1
     assert (centroid.top1.value, centroid.top5.value) == (0.5, 0.75)
@@ -81,7 +83,7 @@ def test_scores_of_the_toy_set(toy: Trial) -> None:
     assert nearest.mean_average_precision.value == pytest.approx((first + 0 + third + fourth) / 4)
 
 
-def test_open_set_scores_of_the_toy_set(toy: Trial) -> None:
+def test_open_set_scores_of_the_toy_set(toy: Comparison) -> None:
     open_set = score(toy, "nearest", 2, seed=0, resamples=50).open_set
     assert open_set is not None
     # known best: 0.25, inf, 0.25, 0; unknown best: x 3.0 (9 to 6), its failed photo is no evidence; y 0.5
@@ -92,31 +94,33 @@ def test_open_set_scores_of_the_toy_set(toy: Trial) -> None:
 
 
 def test_no_open_set_scores_without_unknown_individuals() -> None:
-    trial = trial_of({"a": [0.0], "b": [1.0]}, {"a": [0.1], "b": [0.9]}, {})
-    assert score(trial, "centroid", 1, seed=0, resamples=10).open_set is None
+    comparison = comparison_of({"a": [0.0], "b": [1.0]}, {"a": [0.1], "b": [0.9]}, {})
+    assert score(comparison, "centroid", 1, seed=0, resamples=10).open_set is None
 
 
 def test_individual_without_any_embedded_reference_is_never_right() -> None:
     roles = Roles((photo("a", 0), photo("b", 0)), (photo("a", 1), photo("b", 1)), (), (), "disjoint")
     embedded = {one: EmbeddedPhoto(one, np.ones(2, np.float32)) for one in roles.photos if one.path.name != "a0.jpg"}
     embedded[photo("a", 0)] = EmbeddedPhoto(photo("a", 0), failure=Failure("no_animal", "nothing"))
-    trial = make_trial(roles, embedded, lambda done: None if done.values is None else done.values.astype(float), 0)
+    comparison = make_comparison(
+        roles, embedded, lambda done: None if done.values is None else done.values.astype(float), 0
+    )
     for matching in ("centroid", "nearest"):
-        assert score(trial, matching, 1, seed=0, resamples=10).top1.value == 0.5
+        assert score(comparison, matching, 1, seed=0, resamples=10).top1.value == 0.5
 
 
 def test_centroid_distances_are_the_services_rankings() -> None:
     generator = np.random.default_rng(3)
     spots = {name: generator.random(3).tolist() for name in "abcdefg"}
-    trial = trial_of(spots, {"a": [0.3], "b": [0.7]}, {})
+    comparison = comparison_of(spots, {"a": [0.3], "b": [0.7]}, {})
     rows = [
-        CatalogueRow(number, PhotoKey(str(number)), "fluke", trial.labels[column], vector, "m")
-        for number, (column, vector) in enumerate(zip(trial.reference_of, trial.references, strict=True))
+        CatalogueRow(number, PhotoKey(str(number)), "fluke", comparison.labels[column], vector, "m")
+        for number, (column, vector) in enumerate(zip(comparison.reference_of, comparison.references, strict=True))
     ]
     gallery = Gallery("fluke", "m", 2)
     gallery.update(Changes(1, tuple(rows), ()))
-    queries = [Query(PhotoKey("q"), "q", "fluke", row.astype(np.float32), None, None) for row in trial.queries]
-    distances = individual_distances(trial, trial.queries, "centroid", 3)
+    queries = [Query(PhotoKey("q"), "q", "fluke", row.astype(np.float32), None, None) for row in comparison.queries]
+    distances = individual_distances(comparison, comparison.queries, "centroid", 3)
     for ranking, row in zip(rank_queries(gallery, queries, None), distances, strict=True):
         served = {one.individual: one.distance for one in ranking.candidates if one.individual != UNKNOWN}
-        assert served == pytest.approx(dict(zip(trial.labels, row.tolist(), strict=True)), abs=1e-12)
+        assert served == pytest.approx(dict(zip(comparison.labels, row.tolist(), strict=True)), abs=1e-12)

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from training.scoring.distances import centroid_distances, nearest_distances, photo_distances
 from training.scoring.intervals import Estimate, Resampling, numbered, percentile_interval, weighted_mean
-from training.scoring.open_set import OpenSet, area_under_roc, judge, threshold_for
+from training.scoring.open_set import BestDistances, HalvedQueries, area_under_roc, cross_validated_rates, threshold_for
 from training.scoring.ranks import average_precisions, cumulative_matches, ranks_of_truth
 
 INF = np.inf
@@ -129,32 +129,36 @@ def test_threshold_weighs_individuals() -> None:
 
 
 def test_threshold_is_chosen_on_one_half_and_tested_on_the_other() -> None:
-    queries = OpenSet(
-        known=np.array([0.1, 0.35, 0.25, 0.5]),
-        right=np.array([True, True, True, True]),
-        unknown=np.array([0.3, 0.6, 0.4, 0.2]),
+    queries = HalvedQueries(
+        BestDistances(
+            known=np.array([0.1, 0.35, 0.25, 0.5]),
+            right=np.array([True, True, True, True]),
+            unknown=np.array([0.3, 0.6, 0.4, 0.2]),
+        ),
         known_half=np.array([False, False, True, True]),
         unknown_half=np.array([False, False, True, True]),
     )
-    judged = judge(queries, np.ones(4), np.ones(4), rejected=1.0)
+    rates = cross_validated_rates(queries, np.ones(4), np.ones(4), rejected=1.0)
     # first half: threshold 0.3; of the second half 0.2 is accepted (1/2), known 0.25 accepted, 0.5 not
     # second half: threshold 0.2; of the first half nobody is accepted (0/2), known 0.1 accepted, 0.35 not
-    assert judged.threshold == pytest.approx(0.25)
-    assert judged.false_accept == pytest.approx(0.25)
-    assert judged.false_reject == pytest.approx(0.5)
-    assert judged.accepted_right == pytest.approx(0.5)
+    assert rates.threshold == pytest.approx(0.25)
+    assert rates.false_accept == pytest.approx(0.25)
+    assert rates.false_reject == pytest.approx(0.5)
+    assert rates.accepted_right == pytest.approx(0.5)
 
 
 def test_accepted_but_wrong_is_not_right() -> None:
-    queries = OpenSet(
-        known=np.array([0.1, 0.1, 0.1, INF]),
-        right=np.array([True, False, True, False]),
-        unknown=np.array([0.5, 0.5]),
+    queries = HalvedQueries(
+        BestDistances(
+            known=np.array([0.1, 0.1, 0.1, INF]),
+            right=np.array([True, False, True, False]),
+            unknown=np.array([0.5, 0.5]),
+        ),
         known_half=np.array([False, False, True, True]),
         unknown_half=np.array([False, True]),
     )
-    judged = judge(queries, np.ones(4), np.ones(2), rejected=0.9)
-    assert (judged.false_accept, judged.false_reject, judged.accepted_right) == (0.0, 0.25, 0.5)
+    rates = cross_validated_rates(queries, np.ones(4), np.ones(2), rejected=0.9)
+    assert (rates.false_accept, rates.false_reject, rates.accepted_right) == (0.0, 0.25, 0.5)
 
 
 # --- averages and intervals ---
@@ -208,10 +212,10 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     generator = np.random.default_rng(7)
     of = np.repeat(np.arange(40), 4)
     covered = 0
-    for study in range(200):
+    for repetition in range(200):
         chance = generator.beta(3.0, 1.0, size=40)
         right = (generator.random(160) < chance[of]).astype(float)
-        estimate = Resampling(of, integers(), study, 200).estimate(lambda k, u, r=right: weighted_mean(r, k))
+        estimate = Resampling(of, integers(), repetition, 200).estimate(lambda k, u, r=right: weighted_mean(r, k))
         covered += estimate.low <= 0.75 <= estimate.high
     assert 0.90 <= covered / 200 <= 0.98
 
@@ -220,9 +224,9 @@ def test_interval_over_photos_would_be_too_narrow_for_the_same_animals() -> None
     """The test above would notice: with each photo its own animal the intervals hold the truth far less often."""
     generator = np.random.default_rng(7)
     covered = 0
-    for study in range(100):
+    for repetition in range(100):
         right = np.repeat((generator.random(20) < 0.75).astype(float), 20)
-        estimate = Resampling(np.arange(400), integers(), study, 100).estimate(
+        estimate = Resampling(np.arange(400), integers(), repetition, 100).estimate(
             lambda k, u, r=right: weighted_mean(r, k)
         )
         covered += estimate.low <= 0.75 <= estimate.high

@@ -1,4 +1,4 @@
-"""Augmentation of the detector's photos: boxes move with the pixels, and no animal is lost."""
+"""PhotoAugmentation of the detector's photos: boxes move with the pixels, and no animal is lost."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from training.segmenter.augmentation import (
     UNCHANGED,
-    Augmentation,
+    PhotoAugmentation,
     Window,
     augment,
     change_colours,
@@ -86,7 +86,7 @@ def test_visible_share_is_that_of_the_area() -> None:
 )
 def test_every_animal_stays_in_the_picture(seed: int, places: list[tuple[float, float, float, float]]) -> None:
     given_boxes = boxes(*((x, y, min(x + width, 100.0), min(y + height, 100.0)) for x, y, width, height in places))
-    plan = Augmentation(zoom=1.0)
+    plan = PhotoAugmentation(zoom=1.0)
     window = choose_window(SIDE, given_boxes, np.random.default_rng(seed), plan)
     assert np.all(visible_shares(given_boxes, window) >= plan.least_visible)
     moved = move_boxes(given_boxes, window, SIDE)
@@ -96,7 +96,7 @@ def test_every_animal_stays_in_the_picture(seed: int, places: list[tuple[float, 
 
 
 def test_windows_are_as_large_as_asked_for_and_inside_the_photo() -> None:
-    chance, plan = np.random.default_rng(3), Augmentation(zoom=1.0, least_window=0.5)
+    chance, plan = np.random.default_rng(3), PhotoAugmentation(zoom=1.0, least_window=0.5)
     windows = [choose_window(SIDE, boxes(), chance, plan) for _ in range(300)]
     assert min(min(window.width_px, window.height_px) for window in windows) >= 50.0
     assert min(window.width_px for window in windows) < 60.0
@@ -117,7 +117,7 @@ def test_unchanged_changes_nothing() -> None:
 def test_the_same_chance_gives_the_same_photo_and_another_another() -> None:
     picture, animals = with_white((30, 40, 60, 70)), Animals(boxes((30, 40, 60, 70)), np.array([1]))
     first, second, third = (
-        augment(picture, animals, np.random.default_rng(seed), Augmentation()) for seed in (1, 1, 2)
+        augment(picture, animals, np.random.default_rng(seed), PhotoAugmentation()) for seed in (1, 1, 2)
     )
     assert np.array_equal(first[0], second[0])
     assert np.array_equal(first[1].boxes_px, second[1].boxes_px)
@@ -125,7 +125,7 @@ def test_the_same_chance_gives_the_same_photo_and_another_another() -> None:
 
 
 def test_colours_change_but_nothing_moves() -> None:
-    plan = Augmentation(blur=0.0, noise=0.0)
+    plan = PhotoAugmentation(blur=0.0, noise=0.0)
     picture = with_white((30, 40, 60, 70))
     changed = [change_colours(picture, np.random.default_rng(seed), plan) for seed in range(20)]
     assert len({int(one[0, 0, 0]) for one in changed}) > 10  # the sea has other colours
@@ -138,12 +138,16 @@ def test_colours_change_but_nothing_moves() -> None:
 
 def test_blur_and_noise_are_applied_when_asked_for() -> None:
     picture = with_white((30, 40, 60, 70))
-    still = Augmentation(flip=0.0, zoom=0.0, brightness=0.0, contrast=0.0, saturation=0.0, colour_cast=0.0)
-    noisy = change_colours(picture, np.random.default_rng(1), Augmentation(**{**still_values(still), "noise": 1.0}))
+    still = PhotoAugmentation(flip=0.0, zoom=0.0, brightness=0.0, contrast=0.0, saturation=0.0, colour_cast=0.0)
+    noisy = change_colours(
+        picture, np.random.default_rng(1), PhotoAugmentation(**{**still_values(still), "noise": 1.0})
+    )
     assert noisy[:40].std() > 1.0
-    blurred = change_colours(picture, np.random.default_rng(1), Augmentation(**{**still_values(still), "blur": 1.0}))
+    blurred = change_colours(
+        picture, np.random.default_rng(1), PhotoAugmentation(**{**still_values(still), "blur": 1.0})
+    )
     assert 40 < blurred[50, 29, 0] < 255
 
 
-def still_values(plan: Augmentation) -> dict[str, float]:
+def still_values(plan: PhotoAugmentation) -> dict[str, float]:
     return {name: getattr(plan, name) for name in plan.__slots__} | {"blur": 0.0, "noise": 0.0}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.model_files import SegmenterSpec
 from pipeline.networks.architectures import NARROW_DETECTOR, NarrowResNet, build_detector
 from training.errors import InitialWeightsError, TrainingError
-from training.segmenter.initial_weights import initial_file, take_weights
+from training.segmenter.initial_weights import initial_file, load_detector_weights
 from training.segmenter.network import ARCHITECTURES, build_network, total_loss
 
 SIDE = 64
@@ -103,14 +103,14 @@ def saved(network: nn.Module, folder: Path) -> Path:
 
 def test_former_detector_is_taken_as_it_is(tmp_path: Path) -> None:
     former, network = build_detector(spec()), build_network(spec())
-    take_weights(network, saved(former, tmp_path))
+    load_detector_weights(network, saved(former, tmp_path))
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in former.state_dict().items())
 
 
 def test_detector_of_other_body_parts_gives_all_but_its_last_layer(tmp_path: Path) -> None:
     former, network = build_detector(spec("fin")), build_network(spec())
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    take_weights(network, saved(former, tmp_path))
+    load_detector_weights(network, saved(former, tmp_path))
     for name, value in network.state_dict().items():
         source = before if name.startswith(PREDICTOR) else former.state_dict()
         assert torch.equal(value, source[name]), name
@@ -118,7 +118,7 @@ def test_detector_of_other_body_parts_gives_all_but_its_last_layer(tmp_path: Pat
 
 def test_classifier_goes_into_the_backbone(tmp_path: Path) -> None:
     classifier, network = NarrowResNet((24, 48, 96, 160)), build_network(spec())
-    take_weights(network, saved(classifier, tmp_path))
+    load_detector_weights(network, saved(classifier, tmp_path))
     assert torch.equal(network.backbone.body.layer4[0].conv1.weight, classifier.layer4[0].conv1.weight)
     assert torch.equal(network.backbone.body.conv1.weight, classifier.conv1.weight)
 
@@ -126,19 +126,19 @@ def test_classifier_goes_into_the_backbone(tmp_path: Path) -> None:
 def test_torchvisions_mobilenet_goes_into_its_detector(tmp_path: Path) -> None:
     classifier = torchvision.models.mobilenet_v3_large(weights=None)
     network = build_network(spec(architecture="fasterrcnn_mobilenet_v3_large_320_fpn"))
-    take_weights(network, saved(classifier, tmp_path))
+    load_detector_weights(network, saved(classifier, tmp_path))
     assert torch.equal(network.backbone.body["0"][0].weight, classifier.features[0][0].weight)
 
 
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InitialWeightsError, match=r"neither this detector nor its backbone.*layer4"):
-        take_weights(build_network(spec()), saved(NarrowResNet(), tmp_path))
+        load_detector_weights(build_network(spec()), saved(NarrowResNet(), tmp_path))
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "initial.pth").write_text("no weights")
     with pytest.raises(InitialWeightsError, match="is not a checkpoint"):
-        take_weights(build_network(spec()), tmp_path / "initial.pth")
+        load_detector_weights(build_network(spec()), tmp_path / "initial.pth")
 
 
 def test_there_are_no_imagenet_weights_for_the_narrow_detector() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from pipeline.records import BoundingBox, Detection
 from training.photos.records import LabelledBox
-from training.segmenter.average_precision import AveragePrecision, PrecisionOf
-from training.segmenter.judged import JudgedPhoto, answers, match, overlap
-from training.segmenter.judgement import (
+from training.segmenter.average_precision import AveragePrecision, CocoPrecision
+from training.segmenter.matching import DetectedPhoto, answered_boxes, match
+from training.segmenter.scores import (
     AP50,
     BEST_RIGHT,
     BOTH_FOUND,
@@ -17,14 +17,14 @@ from training.segmenter.judgement import (
     MEAN_AP,
     MISSED,
     PART_RIGHT,
-    AnswerRules,
-    judge,
+    BoxThresholds,
+    score_photos,
 )
 from training.segmenter.threshold import choose_threshold
 
 LABELS = ("fluke", "flank")
 HERE, THERE = (0.0, 0.0, 100.0, 100.0), (200.0, 0.0, 300.0, 100.0)
-RULES = AnswerRules(0.5)
+THRESHOLDS = BoxThresholds(0.5)
 
 
 def animal(box: tuple[float, float, float, float], part: str = "fluke") -> LabelledBox:
@@ -35,18 +35,36 @@ def found(box: tuple[float, float, float, float], score: float, part: str = "flu
     return Detection(BoundingBox(*box), part, score)
 
 
-def photo(truths: list[LabelledBox], detections: list[Detection]) -> JudgedPhoto:
-    return JudgedPhoto(tuple(truths), tuple(detections))
+def photo(truths: list[LabelledBox], detections: list[Detection]) -> DetectedPhoto:
+    return DetectedPhoto(tuple(truths), tuple(detections))
 
 
 # --- matching ---
 
 
-def test_overlap_is_the_shared_area_over_the_area_of_both() -> None:
-    # 50 x 100 shared; 10000 + 10000 - 5000 together.
-    assert overlap(BoundingBox(0, 0, 100, 100), BoundingBox(50, 0, 150, 100)) == pytest.approx(1 / 3)
-    assert overlap(BoundingBox(0, 0, 100, 100), BoundingBox(100, 0, 150, 100)) == 0.0
-    assert overlap(BoundingBox(5, 5, 5, 5), BoundingBox(5, 5, 5, 5)) == 0.0
+@pytest.mark.parametrize(
+    ("box", "on_it"),
+    [
+        ((0, 0, 50, 100), True),  # 5000 shared, 10000 together
+        ((0, 0, 49.9, 100), False),
+        ((0, 0, 100, 200), True),  # 10000 shared, 20000 together
+        ((100, 0, 200, 100), False),  # beside it
+        ((5, 5, 5, 5), False),  # no area
+    ],
+)
+def test_box_is_on_an_animal_where_they_share_half_of_what_both_cover(
+    box: tuple[float, float, float, float], on_it: bool
+) -> None:
+    assert [one.truth for one in match([animal(HERE)], [found(box, 0.9)])] == [0 if on_it else None]
+
+
+def test_boxes_without_area_match_nothing() -> None:
+    assert [one.truth for one in match([animal((5, 5, 5, 5))], [found((5, 5, 5, 5), 0.9)])] == [None]
+
+
+def test_without_animals_every_box_is_a_false_one() -> None:
+    assert [one.truth for one in match([], [found(HERE, 0.9)])] == [None]
+    assert match([animal(HERE)], []) == ()
 
 
 def test_second_box_on_an_animal_is_a_false_one() -> None:
@@ -61,14 +79,14 @@ def test_box_takes_the_animal_that_it_overlaps_most() -> None:
 
 def test_answers_are_those_of_the_service() -> None:
     detections = [found(HERE, 0.4), found(HERE, 0.9), found((0, 0, 100, 90), 0.8, "flank"), found(THERE, 0.6)]
-    assert [one.score for one in answers(detections, 0.5, 0.5)] == [0.9, 0.6]
+    assert [one.score for one in answered_boxes(detections, 0.5, 0.5)] == [0.9, 0.6]
 
 
 # --- average precision ---
 
 
-def average_precision(photos: list[JudgedPhoto], labels: tuple[str, ...]) -> AveragePrecision:
-    return PrecisionOf(photos, labels)(range(len(photos)))
+def average_precision(photos: list[DetectedPhoto], labels: tuple[str, ...]) -> AveragePrecision:
+    return CocoPrecision(photos, labels)(range(len(photos)))
 
 
 def test_ap_of_right_wrong_right() -> None:
@@ -102,8 +120,8 @@ def test_a_choice_of_photos_scores_as_they_would_alone() -> None:
         photo([], [found(HERE, 0.5)]),
     ]
     chosen = [1, 3, 0, 0, 2]
-    assert PrecisionOf(photos, LABELS)(chosen) == average_precision([photos[place] for place in chosen], LABELS)
-    assert math.isnan(PrecisionOf(photos, LABELS)([3]).ap50)
+    assert CocoPrecision(photos, LABELS)(chosen) == average_precision([photos[place] for place in chosen], LABELS)
+    assert math.isnan(CocoPrecision(photos, LABELS)([3]).ap50)
 
 
 def test_nothing_found_is_zero_and_nothing_to_find_is_unknown() -> None:
@@ -111,7 +129,7 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_unknown() -> None:
     assert math.isnan(average_precision([photo([], [found(HERE, 0.9)])], LABELS).ap50)
 
 
-# --- judgement ---
+# --- scores ---
 
 PHOTOS = [
     photo([animal(HERE)], [found(HERE, 0.9)]),  # found and right
@@ -128,33 +146,33 @@ PHOTOS = [
 
 
 def test_shares_are_counted_at_the_threshold() -> None:
-    judged = judge(PHOTOS, LABELS, RULES)
-    assert judged.photos == 10
-    assert judged.animals == 8
-    assert judged.values[PART_RIGHT] == pytest.approx(5 / 6)
-    assert judged.values[BEST_RIGHT] == pytest.approx(4 / 6)
-    assert judged.values[MISSED] == pytest.approx(2 / 8)
-    assert judged.values[FALSE_ON_EMPTY] == pytest.approx(1 / 4)
-    assert judged.values[BOTH_FOUND] == pytest.approx(1 / 2)
-    assert judged.values.keys() == EXPLANATIONS.keys()
-    assert judged.intervals == {}
+    scores = score_photos(PHOTOS, LABELS, THRESHOLDS)
+    assert scores.photos == 10
+    assert scores.animals == 8
+    assert scores.values[PART_RIGHT] == pytest.approx(5 / 6)
+    assert scores.values[BEST_RIGHT] == pytest.approx(4 / 6)
+    assert scores.values[MISSED] == pytest.approx(2 / 8)
+    assert scores.values[FALSE_ON_EMPTY] == pytest.approx(1 / 4)
+    assert scores.values[BOTH_FOUND] == pytest.approx(1 / 2)
+    assert scores.values.keys() == EXPLANATIONS.keys()
+    assert scores.intervals == {}
 
 
 def test_shares_of_nothing_are_left_out() -> None:
-    judged = judge([photo([animal(HERE)], [found(HERE, 0.9)])], LABELS, RULES)
-    assert judged.values == {AP50: 1.0, MEAN_AP: 1.0, PART_RIGHT: 1.0, BEST_RIGHT: 1.0, MISSED: 0.0}
-    empty = judge([photo([], [found(HERE, 0.9)])], LABELS, RULES)
+    scores = score_photos([photo([animal(HERE)], [found(HERE, 0.9)])], LABELS, THRESHOLDS)
+    assert scores.values == {AP50: 1.0, MEAN_AP: 1.0, PART_RIGHT: 1.0, BEST_RIGHT: 1.0, MISSED: 0.0}
+    empty = score_photos([photo([], [found(HERE, 0.9)])], LABELS, THRESHOLDS)
     assert empty.values == {FALSE_ON_EMPTY: 1.0}
 
 
 def test_interval_is_that_of_a_share() -> None:
     photos = [photo([animal(HERE)], [found(HERE, 0.9)] if place % 2 else []) for place in range(100)]
-    judged = judge(photos, LABELS, RULES, with_intervals=True, resamples=200)
-    low, high = judged.intervals[MISSED]
+    scores = score_photos(photos, LABELS, THRESHOLDS, with_intervals=True, resamples=200)
+    low, high = scores.intervals[MISSED]
     # The normal approximation: one half plus or minus 1.96 times the root of 0.25 / 100.
     assert low == pytest.approx(0.5 - 0.098, abs=0.03)
     assert high == pytest.approx(0.5 + 0.098, abs=0.03)
-    assert judged.intervals.keys() == judged.values.keys()
+    assert scores.intervals.keys() == scores.values.keys()
 
 
 # --- threshold ---

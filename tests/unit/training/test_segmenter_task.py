@@ -7,18 +7,20 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.errors import UnavailableError
 from pipeline.model_files import SegmenterSpec
 from pipeline.networks.architectures import NARROW_DETECTOR
 from pipeline.networks.segmentation import SegmentationNetwork
-from pipeline.records import BoundingBox
+from pipeline.records import BoundingBox, Failure, UInt8Array
 from training.models_yaml import read_detector_folder
 from training.photos.records import BoxedPhoto, LabelledBox
-from training.segmenter.augmentation import UNCHANGED, Augmentation
+from training.runs.task import Evaluation
+from training.segmenter.augmentation import UNCHANGED, PhotoAugmentation
 from training.segmenter.evaluation import detect, evaluate_detector
-from training.segmenter.judgement import BEST_RIGHT, MISSED
 from training.segmenter.network import find
+from training.segmenter.scores import BEST_RIGHT, MISSED
 from training.segmenter.squashed import SquashedPhotos, squash_photos
-from training.segmenter.task import DetectorBatch, DetectorSpec, DetectorTask, judged_photos
+from training.segmenter.task import DetectorBatch, DetectorSpec, DetectorTask, detect_squashed
 
 SIDE, COUNT, BATCH = 64, 7, 3
 LABELS = ("fluke", "flank")
@@ -32,17 +34,34 @@ def photo(folder: Path, grey: int) -> BoxedPhoto:
     return BoxedPhoto(path, () if grey % 3 == 2 else boxes)
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> list[BoxedPhoto]:
-    return [photo(tmp_path, grey) for grey in range(COUNT)]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("detector")
 
 
-@pytest.fixture
-def spec(tmp_path: Path, photos: list[BoxedPhoto]) -> DetectorSpec:
-    squash_photos(photos, LABELS, SIDE, tmp_path / "squashed", progress=False)
+@pytest.fixture(scope="module")
+def photos(folder: Path) -> list[BoxedPhoto]:
+    return [photo(folder, grey) for grey in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def spec(folder: Path, photos: list[BoxedPhoto]) -> DetectorSpec:
+    squashed = folder / "squashed"
+    squash_photos(photos, LABELS, SIDE, squashed, progress=False)
     segmenter = SegmenterSpec(architecture=NARROW_DETECTOR, labels=LABELS, input_size_px=SIDE)
-    squashed = tmp_path / "squashed"
-    return DetectorSpec(tmp_path / "out", segmenter, squashed, squashed, squashed, BATCH, augmentation=UNCHANGED)
+    return DetectorSpec(folder / "out", segmenter, squashed, squashed, squashed, BATCH, augmentation=UNCHANGED)
+
+
+@pytest.fixture(scope="module")
+def exported(spec: DetectorSpec) -> tuple[DetectorTask, Evaluation]:
+    """A detector of random weights in its models folder, with its final evaluation."""
+    task = task_of(spec)
+    task.network.eval()
+    with torch.inference_mode():
+        task.evaluate(task.network, final=False)
+        final = task.evaluate(task.network, final=True)
+    task.export(task.network)
+    return task, final
 
 
 def task_of(spec: DetectorSpec) -> DetectorTask:
@@ -62,7 +81,7 @@ def test_every_photo_is_seen_once_before_any_is_seen_again(spec: DetectorSpec) -
 
 
 def test_batch_is_a_function_of_its_number(spec: DetectorSpec) -> None:
-    varied = DetectorSpec(*(getattr(spec, name) for name in spec.__slots__[:7]), augmentation=Augmentation())
+    varied = DetectorSpec(*(getattr(spec, name) for name in spec.__slots__[:7]), augmentation=PhotoAugmentation())
     first, again = task_of(varied).batch(4), task_of(varied)
     again.batch(0)
     second = again.batch(4)
@@ -100,29 +119,37 @@ def test_training_lowers_the_loss(spec: DetectorSpec) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_final_evaluation_judges_both_sets_and_export_ships_the_threshold(spec: DetectorSpec) -> None:
-    task = task_of(spec)
-    task.network.eval()
-    with torch.inference_mode():
-        task.evaluate(task.network, final=False)
-        final = task.evaluate(task.network, final=True)
+def test_final_evaluation_scores_both_sets_and_export_ships_the_threshold(
+    spec: DetectorSpec, exported: tuple[DetectorTask, Evaluation]
+) -> None:
+    _, final = exported
     assert 0.05 <= final.values["score threshold"] <= 0.95
     assert final.values[f"validation {MISSED}"] == final.values[f"holdout {MISSED}"]  # the same photos here
     assert f"holdout {BEST_RIGHT}" in final.intervals
-    task.export(task.network)
     shipped = read_detector_folder(spec.out).segmenter
     assert shipped.score_threshold == final.values["score threshold"]
     assert shipped.labels == LABELS
     assert shipped.input_size_px == SIDE
 
 
-def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[BoxedPhoto]) -> None:
-    task = task_of(spec)
-    task.network.eval()
+class BrokenDetector:
+    """Answers no picture."""
+
+    def detect(self, pictures: list[UInt8Array]) -> list[Failure]:
+        return [Failure("unavailable", "out of memory") for _ in pictures]
+
+
+def test_a_detector_that_fails_stops_the_evaluation_with_its_reason(photos: list[BoxedPhoto]) -> None:
+    with pytest.raises(UnavailableError, match=r"0\.png: out of memory"):
+        detect(BrokenDetector(), SIDE, photos, progress=False)
+
+
+def test_the_service_finds_what_training_found(
+    spec: DetectorSpec, photos: list[BoxedPhoto], exported: tuple[DetectorTask, Evaluation]
+) -> None:
+    task, _ = exported
     with torch.inference_mode():
-        task.evaluate(task.network, final=True)
-        task.export(task.network)
-        ours = judged_photos(task.network, SquashedPhotos(spec.training), LABELS)
+        ours = detect_squashed(task.network, SquashedPhotos(spec.training), LABELS)
         pictures = torch.from_numpy(np.stack([SquashedPhotos(spec.training).picture(0)])).permute(0, 3, 1, 2)
         assert len(find(task.network, pictures, LABELS)[0]) > 0
     folder = read_detector_folder(spec.out)
@@ -135,7 +162,7 @@ def test_the_service_finds_what_training_found(spec: DetectorSpec, photos: list[
             assert theirs_.score == pytest.approx(ours_.score, abs=1e-4)
             assert theirs_.box.xyxy() == pytest.approx((2 * x_min, y_min, 2 * x_max, y_max), abs=0.1)
     report = evaluate_detector(folder, network, photos, progress=False)
-    assert report.judgement.photos == COUNT
+    assert report.scores.photos == COUNT
     assert report.empty == 2
     assert report.as_json()["model"] == network.model
     assert "not known which individuals the detector was trained on" in str(report)

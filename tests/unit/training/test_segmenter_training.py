@@ -7,7 +7,7 @@ import pytest
 from pipeline.records import BoundingBox
 from training.errors import TrainingDataError, TrainingError
 from training.photos.records import BoxedPhoto, LabelledBox
-from training.segmenter.card import summary
+from training.segmenter.card import describe_photos
 from training.segmenter.training import body_parts_of, segmenter_of
 from training.train_segmenter import main
 
@@ -39,8 +39,8 @@ def test_input_size_out_of_range_is_said() -> None:
 
 def test_summary_counts_photos_animals_and_individuals() -> None:
     photos = [photo("fluke", "fluke", individual="A"), photo("flank", individual="B"), photo()]
-    assert summary(photos) == "3 photos, 1 of them without an animal; 3 animals of 2 individuals"
-    assert summary([photo("fluke")]).endswith("1 animals (individuals not named)")
+    assert describe_photos(photos) == "3 photos, 1 of them without an animal; 3 animals of 2 individuals"
+    assert describe_photos([photo("fluke")]).endswith("1 animals (individuals not named)")
 
 
 def test_missing_file_is_an_error_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,153 @@
+"""The catalogue's events: the header of each transaction, with who spoke, and what the key of a request came with."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Connection, and_, bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from pipeline.catalogue.rows import EMPTY, Confirmation, Head
+from pipeline.catalogue.schema import actors, catalogues, event_confirmations, events
+from pipeline.catalogue.vectors import pack_vector, storable_text
+from pipeline.errors import BadIdentityError, CatalogueUnavailableError, KeyReusedError
+from pipeline.records import Actor
+
+EventKind = Literal["confirm", "import", "migrate"]
+
+_DIGEST_BYTES = 16
+
+_LAST_EVENT = and_(events.c.catalogue_id == catalogues.c.id, events.c.version == catalogues.c.head)
+_HEAD = (  # asked at every call of every matcher, so it is put together once
+    select(catalogues.c.head, events.c.nonce)
+    .outerjoin_from(catalogues, events, _LAST_EVENT)
+    .where(catalogues.c.id == bindparam("of"))
+)
+
+
+def read_head(connection: Connection, catalogue_id: int) -> Head:
+    """Return the state that the last event left.
+
+    Raises:
+        CatalogueUnavailableError: the database holds no such catalogue any more.
+    """
+    found = connection.execute(_HEAD, {"of": catalogue_id}).one_or_none()
+    if found is None:
+        raise _gone()
+    return Head(found.head, found.nonce or "")
+
+
+def lock_head(connection: Connection, catalogue_id: int) -> int:
+    """Return the last event's version and keep other writers out until the transaction ends.
+
+    Raises:
+        CatalogueUnavailableError: the database holds no such catalogue any more.
+    """
+    query = select(catalogues.c.head).where(catalogues.c.id == catalogue_id).with_for_update()
+    found = connection.execute(query).scalar()
+    if found is None:
+        raise _gone()
+    return int(found)
+
+
+def is_history(connection: Connection, catalogue_id: int, known: Head) -> bool:
+    """Tell whether a reader's state is one that this catalogue was in."""
+    if known == EMPTY:
+        return True
+    query = select(events.c.nonce).where(events.c.catalogue_id == catalogue_id, events.c.version == known.version)
+    return connection.execute(query).scalar() == known.nonce
+
+
+def write_event(
+    connection: Connection,
+    catalogue_id: int,
+    version: int,
+    kind: EventKind,
+    actor: Actor,
+    at: datetime,
+    key: str | None = None,
+    reason: str | None = None,
+) -> Head:
+    """Write the header of this transaction; `catalogues.head` is the caller's."""
+    head = Head(version, secrets.token_hex(16))
+    header = {
+        "catalogue_id": catalogue_id,
+        "version": version,
+        "nonce": head.nonce,
+        "key": key,
+        "kind": kind,
+        "actor_id": _actor_id(connection, actor),
+        "at": at,
+        "reason": reason,
+    }
+    connection.execute(insert(events).values(header))
+    return head
+
+
+def remember_confirmations(
+    connection: Connection,
+    catalogue_id: int,
+    version: int,
+    confirmations: Sequence[Confirmation],
+    refused: Mapping[int, BadIdentityError],
+) -> None:
+    """Keep what an event's key came with, and which of it was refused."""
+    refusals = {
+        _digest(confirmation): refused[place].message if place in refused else None
+        for place, confirmation in enumerate(confirmations)
+    }
+    event = {"catalogue_id": catalogue_id, "version": version}
+    rows = [event | {"digest": digest, "refusal": refusal} for digest, refusal in refusals.items()]
+    connection.execute(insert(event_confirmations), rows)
+
+
+def answer_repeat(
+    connection: Connection, catalogue_id: int, key: str, confirmations: Sequence[Confirmation]
+) -> dict[int, BadIdentityError] | None:
+    """Return what was refused when a key came first, by place in its repeat; None where the key is new.
+
+    Raises:
+        KeyReusedError: the key came with other confirmations.
+    """
+    of_key = and_(events.c.catalogue_id == catalogue_id, events.c.key == key)
+    version = connection.execute(select(events.c.version).where(of_key)).scalar()
+    if version is None:
+        return None
+    said = event_confirmations.c
+    query = select(said.digest, said.refusal).where(said.catalogue_id == catalogue_id, said.version == version)
+    refusals = {row.digest: row.refusal for row in connection.execute(query)}
+    digests = [_digest(confirmation) for confirmation in confirmations]
+    if not refusals.keys() >= set(digests):
+        raise KeyReusedError(
+            "the key came before with other confirmations, so nothing was stored: give each request a key of its own"
+        )
+    return {place: BadIdentityError(refusals[digest]) for place, digest in enumerate(digests) if refusals[digest]}
+
+
+def _actor_id(connection: Connection, actor: Actor) -> int:
+    values = {
+        "institution": storable_text(actor.institution),
+        "name": storable_text(actor.name),
+        "kind": actor.kind,
+    }
+    known = select(actors.c.id).where(*(actors.c[column] == value for column, value in values.items()))
+    found = connection.execute(known).scalar()
+    if found is not None:
+        return int(found)
+    try:
+        with connection.begin_nested():
+            return int(connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one())
+    except IntegrityError:  # a writer of another catalogue, who holds another lock, was first
+        return int(connection.execute(known).scalar_one())
+
+
+def _digest(confirmation: Confirmation) -> str:
+    said = confirmation
+    text = repr((said.key.photo, said.key.animal, said.body_part, said.individual, said.model))
+    return hashlib.sha256(text.encode() + pack_vector(said.values)).hexdigest()[: 2 * _DIGEST_BYTES]
+
+
+def _gone() -> CatalogueUnavailableError:
+    return CatalogueUnavailableError("the database holds this catalogue no longer: restart the service")

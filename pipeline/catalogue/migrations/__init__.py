@@ -1,0 +1,4 @@
+"""The steps from each layout of the catalogue's tables to the next, for Alembic; run by `pipeline.catalogue.migrating`.
+
+A step is never edited once a release has it, and knows nothing of the tables of later layouts.
+"""

@@ -1,0 +1,132 @@
+"""Reads the text of a client's message into a request; what is wrong is named.
+
+The names and types of fields are those of `pipeline.protocol.requests`, and so are the words of an error about one.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.errors import MalformedMessageError, TooManyPhotosError, UnknownTypeError
+from pipeline.protocol.json_text import decode_object, encode
+from pipeline.protocol.requests import MAX_ID_CHARACTERS, MESSAGES, BaseMessage, Message, fields_of, require_id
+
+_SHOWN_CHARACTERS = 40
+
+
+def parse(text: str, max_elements: int | None = None) -> Message:
+    """Read one text message of a client.
+
+    Raises:
+        MalformedMessageError: not JSON, not an object, or a field is missing or wrong; names the field.
+        UnknownTypeError: `type` is not one the server knows.
+        TooManyPhotosError: a list is longer than `max_elements`.
+    """
+    fields = decode_object(text)
+    return read_message(fields, read_id(fields), max_elements)
+
+
+def read_id(fields: Mapping[str, object]) -> str | None:
+    """Return the message's `id`, None where it has none.
+
+    Raises:
+        MalformedMessageError: there is one, and it cannot be used.
+    """
+    if "id" not in fields:
+        return None
+    value = fields["id"]
+    if not isinstance(value, str) or len(value) > MAX_ID_CHARACTERS:
+        raise MalformedMessageError(f"id: must be a string of at most {MAX_ID_CHARACTERS} characters")
+    return value
+
+
+def read_message(fields: Mapping[str, object], request_id: str | None, max_elements: int | None = None) -> Message:
+    """Read the fields of one message.
+
+    Args:
+        fields: the JSON object.
+        request_id: what `read_id` made of it.
+        max_elements: bound on each list, looked at before any element is; None for none.
+
+    Raises:
+        MalformedMessageError: a field is missing or wrong; names the field.
+        UnknownTypeError: `type` is not one the server knows.
+        TooManyPhotosError: a list is longer than `max_elements`.
+    """
+    kind = _kind_of(fields)
+    known = fields_of(kind)
+    if request_id is None:
+        if kind.model_fields["id"].is_required():
+            require_id(str(fields["type"]), None)
+        fields = {name: value for name, value in fields.items() if name == "type" or name in known}
+    else:
+        _refuse_unknown(fields, known)
+    _bound_lists(fields, max_elements)
+    given = {name: value for name, value in fields.items() if value is not None}
+    missing = {name: None for name in known if kind.model_fields[_python_name(kind, name)].is_required()}
+    try:
+        return kind.model_validate(missing | given)
+    except ValidationError as error:
+        raise _wrong_field(kind, str(error.errors()[0]["loc"][0])) from error
+
+
+def _kind_of(fields: Mapping[str, object]) -> type[Message]:
+    name = fields.get("type")
+    if not isinstance(name, str):
+        raise MalformedMessageError("type: must be a string")
+    kind = MESSAGES.get(name)
+    if kind is None:
+        shown = encode(name[:_SHOWN_CHARACTERS])
+        raise UnknownTypeError(f"type: {shown} is not known; the server knows {', '.join(MESSAGES)}")
+    return kind
+
+
+def _refuse_unknown(fields: Mapping[str, object], known: tuple[str, ...]) -> None:
+    unknown = [name for name in fields if name not in known and name not in ("type", "id")]
+    if unknown:
+        shown = encode(unknown[0][:_SHOWN_CHARACTERS])
+        raise MalformedMessageError(f"{shown}: is not a field of this message; it may have {', '.join(sorted(known))}")
+
+
+def _bound_lists(fields: Mapping[str, object], max_elements: int | None) -> None:
+    for value in fields.values():
+        if max_elements is not None and isinstance(value, list) and len(value) > max_elements:
+            raise TooManyPhotosError(
+                f"the request has {len(value)} items; at most {max_elements} are accepted, split it"
+            )
+
+
+@cache
+def _python_name(kind: type[BaseMessage], name: str) -> str:
+    return next(python for python, field in kind.model_fields.items() if (field.alias or python) == name)
+
+
+def _wrong_field(kind: type[BaseMessage], name: str) -> MalformedMessageError:
+    """Say what a field must be, in the words of its description."""
+    return MalformedMessageError(f"{name}: must be {_expected(field_schema(kind, name))}")
+
+
+@cache
+def field_schema(kind: type[BaseMessage], name: str) -> dict[str, Any]:
+    """Return the JSON Schema of one field; of one that may be left out, without the null."""
+    schema: dict[str, Any] = kind.model_json_schema(by_alias=True)["properties"][name]
+    return next((member for member in schema.get("anyOf", ()) if member.get("type") != "null"), schema)
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """Put a field's description into words."""
+    match schema:
+        case {"enum": values}:
+            return " or ".join(encode(value) for value in values)
+        case {"type": "array"}:
+            return "a list"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "integer", "minimum": least}:
+            return f"an integer of {least} or more"
+        case {"type": "string", "maxLength": most}:
+            return f"a string of {schema.get('minLength', 0)} to {most} characters"
+        case _:
+            return f"of type {schema.get('type')}"
