@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -20,10 +19,9 @@ from pipeline.extraction import ExtractionRules, PhotoExtraction
 from pipeline.model_files import ModelFolder
 from pipeline.names import shown_name
 from pipeline.photos.files import PhotoFiles
+from pipeline.photos.process_decoder import ProcessDecoder
 from pipeline.records import Animals, Extracted, PathSource, ReadableSource, Segmented, StoredUpload
 from pipeline.settings import Settings
-
-DECODING_THREADS = 2
 
 
 @serve.deployment
@@ -53,7 +51,7 @@ class Extractor:
             embedders={part: RemoteEmbedder(handle, part, timeout_s) for part, handle in embedders.items()},
             files=PhotoFiles.from_settings(settings),
             rules=ExtractionRules.from_models(folder, settings.limits.max_photo_pixels),
-            executor=ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="decode"),
+            decoder=ProcessDecoder(settings.limits.decoding_memory_bytes, settings.timeouts.decode_timeout_s),
         )
         self._metric = StageMetric("extract")
         settle_memory()

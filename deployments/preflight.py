@@ -8,18 +8,20 @@ import psutil
 
 from pipeline.errors import SettingsError, StartupError
 from pipeline.model_files import ModelFolder, load_model_folder
+from pipeline.photos.process_decoder import check_memory
 from pipeline.settings import Settings
 
 
 def check_folders(settings: Settings) -> ModelFolder:
-    """Check the folders that the settings name; cheap, and without torch.
+    """Check the folders that the settings name, and the memory for photos; cheap, and without torch.
 
     Returns:
         The models folder, its path made absolute: a replica's working directory may be another.
 
     Raises:
-        StartupError: a folder or file is missing; says which and what to do.
+        StartupError: a folder or file is missing, or memory too little; says which and what to do.
     """
+    check_memory(settings.limits)
     folder = load_model_folder(settings.models_dir.absolute())
     for root in settings.photo_roots:
         if not root.is_dir():

@@ -1,28 +1,20 @@
 """The way of one photo: decode -> segment -> crop -> embed, over ports that know nothing of Ray."""
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, Self, TypeVar
+from functools import partial
+from typing import Protocol, Self
 
 from pipeline.errors import ItemError, NoAnimalError, UnknownBodyPartError, WhaleVisionError
 from pipeline.model_files import ModelFolder
 from pipeline.names import shown_name
 from pipeline.networks.suppression import MAX_OVERLAP, suppress
+from pipeline.photos.bounds import MAX_PIXELS
+from pipeline.photos.decoding import Decoder, HeldPhoto, ThreadDecoder
 from pipeline.photos.files import PhotoFiles
-from pipeline.photos.images import (
-    CROP_MARGIN,
-    INPUT_SIZE_PX,
-    MAX_PIXELS,
-    Photo,
-    box_in_photo,
-    crop,
-    decode_photo,
-    detector_input,
-)
+from pipeline.photos.images import CROP_MARGIN, INPUT_SIZE_PX, box_in_photo
 from pipeline.records import (
     Animals,
     Annotation,
@@ -39,8 +31,6 @@ from pipeline.records import (
 )
 
 logger = logging.getLogger(__name__)
-
-_Result = TypeVar("_Result")
 
 
 class Segmenter(Protocol):
@@ -59,7 +49,7 @@ class Segmenter(Protocol):
 
 
 class Embedder(Protocol):
-    """FairQueue the crop of one body part into an embedding."""
+    """Turns the crop of one body part into an embedding."""
 
     async def embed(self, crop: UInt8Array) -> Embedding:
         """Embed.
@@ -125,7 +115,7 @@ class PhotoExtraction:
         embedders: Mapping[str, Embedder],
         files: PhotoFiles,
         rules: ExtractionRules,
-        executor: Executor | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         """Wire the ports.
 
@@ -134,13 +124,13 @@ class PhotoExtraction:
             embedders: by body part.
             files: which photos may be read.
             rules: what the models ask of the photos.
-            executor: threads for decoding and cropping; None takes the loop's own.
+            decoder: decodes and crops; None takes the event loop's own threads.
         """
         self.segmenter = segmenter
         self.embedders = embedders
         self.files = files
         self.rules = rules
-        self._executor = executor
+        self.decoder: Decoder = decoder or ThreadDecoder()
 
     async def extract(self, source: ReadableSource, animals: Animals = "best") -> AsyncIterator[Segmented | Extracted]:
         """Extract one photo.
@@ -161,10 +151,6 @@ class PhotoExtraction:
         if failure is None:
             failure = await _outcome(work.embed(), work.shown)
         yield Extracted(work.animals if failure is None else (), failure, work.sha256)
-
-    async def in_thread(self, step: Callable[[], _Result]) -> _Result:
-        """Run a blocking step off the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +175,12 @@ class _PhotoWork:
 
     async def locate(self) -> None:
         """Read, decode and segment the photo, and cut out the animals."""
-        photo, pixels = await self._extraction.in_thread(self._decode)
-        detections = await self._extraction.segmenter.segment(pixels)
-        chosen = self._choose(detections)
-        self._cuts = await self._extraction.in_thread(lambda: self._cut(photo, chosen))
+        photo = await self._decode()
+        try:
+            detections = await self._extraction.segmenter.segment(photo.squashed)
+            self._cuts = await self._cut(photo, self._choose(detections))
+        finally:
+            photo.close()
 
     async def embed(self) -> None:
         """Embed all crops at once."""
@@ -203,13 +191,13 @@ class _PhotoWork:
             raise errors.exceptions[0] from None
         self.animals = tuple(task.result() for task in tasks)
 
-    def _decode(self) -> tuple[Photo, UInt8Array]:
+    async def _decode(self) -> HeldPhoto:
         source, self._source = self._source, None
         assert source is not None
-        content = self._extraction.files.read(source)
-        photo = decode_photo(content, _name_of(source), self._extraction.rules.max_pixels)
-        self.sha256 = hashlib.sha256(content).hexdigest()  # told of photos only, not of any file that can be read
-        return photo, detector_input(photo, self._extraction.rules.detector_size_px)
+        read, rules = partial(self._extraction.files.read, source), self._extraction.rules
+        photo = await self._extraction.decoder.decode(read, _name_of(source), rules.detector_size_px, rules.max_pixels)
+        self.sha256 = photo.sha256  # told of photos only, not of any file that can be read
+        return photo
 
     def _choose(self, detections: Detections) -> tuple[Detection, ...]:
         """Pick the boxes to answer, best first; of equal scores the detector's first one is the best, as in torch."""
@@ -224,7 +212,7 @@ class _PhotoWork:
             raise NoAnimalError(f"{self.shown}: no animal was found; send a closer or clearer photo")
         return chosen
 
-    def _cut(self, photo: Photo, chosen: tuple[Detection, ...]) -> list[_Cut]:
+    async def _cut(self, photo: HeldPhoto, chosen: tuple[Detection, ...]) -> list[_Cut]:
         """Cut out the chosen boxes; one too small to cut out is left out unless it is the only one."""
         cuts: list[_Cut] = []
         for detection in chosen:
@@ -232,7 +220,7 @@ class _PhotoWork:
             box_px = box_in_photo(detection.box, photo.size_px, rules.detector_size_px)
             try:
                 wanted = rules.crops.get(detection.body_part, CropRules())
-                pixels = crop(photo, box_px, wanted.margin, wanted.size_px)
+                pixels = await photo.crop(box_px, wanted.margin, wanted.size_px)
             except NoAnimalError:
                 if detection is chosen[-1] and not cuts:
                     raise

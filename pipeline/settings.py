@@ -115,6 +115,7 @@ class Limits(_Block):
     max_unsent_bytes: PositiveInt = 8 * 2**20
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
+    decoding_memory_bytes: PositiveInt = 4 * 2**30
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8
 
@@ -126,6 +127,7 @@ class Timeouts(_Block):
     ack_timeout_s: PositiveFloat = 60.0
     unsent_timeout_s: PositiveFloat = 60.0
     photo_timeout_s: PositiveFloat = 120.0
+    decode_timeout_s: PositiveFloat = 20.0
     identify_timeout_s: PositiveFloat = 60.0
     drain_timeout_s: PositiveFloat = 86400.0
     stop_timeout_s: NonNegativeFloat = 10.0

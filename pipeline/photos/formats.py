@@ -76,7 +76,7 @@ def recognise(content: bytes, name: str) -> PhotoFormat:
 
 
 def to_rgb(image: Image.Image, name: str) -> Image.Image:
-    """Convert a loaded image of any mode to 8-bit RGB; returns the image itself where it is RGB already.
+    """Convert a loaded image of any mode to 8-bit RGB; as a rule returns the image itself where it is RGB already.
 
     Transparency is dropped, not blended: the colours are those that the file stores. Sixteen bits are scaled by their
     upper eight, as Pillow's own 16-bit colour readers do (its greyscale conversion would clip at 255).
@@ -89,7 +89,7 @@ def to_rgb(image: Image.Image, name: str) -> Image.Image:
         UnsupportedPhotoError: floating-point, 32-bit or L*a*b* pixels, whose range no file states.
     """
     if image.mode == "RGB":
-        return image
+        return image.copy() if image.format == "WEBP" else image  # WebP's holds its decoder's memory, twice its own
     if image.mode in _SIXTEEN_BIT_MODES:
         return _eight_bit(image).convert("RGB")
     if image.mode in _UNSCALED_MODES:

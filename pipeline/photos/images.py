@@ -16,6 +16,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from pipeline.errors import NoAnimalError, PhotoTooLargeError, UnreadablePhotoError, UnsupportedPhotoError
 from pipeline.names import shown_name
+from pipeline.photos.bounds import MAX_PIXELS, MAX_SCANS, count_jpeg_scans, tile_size_px, webp_size_px
 from pipeline.photos.formats import PhotoFormat, recognise, to_rgb
 from pipeline.records import BoundingBox, UInt8Array
 
@@ -25,9 +26,6 @@ INPUT_SIZE_PX = 224
 CROP_MARGIN = 0.01
 """Share of its width and height by which a box grows on each side before the crop; the original's."""
 
-MAX_PIXELS = 120_000_000
-"""Default pixel limit: above every camera in the field, below what one decoded photo may cost (360 MB)."""
-
 # What Pillow and its plugins raise on damaged files: they let through whatever their parsers stumble over.
 _DAMAGE = (
     ArithmeticError,
@@ -35,7 +33,6 @@ _DAMAGE = (
     AssertionError,
     EOFError,
     LookupError,
-    MemoryError,
     OSError,
     RuntimeError,
     SyntaxError,
@@ -44,9 +41,6 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-
-# Without memory a photo could not be turned: it must fail rather than lie on its side.
-_DAMAGED_EXIF = tuple(kind for kind in _DAMAGE if kind is not MemoryError)
 
 _NOT_DAMAGE = ("unknown pixel mode", "unknown data organization", "cannot handle", "unsupported")
 
@@ -69,34 +63,77 @@ class Photo:
         return self.image.size
 
 
+class PhotoFile:
+    """A photo whose header was read and found within bounds; nothing of it is decoded yet."""
+
+    def __init__(self, content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> None:
+        """Read the header.
+
+        Args:
+            content: the whole file: JPEG, PNG, TIFF (its first page), WebP or HEIC (its primary image).
+            name: as the client sent it; for messages.
+            max_pixels: limit on the photo's pixels, and on those of one tile.
+
+        Raises:
+            UnsupportedPhotoError: a camera raw, not a photo, or of too many scans.
+            PhotoTooLargeError: more than `max_pixels`.
+            UnreadablePhotoError: empty, truncated or damaged.
+        """
+        self._name, self._shown = name, shown_name(name)
+        self._content, self._max_pixels = content, max_pixels
+        if not content:
+            raise UnreadablePhotoError(f"{self._shown}: the file is empty; copy it again from the camera or card")
+        self._kind = recognise(content, self._shown)
+        self._check_scans()
+        self._image: ImageFile.ImageFile | None = None
+        size_px = webp_size_px(content) if self._kind.label == "WebP" else None
+        self.pixels = self._count(*(size_px or self._opened().size))
+        if self._image is not None:
+            self.pixels = max(self.pixels, self._count(*tile_size_px(self._image), of="tiles of "))
+
+    def decode(self) -> Photo:
+        """Decode the photo to upright RGB.
+
+        Raises:
+            UnsupportedPhotoError: pixels of an unsupported kind.
+            PhotoTooLargeError: more than `max_pixels`, or more memory than may be had.
+            UnreadablePhotoError: truncated or damaged.
+        """
+        image = self._opened()
+        self._count(*image.size)  # WebP: the header might have promised less
+        with _decoding(self._kind, self._shown):
+            image.load()
+        self._count(*image.size)  # HEIC: known for sure only after decoding
+        with _decoding(self._kind, self._shown):
+            return Photo(self._name, _upright(image, self._shown))
+
+    def _opened(self) -> ImageFile.ImageFile:
+        if self._image is None:
+            with _decoding(self._kind, self._shown):
+                self._image = self._kind.open(io.BytesIO(self._content))
+        return self._image
+
+    def _check_scans(self) -> None:
+        if self._kind.label == "JPEG" and count_jpeg_scans(self._content) > MAX_SCANS:
+            raise UnsupportedPhotoError(
+                f"{self._shown}: is a JPEG of more than {MAX_SCANS} scans, which would take minutes; save it anew"
+            )
+
+    def _count(self, width_px: int, height_px: int, of: str = "") -> int:
+        """Return width times height.
+
+        Raises:
+            PhotoTooLargeError: it is above the limit.
+        """
+        if width_px * height_px > self._max_pixels:
+            limit = f"the limit is {self._max_pixels / 1e6:g} million"
+            raise _too_many_pixels(self._shown, f"{of}{width_px} x {height_px} ({limit})")
+        return width_px * height_px
+
+
 def decode_photo(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Decode a photo to upright RGB.
-
-    Args:
-        content: the whole file: JPEG, PNG, TIFF (its first page), WebP or HEIC (its primary image).
-        name: as the client sent it; for messages.
-        max_pixels: checked in the header, before anything is decoded.
-
-    Returns:
-        The decoded photo.
-
-    Raises:
-        UnsupportedPhotoError: a camera raw, not a photo, or pixels of an unsupported kind.
-        PhotoTooLargeError: more than `max_pixels`.
-        UnreadablePhotoError: empty, truncated or damaged.
-    """
-    shown = shown_name(name)
-    if not content:
-        raise UnreadablePhotoError(f"{shown}: the file is empty; copy it again from the camera or card")
-    kind = recognise(content, shown)
-    with _decoding(kind, shown):
-        image = kind.open(io.BytesIO(content))
-    _check_pixels(image, shown, max_pixels)
-    with _decoding(kind, shown):
-        image.load()
-    _check_pixels(image, shown, max_pixels)  # HEIC: known for sure only after decoding
-    with _decoding(kind, shown):
-        return Photo(name, _upright(image, shown))
+    """Decode a photo to upright RGB; see `PhotoFile` for arguments and errors."""
+    return PhotoFile(content, name, max_pixels).decode()
 
 
 def detector_input(photo: Photo, size_px: int = INPUT_SIZE_PX) -> UInt8Array:
@@ -176,12 +213,6 @@ def crop(photo: Photo, box_px: BoundingBox, margin: float = CROP_MARGIN, size_px
     return np.array(cut.resize((size_px, size_px), Image.Resampling.BILINEAR))
 
 
-def _check_pixels(image: Image.Image, shown: str, max_pixels: int) -> None:
-    width_px, height_px = image.size
-    if width_px * height_px > max_pixels:
-        raise _too_many_pixels(shown, f"{width_px} x {height_px} (the limit is {max_pixels / 1e6:g} million)")
-
-
 def _too_many_pixels(shown: str, pixels: str) -> PhotoTooLargeError:
     return PhotoTooLargeError(f"{shown}: has {pixels} pixels; send a smaller version or raise limits.max_photo_pixels")
 
@@ -193,6 +224,8 @@ def _decoding(kind: PhotoFormat, shown: str) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:
         raise _too_many_pixels(shown, "too many") from error
+    except MemoryError as error:
+        raise PhotoTooLargeError(f"{shown}: takes too much memory to decode; save it anew as JPEG") from error
     except _DAMAGE as error:
         reason = shown_name(str(error) or type(error).__name__)
         if any(words in reason.lower() for words in _NOT_DAMAGE):
@@ -209,6 +242,6 @@ def _upright(image: ImageFile.ImageFile, shown: str) -> Image.Image:
 
     EXIF data that cannot be read says nothing about the pixels, so such a photo is taken as it lies.
     """
-    with suppress(*_DAMAGED_EXIF):
+    with suppress(*_DAMAGE):
         ImageOps.exif_transpose(image, in_place=True)
     return to_rgb(image, shown)

@@ -5,6 +5,8 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from PIL import Image
 
 from pipeline.errors import UnavailableError
 from pipeline.extraction import CropRules, ExtractionRules, PhotoExtraction
+from pipeline.photos.decoding import HeldPhoto, ThreadDecoder
 from pipeline.photos.files import PhotoFiles
+from pipeline.photos.process_decoder import ProcessDecoder
 from pipeline.records import (
     Animals,
     BoundingBox,
@@ -190,6 +194,70 @@ async def test_bad_photo_ends_both_steps_and_its_hash_is_not_told(content: bytes
 async def test_too_many_pixels_are_too_large() -> None:
     work = extraction([found(5, 60, 0.9)], rules=ExtractionRules(max_pixels=1000))
     assert failure_code(await result(work)) == "too_large"
+
+
+class ClosedPhotos:
+    """A decoder that tells how many of the photos that it decoded are still held."""
+
+    def __init__(self) -> None:
+        self.held = 0
+
+    async def decode(self, *arguments: Any) -> HeldPhoto:
+        photo = await ThreadDecoder().decode(*arguments)
+        self.held += 1
+        really_close = photo.close
+
+        def close() -> None:
+            self.held -= 1
+            really_close()
+
+        return cast(HeldPhoto, SimpleNamespace(**values(photo), crop=photo.crop, close=close))
+
+
+def values(photo: HeldPhoto) -> dict[str, Any]:
+    return {"size_px": photo.size_px, "sha256": photo.sha256, "squashed": photo.squashed}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [found(5, 60, 0.9)],
+        [],
+        [found(5.0, 5.01, 0.9)],
+        [found(5, 60, 0.9, "fin")],
+        UnavailableError("away"),
+        RuntimeError("bug"),
+    ],
+)
+async def test_decoded_photo_is_let_go_whatever_becomes_of_it(answer: list[Detection] | Exception) -> None:
+    decoder = ClosedPhotos()
+    embedders = {"fluke": LateEmbedder(decoder)}
+    await result(PhotoExtraction(FakeSegmenter(answer), embedders, PhotoFiles(), ExtractionRules(), decoder))
+    assert decoder.held == 0
+
+
+class LateEmbedder(ColourEmbedder):
+    """Sees whether the photo is held while its crop is embedded."""
+
+    def __init__(self, decoder: ClosedPhotos) -> None:
+        super().__init__("k")
+        self.decoder = decoder
+
+    async def embed(self, crop: UInt8Array) -> Embedding:
+        assert self.decoder.held == 0
+        return await super().embed(crop)
+
+
+async def test_photo_is_extracted_alike_by_decoding_processes() -> None:
+    decoder = ProcessDecoder(2**32, timeout_s=20.0)
+    boxes = [found(80, 140, 0.3), found(5, 60, 0.9), found(5.0, 5.01, 0.8)]
+    in_process = extraction(boxes)
+    in_process.decoder = decoder
+    by_processes, by_threads = [await result(work, animals="all") for work in (in_process, extraction(boxes))]
+    decoder.close()
+    assert by_processes.sha256 == by_threads.sha256
+    assert [animal.annotation for animal in by_processes.animals] == [a.annotation for a in by_threads.animals]
+    assert [a.embedding.values.tolist() for a in by_processes.animals] == [list(RED)]
 
 
 async def test_photo_on_disk_is_read_by_its_path(tmp_path: Path) -> None:

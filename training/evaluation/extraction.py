@@ -14,8 +14,10 @@ from pipeline.extraction import CropRules, Embedder, ExtractionRules, PhotoExtra
 from pipeline.model_files import ModelFolder
 from pipeline.networks.embedding import EmbeddingNetwork
 from pipeline.networks.segmentation import SegmentationNetwork
+from pipeline.photos.bounds import MAX_PIXELS
+from pipeline.photos.decoding import ThreadDecoder
 from pipeline.photos.files import PhotoFiles
-from pipeline.photos.images import MAX_PIXELS, Photo, crop, decode_photo
+from pipeline.photos.images import Photo, crop, decode_photo
 from pipeline.records import (
     BoundingBox,
     Detections,
@@ -125,7 +127,8 @@ class PhotoEmbedder:
         """Run the service's own pipeline on one photo; its best box is the answer."""
         embedders: dict[str, Embedder] = {name: _OtherPart(name, self._part) for name in self._others}
         embedders[self._part] = embedder
-        extraction = PhotoExtraction(_Segmenter(detector), embedders, self._files, self._rules, pool)
+        decoder = ThreadDecoder(pool)
+        extraction = PhotoExtraction(_Segmenter(detector), embedders, self._files, self._rules, decoder)
         steps = [step async for step in extraction.extract(_source(photo))]
         last = steps[-1]
         assert isinstance(last, Extracted)

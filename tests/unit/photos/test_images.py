@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 from torchvision.transforms import Resize
 
 from pipeline.errors import ItemError, NoAnimalError, PhotoTooLargeError, UnreadablePhotoError, UnsupportedPhotoError
+from pipeline.photos.bounds import count_jpeg_scans, webp_size_px
 from pipeline.photos.formats import to_rgb
-from pipeline.photos.images import Photo, box_in_photo, crop, decode_photo, detector_input, grow
+from pipeline.photos.images import Photo, PhotoFile, box_in_photo, crop, decode_photo, detector_input, grow
 from pipeline.records import BoundingBox
 from tests.unit.photos.photo_files_made import LONG, SHORT, png, png_header_only, saved, tiff, tiff_of
 
@@ -239,7 +240,7 @@ def test_photo_that_cannot_be_turned_for_want_of_memory_fails_rather_than_lie_on
         raise MemoryError
 
     monkeypatch.setattr(ImageOps, "exif_transpose", fail)
-    with pytest.raises(ItemError, match=r"a\.jpg"):
+    with pytest.raises(PhotoTooLargeError, match=r"a\.jpg: takes too much memory"):
         decode_photo(saved(Image.fromarray(quadrants()), "JPEG"), "a.jpg")
 
 
@@ -323,6 +324,59 @@ def test_webp_bomb_is_refused_by_its_header() -> None:
     body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x00" * 4 + canvas
     with pytest.raises(PhotoTooLargeError):
         decode_photo(b"RIFF" + struct.pack("<I", len(body)) + body, "bomb.webp")
+
+
+def test_tiff_whose_tiles_are_above_the_pixel_limit_is_too_large() -> None:
+    tags = {256: (SHORT, [100]), 257: (SHORT, [100]), 258: (SHORT, [8] * 3), 259: (SHORT, [8]), 262: (SHORT, [2])}
+    tiles = {322: (LONG, [20_000]), 323: (LONG, [20_000]), 324: (LONG, [8]), 325: (LONG, [8])}
+    with pytest.raises(PhotoTooLargeError, match=r"a\.tif: has tiles of 20000 x 20000"):
+        decode_photo(tiff({**tags, 277: (SHORT, [3]), **tiles}, b"\x00" * 8), "a.tif")
+
+
+def test_tiles_count_as_pixels_where_they_are_larger_than_the_photo() -> None:
+    tags = {256: (SHORT, [100]), 257: (SHORT, [100]), 258: (SHORT, [8] * 3), 259: (SHORT, [8]), 262: (SHORT, [2])}
+    tiles = {322: (LONG, [2000]), 323: (LONG, [1000]), 324: (LONG, [8]), 325: (LONG, [8])}
+    assert PhotoFile(tiff({**tags, 277: (SHORT, [3]), **tiles}, b"\x00" * 8), "a.tif").pixels == 2_000_000
+
+
+def scanned(times: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times more."""
+    content = saved(Image.fromarray(quadrants()), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * times + content[-2:]
+
+
+def test_jpeg_of_very_many_scans_is_unsupported() -> None:
+    with pytest.raises(UnsupportedPhotoError, match=r"a\.jpg: is a JPEG of more than 100 scans"):
+        decode_photo(scanned(15_000), "a.jpg")
+
+
+def test_only_scans_of_the_photo_itself_are_counted() -> None:
+    trailer = b"\xff\xda" * 1000  # as in the film that some cameras put behind a photo
+    exif = b"Exif\x00\x00" + b"\xff\xda" * 1000
+    content = saved(Image.fromarray(quadrants()), "JPEG", quality=95, progressive=True, exif=exif)
+    assert_close(decoded(content + trailer), quadrants(), 60)
+    assert 1 < count_jpeg_scans(content + trailer) < 20
+    assert count_jpeg_scans(scanned(20)) == count_jpeg_scans(scanned(0)) + 20
+
+
+@pytest.mark.parametrize(("components_a_scan", "counted"), [(1, 101), (3, 1)])
+def test_scans_of_a_sequential_jpeg_count_unless_the_first_has_every_component(
+    components_a_scan: int, counted: int
+) -> None:
+    frame = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, 8, 8, 3) + b"\x01\x11\x00\x02\x11\x00\x03\x11\x00"
+    scan = (
+        b"\xff\xda" + struct.pack(">HB", 6 + 2 * components_a_scan, components_a_scan) + b"\x01\x00" * components_a_scan
+    )
+    content = b"\xff\xd8" + frame + (scan + b"\x00\x3f\x00" + b"\xff\x00pixels\xff\xd0") * 200 + b"\xff\xd9"
+    assert count_jpeg_scans(content) == counted
+
+
+@pytest.mark.parametrize("options", [{"lossless": True}, {"quality": 80}, {"quality": 80, "exif": b"Exif\x00\x00MM"}])
+def test_pixels_of_a_webp_are_known_before_its_decoder_takes_memory_for_them(options: dict[str, object]) -> None:
+    content = saved(Image.fromarray(quadrants()), "WEBP", **options)
+    assert webp_size_px(content) == (WIDTH, HEIGHT)
+    assert PhotoFile(content, "a.webp").pixels == WIDTH * HEIGHT
 
 
 def test_error_names_a_photo_whose_name_no_message_can_carry() -> None:
