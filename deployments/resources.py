@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import SettingsError
-from pipeline.settings import Replicas, Settings, catalogue_file
+from pipeline.settings import Replicas, Settings
 
 Role = Literal["ingress", "extractor", "segmenter", "embedder", "matcher"]
 SPARE_SOCKETS = 200

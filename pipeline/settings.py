@@ -2,10 +2,8 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
-from urllib.parse import quote, unquote, urlsplit
+from typing import Annotated, Literal, Self
 
-import platformdirs
 import yaml
 from pydantic import (
     BaseModel,
@@ -20,11 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from pipeline.catalogue_url import default_catalogue_url, with_absolute_file
 from pipeline.errors import SettingsError
 from pipeline.records import LOCAL_USER, SERVICE, Actor
-
-if TYPE_CHECKING:
-    from sqlalchemy import URL
 
 Device = Literal["auto", "cuda", "cpu"]
 Backend = Literal["auto", "torch", "openvino"]
@@ -34,11 +30,6 @@ OwnerName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1
 
 SHOWN_DIGITS = 8
 """How much of its hash stands in the name of a token that the settings do not name."""
-
-
-def default_catalogue_url() -> str:
-    """Return the SQLite file in the user's data folder, as an SQLAlchemy URL."""
-    return f"sqlite:///{Path(platformdirs.user_data_dir('whale-vision')) / 'catalogue.sqlite'}"
 
 
 class _Block(BaseModel):
@@ -214,7 +205,7 @@ class Settings(_Block):
                 "models_dir": self.models_dir.absolute(),
                 "export_dir": self.export_dir.absolute(),
                 "photo_roots": tuple(root.absolute() for root in self.photo_roots),
-                "catalogue_url": _with_absolute_file(self.catalogue_url),
+                "catalogue_url": with_absolute_file(self.catalogue_url),
             }
         )
 
@@ -260,41 +251,6 @@ def parse_settings(arguments: object, source: str) -> Settings:
 def _identity(actor: Actor) -> tuple[str, str]:
     """What tells actors apart."""
     return actor.institution, actor.name
-
-
-def catalogue_file(url: "str | URL") -> Path | None:
-    """Return the file that a catalogue's URL names; None for a server, a catalogue in memory and what is no URL."""
-    from sqlalchemy import make_url  # here, since most processes that read settings open no database
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return None
-    if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
-        return None
-    if not _is_file_uri(parsed):
-        return Path(parsed.database)
-    file = unquote(urlsplit(parsed.database).path)
-    return Path(file) if file and file != ":memory:" else None
-
-
-def _with_absolute_file(url: str) -> str:
-    """Make the file of a SQLite URL absolute; other URLs stay as they are."""
-    from sqlalchemy import make_url
-
-    file = catalogue_file(url)
-    if file is None or file.is_absolute():
-        return url
-    parsed = make_url(url)
-    absolute = file.absolute()
-    database = f"file:{quote(str(absolute))}" if _is_file_uri(parsed) else str(absolute)
-    return parsed.set(database=database).render_as_string(hide_password=False)
-
-
-def _is_file_uri(url: "URL") -> bool:
-    """Whether SQLite reads the name as a URI: only with the option `uri`."""
-    return (url.database or "").startswith("file:") and url.query.get("uri") in {"true", "True", "1", "yes", "on"}
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:

@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
+from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
-from pipeline.settings import catalogue_file
 
 BUSY_TIMEOUT_S = 30
 """How long a writer waits for another one before it gives up."""

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import SettingsError
 from pipeline.records import Actor
-from pipeline.settings import Settings, catalogue_file, load_settings, parse_settings
+from pipeline.settings import Settings, load_settings, parse_settings
 
 ROOT = Path(__file__).parents[2]
 HASH = "0a" * 32
@@ -118,21 +118,3 @@ def test_relative_catalogue_file_is_made_absolute(monkeypatch, url, absolute):
 def test_batches_are_small_on_a_cpu():
     batching = Settings().batching
     assert (batching.batch_size("cpu"), batching.batch_size("cuda:0")) == (1, 8)
-
-
-@pytest.mark.parametrize(
-    ("url", "file"),
-    [
-        ("sqlite:////data/a.sqlite", "/data/a.sqlite"),
-        ("sqlite+pysqlite:///a.sqlite", "a.sqlite"),
-        ("sqlite:///file:/data/a%20b.sqlite?uri=true", "/data/a b.sqlite"),
-        ("sqlite:///file:///data/a.sqlite?mode=rw&uri=true", "/data/a.sqlite"),
-        ("sqlite:///file:odd", "file:odd"),
-        ("sqlite://", None),
-        ("sqlite:///file::memory:?uri=true", None),
-        ("postgresql+psycopg://db/whales", None),
-        ("no url", None),
-    ],
-)
-def test_the_file_of_a_catalogue_is_found_in_its_url(url, file):
-    assert catalogue_file(url) == (None if file is None else Path(file))
