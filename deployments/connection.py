@@ -13,7 +13,8 @@ from deployments.flow import REPORT_STEP_BYTES, Reports, size_of
 from deployments.metrics import IngressMetrics
 from deployments.outbox import LAST_WORDS_S, Outbox
 from deployments.services import Client, Services
-from pipeline.errors import WhaleVisionError
+from pipeline.errors import ItemError, RequestError, WhaleVisionError
+from pipeline.protocol.json_text import size_in_bytes
 from pipeline.protocol.requests import CloseCode
 from pipeline.session.actions import Action, Ask, CloseConnection, SendText, StopRequest
 from pipeline.session.session import Session
@@ -101,7 +102,11 @@ class Connection:
         while True:
             message = await self._inbox.get()
             await self._flowing.wait()
-            self._receive(message)
+            try:
+                self._receive(message)
+            except Exception:  # the edge: a defect of the session ends this connection, and says so
+                logger.exception("a message could not be dealt with")
+                self._perform(self._session.close(CloseCode.INTERNAL, "the connection failed inside the service"))
             consumed += size_of(message)
             if self._reports and consumed - reported >= REPORT_STEP_BYTES:
                 reported = consumed
@@ -111,7 +116,7 @@ class Connection:
     def _receive(self, message: Any) -> None:
         text, content = message.get("text"), message.get("bytes")
         if text is not None:
-            self._metrics.received(len(text.encode("utf-8", "surrogatepass")))
+            self._metrics.received(size_in_bytes(text))
             self._perform(self._session.receive_text(text))
         elif content is not None:
             self._metrics.received(len(content))
@@ -144,10 +149,10 @@ class Connection:
         """Begin nothing, and look at nothing, while more waits for the client than may."""
         if self._outbox.overfull and self._flowing.is_set():
             self._flowing.clear()
-            self._perform(self._session.hold())
+            self._perform(self._session.hold(True))
         elif not self._outbox.overfull and not self._flowing.is_set():
             self._flowing.set()
-            self._perform(self._session.go_on())
+            self._perform(self._session.hold(False))
 
     # --- actions ---
 
@@ -175,7 +180,7 @@ class Connection:
             async with aclosing(self._services.carry_out(ask.call, self._client)) as steps:
                 async for step in steps:
                     self._perform(self._session.report(ask, step))
-        except WhaleVisionError as error:
+        except (RequestError, ItemError) as error:
             self._perform(self._session.failed(ask, error))
         except Exception:  # the edge: an unforeseen error ends this request, not the connection
             logger.exception("request %s failed", ask.request)

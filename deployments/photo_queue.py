@@ -75,20 +75,20 @@ class PhotoQueue:
                 yield step
 
     async def _answered(self, call: ExtractPhoto) -> AsyncGenerator[PhotoStep, None]:
+        answered = False
+        failure = Failure("internal", "the photo got no answer")
         try:
-            async for step in self._steps(call):
-                yield step
-                if isinstance(step, Extracted):
-                    return
+            async for step in self._steps(call):  # to its end: one that is left early would be cancelled
+                if not answered:
+                    yield step
+                answered = answered or isinstance(step, Extracted)
         except UnavailableError as error:
-            yield Extracted((), Failure.of(error), None)
-            return
+            failure = Failure.of(error)
         except Exception:  # the edge: whatever a stage raises is this photo's outcome, and no other's
             logger.exception("photo %s of a request failed", call.index)
             failure = Failure("internal", "the photo failed inside the service; its log says why")
+        if not answered:
             yield Extracted((), failure, None)
-            return
-        yield Extracted((), Failure("internal", "the photo got no answer"), None)
 
     async def _steps(self, call: ExtractPhoto) -> AsyncIterator[PhotoStep]:
         photo = await self._extractor.hand_over(call.take_source())

@@ -18,7 +18,7 @@ class Right(StrEnum):
     """What a peer may do."""
 
     CONFIRM = "confirm"
-    """Everything that the protocol offers today: extract, identify, confirm, save."""
+    """To say which individual a photo shows; all other requests come with it, since there is no lesser right yet."""
 
 
 EVERY_RIGHT = frozenset(Right)

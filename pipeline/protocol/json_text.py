@@ -17,11 +17,16 @@ _EXACT_DIGITS = 18
 """Integers of so many digits fit 64 bits; longer ones are read as floats (Python refuses to parse 4,301 digits)."""
 
 
+def size_in_bytes(text: str) -> int:
+    """Return the length of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
 def exceeds_limit(text: str) -> bool:
     """Tell whether a text message is longer than `MAX_TEXT_BYTES`."""
     if len(text) * 4 <= MAX_TEXT_BYTES:
         return False
-    return len(text) > MAX_TEXT_BYTES or len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES
+    return len(text) > MAX_TEXT_BYTES or size_in_bytes(text) > MAX_TEXT_BYTES
 
 
 def decode_object(text: str) -> dict[str, object]:

@@ -10,22 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.errors import MalformedMessageError, TooManyPhotosError, UnknownTypeError
-from pipeline.protocol.json_text import decode_object, encode
+from pipeline.protocol.json_text import encode
 from pipeline.protocol.requests import MAX_ID_CHARACTERS, MESSAGES, BaseMessage, Message, fields_of, require_id
 
 _SHOWN_CHARACTERS = 40
-
-
-def parse(text: str, max_elements: int | None = None) -> Message:
-    """Read one text message of a client.
-
-    Raises:
-        MalformedMessageError: not JSON, not an object, or a field is missing or wrong; names the field.
-        UnknownTypeError: `type` is not one the server knows.
-        TooManyPhotosError: a list is longer than `max_elements`.
-    """
-    fields = decode_object(text)
-    return read_message(fields, read_id(fields), max_elements)
 
 
 def read_id(fields: Mapping[str, object]) -> str | None:

@@ -25,7 +25,7 @@ class Call(Generic[Step]):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A photo left the queue, and its bytes this process's care."""
+    """A photo's turn has come: the extractor has it, and its bytes are no longer held here."""
 
 
 PhotoStep = Started | Segmented | Extracted

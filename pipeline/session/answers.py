@@ -49,7 +49,7 @@ class Answers(Protocol):
         ...
 
     def abandon(self, cancelled: Callable[[int], tuple[Entry, ...]]) -> None:
-        """Settle what is left: it was cancelled."""
+        """Answer every element that has no answer yet: it was cancelled, and `cancelled` writes its entry."""
         ...
 
     def closing(self) -> tuple[str, ...]:

@@ -74,7 +74,11 @@ class Job(ABC):
             return []
         if ask.call.ends_with(step):
             self._asked.remove(ask)
-        return [*ask.then(step), *self.proceed()]
+        try:
+            return [*ask.then(step), *self.proceed()]
+        except Exception:
+            self._asked.add(ask)  # so that the shell's `failed` finds it, and the request does not hang
+            raise
 
     def failed(self, ask: Ask[Any], error: WhaleVisionError) -> list[Action]:
         """End the request, because something that it asked for cannot be had."""
@@ -146,10 +150,11 @@ class Job(ABC):
         return [StopRequest(self.number)]
 
     def _close(self, event: RequestEvent) -> list[Action]:
-        self._lifecycle.fire(event)
         seconds = self._clock.monotonic() - self._started_s
         clock_time = f"{self._clock.now():%H:%M}"
-        return [*say(self._closing()), *say(self._replies.complete(clock_time, seconds))]
+        last_words = [*say(self._closing()), *say(self._replies.complete(clock_time, seconds))]
+        self._lifecycle.fire(event)
+        return last_words
 
 
 class AnswerJob(Job):

@@ -26,7 +26,7 @@ from pipeline.errors import (
     UnknownIdError,
     WhaleVisionError,
 )
-from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit
+from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit, size_in_bytes
 from pipeline.protocol.reading import read_id, read_message
 from pipeline.protocol.replies import RepliesWithId, error_to_nobody
 from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request
@@ -86,9 +86,9 @@ class Session:
                 return self._receive_with_id(fields, request_id)
             message = read_message(fields, None, self._config.limits.max_photos_per_request)
             assert isinstance(message, Request)  # all others need an id
-            return self._receive_classic(self._make(message), len(text))
+            return self._receive_classic(self._make(message), size_in_bytes(text))
         except RequestError as error:
-            return self._receive_classic(error, len(text))
+            return self._receive_classic(error, size_in_bytes(text))
 
     def receive_bytes(self, data: bytes) -> list[Action]:
         """Take one binary message."""
@@ -103,6 +103,8 @@ class Session:
         actions = self._acknowledge_bytes()
         for photo in photos:
             job = self._open.numbered(photo.request)
+            if job is None:  # an earlier photo of this message ended its request
+                continue
             assert isinstance(job, UploadsJob)  # bytes are kept for no others
             actions += self._settle(job, job.photo_received(photo.index, photo.content))
         return actions
@@ -119,13 +121,14 @@ class Session:
         job = self._open.numbered(ask.request)
         return [] if job is None else self._settle(job, job.failed(ask, error))
 
-    def hold(self) -> list[Action]:
-        """Begin nothing more for a client that is slow to read; what was begun goes on."""
-        return self._set_held(True)
-
-    def go_on(self) -> list[Action]:
-        """Go on after `hold`."""
-        return self._set_held(False)
+    def hold(self, held: bool) -> list[Action]:
+        """Begin nothing more for a client that is slow to read, what was begun goes on; or go on as before."""
+        self._held = held
+        actions: list[Action] = []
+        for job in self._open:
+            job.held = held
+            actions += self._settle(job, job.proceed())
+        return actions
 
     # --- time, and the end ---
 
@@ -149,10 +152,17 @@ class Session:
         return actions
 
     def cancel_all(self) -> list[Action]:
-        """End every request as if its client had cancelled it: what was done is answered."""
+        """End every request as if its client had cancelled it: what was done is answered.
+
+        The desktop app would take a list without what was left for the whole, so it gets an error in place of one.
+        """
         actions: list[Action] = []
         while job := next(iter(self._open), None):
-            actions += self._settle(job, job.cancel(), by_client=True)
+            if job is self._classic and self._config.peer.array_dialect:
+                ended = job.fail(RequestError("the service is stopping; send the request again"))
+            else:
+                ended = job.cancel()
+            actions += self._settle(job, ended, by_client=True)
         return actions
 
     def close(self, code: int, reason: str) -> list[Action]:
@@ -264,14 +274,6 @@ class Session:
     def _acknowledge_bytes(self) -> list[Action]:
         due = self._uploads.acknowledgements()
         return [SendText(RepliesWithId(self._open.id_of(request)).received(count)) for request, count in due]
-
-    def _set_held(self, held: bool) -> list[Action]:
-        self._held = held
-        actions: list[Action] = []
-        for job in self._open:
-            job.held = held
-            actions += self._settle(job, job.proceed())
-        return actions
 
     def _discard_all(self) -> list[Action]:
         stops: list[Action] = []

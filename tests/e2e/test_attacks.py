@@ -147,7 +147,7 @@ def test_who_works_beside_an_attack_goes_on(service, photos, attack):
     assert {name: [process.pid for process in replica_processes(name)] for name in WATCHED} == replicas
     for name in WATCHED:
         assert peaks.bytes[name] < before[name] + ROOM_BYTES, name
-        wait_until_given_back(name, before[name] + LEFT_BYTES)
+        wait_until_given_back(name, before[name] + LEFT_BYTES, within_s=60)
 
 
 def test_a_message_that_grows_from_its_compression_is_not_taken(service):

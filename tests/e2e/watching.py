@@ -28,9 +28,9 @@ def private_bytes(deployment: str) -> int:
     )
 
 
-def wait_until_given_back(deployment: str, most_bytes: float) -> None:
+def wait_until_given_back(deployment: str, most_bytes: float, within_s: float = GIVEN_BACK_S) -> None:
     """Wait until a replica holds no more than this; a busy machine takes its time to end what a client has left."""
-    deadline = time.monotonic() + GIVEN_BACK_S
+    deadline = time.monotonic() + within_s
     while (held := private_bytes(deployment)) > most_bytes:
         assert time.monotonic() < deadline, f"{deployment} keeps {held / MIB:.1f} MiB, not {most_bytes / MIB:.1f}"
         time.sleep(PAUSE_S)

@@ -30,6 +30,7 @@ class ScriptedExtractor:
     def __init__(self, scripts):
         self.scripts = scripts
         self.cancelled = []
+        self.ended = []
 
     async def hand_over(self, source):
         return source
@@ -43,6 +44,7 @@ class ScriptedExtractor:
                     await step.wait()
                 else:
                     yield step
+            self.ended.append(photo.path)
         except asyncio.CancelledError:
             self.cancelled.append(photo.path)
             raise
@@ -99,6 +101,14 @@ async def test_every_photo_is_started_and_answered_exactly_once(script, outcome)
     assert isinstance(photo.seen[-1], Extracted)
     assert metrics.outcomes == [outcome]
     assert queue.in_flight == 0
+
+
+async def test_an_answered_photos_steps_are_taken_to_their_end():
+    queue, extractor, _ = queue_for({"p": [Segmented(), NOTHING, Segmented()]})
+    photo = Running(queue, "client", "p")
+    await settle()
+    assert extractor.ended == ["p"]
+    assert isinstance(photo.seen[-1], Extracted)
 
 
 async def test_a_photo_that_is_worked_on_is_no_longer_held_by_its_call():

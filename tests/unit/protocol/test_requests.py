@@ -10,9 +10,16 @@ from hypothesis import strategies as st
 
 from pipeline.errors import MalformedMessageError, RequestError, TooManyPhotosError, UnknownTypeError
 from pipeline.protocol.items import IdentifyItem
-from pipeline.protocol.reading import parse, read_id
+from pipeline.protocol.json_text import decode_object
+from pipeline.protocol.reading import read_id, read_message
 from pipeline.protocol.requests import MAX_ID_CHARACTERS, Ack, Cancel, Extract, Identify, Save
 from pipeline.records import Failure, PhotoKey, Query
+
+
+def parse(text: str, max_elements: int | None = None) -> Message:
+    """Read a message as the session does."""
+    fields = decode_object(text)
+    return read_message(fields, read_id(fields), max_elements)
 
 
 def identify_item(**changed: Any) -> IdentifyItem:

@@ -224,11 +224,11 @@ def test_nothing_is_begun_for_a_client_that_is_slow_to_read_until_it_has_read() 
     session = make_session()
     send(session, **EXTRACT)
     send(session, type="identify", data=[ITEM])
-    assert session.hold() == []
+    assert session.hold(True) == []
     actions = session.photo_extracted(1, 0, found())
     assert "complete!" in lines(actions)
     assert calls(actions, RankQueries) == []
-    (rank,) = calls(session.go_on(), RankQueries)
+    (rank,) = calls(session.hold(False), RankQueries)
     assert len(rank.queries) == 1
 
 
@@ -279,6 +279,15 @@ def test_the_desktop_app_gets_an_entry_for_every_item_that_confirms_nothing() ->
         '[{"path":"a.jpg","identities":[["Dante",0.25]]},{"path":"a.jpg","identities":[]},'
         '{"path":"a.jpg","identities":[]}]'
     ]
+
+
+def test_a_service_that_stops_says_so_to_the_desktop_app_and_leaves_no_photo_out() -> None:
+    session = make_session(array_dialect=True)
+    send(session, type="extract", fileNames=["a.jpg", "b.jpg"])
+    session.photo_extracted(1, 0, found())
+    (line,) = lines(session.cancel_all())
+    assert line == "error: the service is stopping; send the request again"
+    assert session.idle
 
 
 def test_the_desktop_app_may_speak_with_ids_too() -> None:

@@ -261,6 +261,23 @@ def test_the_shell_is_not_told_to_stop_what_it_said_had_failed(message: dict[str
     assert [type(action) for action in actions] == [SendText]
 
 
+@pytest.mark.parametrize(
+    ("message", "step"),
+    [
+        ({"type": "catalogues"}, {"when": object()}),
+        ({"type": "identify", "data": [ITEM, ITEM]}, (ranking(),)),
+    ],
+)
+def test_a_step_that_cannot_be_dealt_with_still_ends_its_request(message: dict[str, Any], step: Any) -> None:
+    session = make_session()
+    send(session, id="x", **message)
+    (ask,) = session.asks
+    with pytest.raises((TypeError, ValueError)):
+        session.report(ask, step)
+    assert codes(session.failed(ask, CatalogueUnavailableError("a defect"))) == ["catalogue_unavailable"]
+    assert session.idle
+
+
 def test_what_a_client_has_no_right_to_is_refused_whichever_way_it_speaks() -> None:
     session = make_session(rights=frozenset())
     (refusal,) = said(begin(session))
