@@ -1,7 +1,5 @@
 """The original's way of speaking: lines of text, one result, one request after the other."""
 
-from collections.abc import Iterable
-
 from pipeline.errors import WhaleVisionError
 from pipeline.protocol.items import IdentifyItem, SavePhotoItem
 from pipeline.protocol.json_text import encode, sendable
@@ -11,7 +9,6 @@ from pipeline.protocol.replies import (
     Photo,
     animal_fields,
     failure_in,
-    json_list,
     ranking_fields,
     refusal,
 )
@@ -62,9 +59,9 @@ class ClassicReplies:
         """Write nothing: the line said it."""
         return ()
 
-    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def result(self, kind: str, entries: str) -> tuple[str, ...]:
         """Send all entries at once; a save has none."""
-        return () if kind == "save" else (f'{{"type":"{kind}","data":{json_list(entries)}}}',)
+        return () if kind == "save" else (f'{{"type":"{kind}","data":[{entries}]}}',)
 
     def complete(self, clock_time: str, seconds: float) -> tuple[str, ...]:
         """Say that the request is done, when, and how long it took."""
@@ -89,6 +86,6 @@ class ArrayReplies(ClassicReplies):
         identities = ranking_fields(Ranking(ranking.candidates))
         return (Entry(encode({"path": item.path, **identities}), ranking.failure is not None),)
 
-    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
+    def result(self, kind: str, entries: str) -> tuple[str, ...]:
         """Send the bare list."""
-        return () if kind == "save" else (json_list(entries),)
+        return () if kind == "save" else (f"[{entries}]",)

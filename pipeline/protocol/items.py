@@ -19,6 +19,7 @@ MAX_NAME_CHARACTERS = 1024
 MAX_EMBEDDING_LENGTH = 65_536
 """Far above any model's; what the loaded model's length is, the matcher checks."""
 
+_NO_FILE_NAME = Failure.of(BadItemError("a file name must be a string"))
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _Item = TypeVar("_Item")
 
@@ -64,7 +65,7 @@ class SavePhotoItem:
 
 def read_path(value: object) -> str | Failure:
     """Read one element of `fileNames`."""
-    return value if isinstance(value, str) else Failure.of(BadItemError("a file name must be a string"))
+    return value if isinstance(value, str) else _NO_FILE_NAME
 
 
 def read_upload(value: object) -> UploadItem:

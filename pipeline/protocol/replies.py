@@ -55,8 +55,8 @@ class Replies(Protocol):
     def saved(self, index: int, item: SavePhotoItem, outcome: SaveOutcome) -> tuple[Entry, ...]:
         """Write the entry of one photo to save."""
 
-    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
-        """Send all entries at once."""
+    def result(self, kind: str, entries: str) -> tuple[str, ...]:
+        """Send all entries, written and joined, at once."""
 
     def complete(self, clock_time: str, seconds: float) -> tuple[str, ...]:
         """Say that the request is done."""
@@ -107,9 +107,9 @@ class RepliesWithId:
             return (Entry(encode(fields | refusal(outcome.failure)), True),)
         return (Entry(encode(fields | {"new_file": outcome.new_file, "skipped": outcome.skipped}), False),)
 
-    def result(self, kind: str, entries: Iterable[Entry]) -> tuple[str, ...]:
-        """Send all entries at once."""
-        return (f'{{"type":"{kind}","id":{encode(self._id)},"data":{json_list(entries)}}}',)
+    def result(self, kind: str, entries: str) -> tuple[str, ...]:
+        """Send all entries, written and joined, at once."""
+        return (f'{{"type":"{kind}","id":{encode(self._id)},"data":[{entries}]}}',)
 
     def complete(self, clock_time: str, seconds: float) -> tuple[str, ...]:
         """Say that the request is done and how long it took."""
@@ -172,11 +172,6 @@ def ranking_fields(ranking: Ranking) -> dict[str, object]:
 def refusal(failure: Failure) -> dict[str, object]:
     """Return the field that stands in place of an answer."""
     return {"error": {"code": failure.code, "message": failure.message}}
-
-
-def json_list(entries: Iterable[Entry]) -> str:
-    """Join written entries."""
-    return f"[{','.join(entry.text for entry in entries)}]"
 
 
 def _details(index: int, animal: ExtractedAnimal) -> dict[str, object]:

@@ -66,7 +66,8 @@ class CollectedAnswers:
     def __init__(self, replies: Replies, kind: str, total: int, room: ResultRoom) -> None:
         self._replies = replies
         self._kind: str = kind
-        self._entries: list[tuple[Entry, ...] | None] = [None] * total
+        self._texts: list[str | None] = [None] * total
+        """Of each element its entries, written and joined: a request of thousands keeps text, and no objects."""
         self._left = total
         self._room = room
         self._held_bytes = 0
@@ -88,9 +89,9 @@ class CollectedAnswers:
 
     def put(self, index: int, entries: tuple[Entry, ...]) -> tuple[str, ...]:
         """Keep the entries of one element."""
-        self._entries[index] = entries
+        text = self._texts[index] = ",".join(entry.text for entry in entries)
         self._left -= 1
-        size_bytes = sum(len(entry.text) for entry in entries)
+        size_bytes = len(text)
         self._held_bytes += size_bytes
         self._room.left_bytes -= size_bytes
         return ()
@@ -101,13 +102,13 @@ class CollectedAnswers:
 
     def abandon(self, cancelled: Callable[[int], tuple[Entry, ...]]) -> None:
         """Give every element that was left its outcome."""
-        for index, entries in enumerate(self._entries):
-            if entries is None:
+        for index, text in enumerate(self._texts):
+            if text is None:
                 self.put(index, cancelled(index))
 
     def closing(self) -> tuple[str, ...]:
         """Return the result."""
-        return self._replies.result(self._kind, (entry for entries in self._entries for entry in entries or ()))
+        return self._replies.result(self._kind, ",".join(text for text in self._texts if text))
 
     def give_up(self) -> None:
         """Leave the room to the connection's other requests."""

@@ -12,7 +12,7 @@ from pipeline.errors import MalformedMessageError, RequestError, TooManyPhotosEr
 from pipeline.protocol.items import IdentifyItem
 from pipeline.protocol.json_text import decode_object
 from pipeline.protocol.reading import read_id, read_message
-from pipeline.protocol.requests import MAX_ID_CHARACTERS, Ack, Cancel, Extract, Identify, Save
+from pipeline.protocol.requests import MAX_ID_CHARACTERS, Ack, Cancel, Extract, Identify, Message, Save
 from pipeline.records import Failure, PhotoKey, Query
 
 
