@@ -63,7 +63,9 @@ class Site:
         self._services = services
         self._health = health
         self._metrics = metrics
-        self._rules = AccessRules(settings.token_owners(), settings.allowed_origins, settings.array_origins)
+        self._rules = AccessRules(
+            settings.token_owners(), settings.allowed_origins, settings.array_origins, settings.local_paths_with_tokens
+        )
         self._open: dict[Connection, asyncio.Task[Any]] = {}
         self._stopping = False
 

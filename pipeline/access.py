@@ -10,8 +10,13 @@ from urllib.parse import urlsplit
 
 from pipeline.records import LOCAL_USER, Actor
 
-FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
-"""A reverse proxy makes every peer loopback; these headers give it away."""
+FORWARDING_HEADERS = frozenset(
+    {"forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip"}
+    | {"fastly-client-ip", "fly-client-ip"}
+)
+FORWARDING_PREFIXES = ("x-forwarded-", "x-original-", "x-envoy-", "x-appengine-", "cf-")
+"""A reverse proxy makes every peer loopback; these headers, and all that begin so, give it away. One that sends none of
+them cannot be told from a client of this machine: that is why tokens are needed behind any proxy."""
 
 
 class Right(StrEnum):
@@ -49,7 +54,8 @@ class Handshake:
     @property
     def is_local(self) -> bool:
         """Whether the client is a process of this machine, and not a proxy that speaks for another one."""
-        return _is_loopback(self.address) and not any(name in self.headers for name in FORWARDING_HEADERS)
+        forwarded = any(name in FORWARDING_HEADERS or name.startswith(FORWARDING_PREFIXES) for name in self.headers)
+        return _is_loopback(self.address) and not forwarded
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,11 @@ class AccessRules:
     """The rules of one service: tokens, loopback, origins."""
 
     def __init__(
-        self, token_owners: Mapping[str, Actor], allowed_origins: Sequence[str], array_origins: Sequence[str]
+        self,
+        token_owners: Mapping[str, Actor],
+        allowed_origins: Sequence[str],
+        array_origins: Sequence[str],
+        local_paths_with_tokens: bool = False,
     ) -> None:
         """Take the rules from the settings.
 
@@ -90,7 +100,9 @@ class AccessRules:
                 only, as the local user.
             allowed_origins: `Origin` headers that may connect, beside the service's own pages.
             array_origins: origins whose requests are answered with bare lists (the desktop app).
+            local_paths_with_tokens: with tokens, believe that who comes from this machine's address is on it.
         """
+        self._trusts_address = local_paths_with_tokens or not token_owners
         self._token_owners = dict(token_owners)
         self._allowed_origins = frozenset(allowed_origins)
         self._array_origins = frozenset(array_origins)
@@ -111,7 +123,7 @@ class AccessRules:
 
     def _peer(self, actor: Actor, handshake: Handshake) -> Peer:
         array_dialect = handshake.dialect == "array" or handshake.headers.get("origin") in self._array_origins
-        return Peer(actor, EVERY_RIGHT, handshake.is_local, array_dialect)
+        return Peer(actor, EVERY_RIGHT, self._trusts_address and handshake.is_local, array_dialect)
 
     def _owner(self, handshake: Handshake) -> Actor | None:
         """Compare with every token, so that the time taken tells nothing of them."""

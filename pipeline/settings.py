@@ -157,6 +157,8 @@ class Settings(_Block):
         uploads_only: refuse every path, also from loopback peers.
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
         tokens: the accepted bearer tokens and their owners; empty lets loopback peers in and nobody else.
+        local_paths_with_tokens: with tokens, who comes from this machine's address may still name any path where
+            `photo_roots` is empty; not behind a proxy, which comes from there for everybody.
         allowed_origins: `Origin` headers that may connect; requests without the header are not browsers.
         array_origins: the desktop app's origins, which are answered with bare lists.
     """
@@ -177,6 +179,7 @@ class Settings(_Block):
     allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     tokens: tuple[Token, ...] = ()
+    local_paths_with_tokens: bool = False
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
 

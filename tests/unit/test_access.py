@@ -34,7 +34,11 @@ def test_dns_rebinding_host_is_refused(host):
     assert OPEN.admit(shake(host=host)).status == 403
 
 
-@pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded", "x_real_ip", "via", "x_forwarded_host"])
+FORWARDED = ("x_forwarded_for", "forwarded", "x_real_ip", "via", "x_forwarded_host", "x_forwarded_port")
+VENDORS = ("cf_connecting_ip", "cf_ray", "x_client_ip", "true_client_ip", "x_envoy_external_address", "x_original_host")
+
+
+@pytest.mark.parametrize("header", FORWARDED + VENDORS)
 def test_forwarded_request_is_not_local(header):
     assert OPEN.admit(shake(**{header: "8.8.8.8"})).status == 403
     assert not shake(**{header: "8.8.8.8"}).is_local
@@ -85,9 +89,11 @@ def test_token_admits_its_owner_from_anywhere():
     assert GUARDED.admit(shake("8.8.8.8", authorization="bearer  machine")).actor == PIPELINE
 
 
-def test_owner_of_a_token_on_this_machine_may_name_paths():
-    assert GUARDED.admit(shake(authorization="Bearer secret")).is_local
-    assert not GUARDED.admit(shake(authorization="Bearer secret", via="proxy")).is_local
+def test_owner_of_a_token_on_this_machine_may_name_paths_only_where_the_settings_say_so():
+    trusting = AccessRules(OWNERS, ORIGINS, ORIGINS, local_paths_with_tokens=True)
+    assert not GUARDED.admit(shake(authorization="Bearer secret")).is_local
+    assert trusting.admit(shake(authorization="Bearer secret")).is_local
+    assert not trusting.admit(shake(authorization="Bearer secret", via="proxy")).is_local
 
 
 @pytest.mark.parametrize(
