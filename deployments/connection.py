@@ -110,7 +110,8 @@ class Connection:
             consumed += size_of(message)
             if self._reports and consumed - reported >= REPORT_STEP_BYTES:
                 reported = consumed
-                await self._websocket.send_bytes(self._reports.write(consumed))
+                with suppress(WebSocketDisconnect, RuntimeError):  # it has been closed meanwhile
+                    await self._websocket.send_bytes(self._reports.write(consumed))
             await asyncio.sleep(0)
 
     def _receive(self, message: Any) -> None:
