@@ -1,4 +1,4 @@
-"""Names of individuals as the service takes them; the client imports nothing of the service, so these rules are here too."""
+"""Names of individuals as the service takes them: rules of the client's own, as it imports nothing of the service."""
 
 import unicodedata
 
