@@ -19,7 +19,7 @@ TRANSIENT = (RayActorError, BackPressureError, DeploymentUnavailableError, Repli
 """Errors after which the same call may succeed on another, or the restarted, replica."""
 
 OUTER_MARGIN_S = 10.0
-"""By how much a call outlasts the calls that are made for it: an error names the stage that hangs, not its caller."""
+"""By how much a call outlasts the ones that are made for it in turn: an error names the stage that hangs."""
 
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 2.0

@@ -72,10 +72,14 @@ class RemoteExtractor:
     """
 
     def __init__(self, handle: DeploymentHandle[Any], stage_timeout_s: float) -> None:
-        """Take the deployment's handle, and the time that the extractor gives each stage behind it."""
+        """Take the deployment's handle, and the time that the extractor gives each stage behind it.
+
+        A photo passes two of them, the segmenter and then its embedders; were the deadline of the whole any shorter, a
+        slow segmenter and a hung embedder would look like a hung extractor.
+        """
         self._by_path = handle.options(stream=True)
         self._by_reference = handle.options(stream=True, _by_reference=True)
-        self._timeout_s = stage_timeout_s + OUTER_MARGIN_S
+        self._timeout_s = 2 * stage_timeout_s + OUTER_MARGIN_S
 
     async def hand_over(self, source: PhotoSource) -> PathSource | PutUpload:
         """Put an upload's bytes into the object store; a path stays as it is."""

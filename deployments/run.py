@@ -27,7 +27,7 @@ from ray.exceptions import RayError
 from ray.serve._private.api import serve_start
 from ray.serve.config import gRPCOptions
 from ray.serve.exceptions import RayServeException
-from ray.serve.schema import ApplicationStatus, ServeDeploySchema
+from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, ServeDeploySchema
 
 from pipeline.settings import load_settings
 
@@ -46,6 +46,7 @@ SHUTDOWN_TIMEOUT_S = 10.0
 POLL_S = 0.5
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CANNOT_START = 1
 ENDED_BY_SIGNAL = 128
 """A shell's exit status for it, to which the signal's number is added."""
 
@@ -57,24 +58,27 @@ def main(config: Path) -> int:
         config: a Serve config file that the start command found in order.
 
     Returns:
-        The exit status; 0 for a stop in order.
+        The exit status; 0 for a stop in order, 1 where an application cannot start.
     """
     times = _stop_times(config)  # not when it stops: by then the file may be the next release's
+    exit_status = 0
     try:
         ray.init(namespace=NAMESPACE)
         for number in SIGNALS:  # only now: `ray.init` sets handlers of its own
             signal.signal(number, _stop_in_order)
         _deploy(config)
-        _wait_until_ready(set(times))
-        logger.info("The application is ready.")
-        while True:
-            time.sleep(3600)
+        if _wait_until_ready(set(times)):
+            logger.info("The application is ready.")
+            while True:
+                time.sleep(3600)
+        exit_status = CANNOT_START
+        _stop(times)
     except KeyboardInterrupt:
         if ray.is_initialized():  # it came later than in the middle of `ray.init`
             _stop(times)
     finally:
         ray.shutdown()
-    return 0
+    return exit_status
 
 
 def _deploy(config: Path) -> None:
@@ -89,15 +93,35 @@ def _deploy(config: Path) -> None:
     client.deploy_apps(document)
 
 
-def _wait_until_ready(applications: set[str]) -> None:
-    running: set[str] = set()
-    while not applications <= running:
+def _wait_until_ready(applications: set[str]) -> bool:
+    """Return whether all applications came to run; False, with a log line that says why, once one has failed to start.
+
+    Serve tries a replica that cannot start a few times, and then no more.
+    """
+    while True:
         time.sleep(POLL_S)
         try:
             states = serve.status().applications
         except (RayError, RayServeException):  # its controller is being started again
             continue
-        running = {name for name, state in states.items() if state.status is ApplicationStatus.RUNNING}
+        ours = {name: state for name, state in states.items() if name in applications}
+        failed = {name: state for name, state in ours.items() if state.status is ApplicationStatus.DEPLOY_FAILED}
+        for name, state in failed.items():
+            logger.error("%s cannot start: %s", name, _why_failed(state))
+        if failed:
+            return False
+        if applications == {name for name, state in ours.items() if state.status is ApplicationStatus.RUNNING}:
+            return True
+
+
+def _why_failed(state: ApplicationStatusOverview) -> str:
+    """Return Serve's words: the application's message may only name deployments, whose own messages have the error."""
+    deployments = [
+        f"{name}: {deployment.message}"
+        for name, deployment in state.deployments.items()
+        if deployment.status.value == "DEPLOY_FAILED"
+    ]
+    return " ".join([state.message, *deployments])
 
 
 def _stop(times: Mapping[str, float]) -> None:

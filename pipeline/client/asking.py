@@ -5,7 +5,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -30,6 +30,10 @@ _ENVELOPE_BYTES = 1024
 _TRANSIENT = ("ack_timeout", "too_many_requests", "unavailable")
 """Refusals of a whole request that pass by themselves; nothing was done for what is still unanswered."""
 
+_PASSING = ("unavailable", "cancelled")
+"""Outcomes of an item that pass by themselves. The caller's own cancelling leaves the request, so a `cancelled` that is
+read here is the server's: it was stopped while the request ran."""
+
 
 class Unanswered(Generic[T]):
     """The items of one call that have no final answer yet, in the order of asking."""
@@ -41,6 +45,8 @@ class Unanswered(Generic[T]):
         self._max_items = options.max_photos
         self._times_unavailable: dict[int, int] = {}
         self._keys: dict[int, str] = {}
+        self._repeated: set[str] = set()
+        """Keys that were sent more than once: whether the first time was stored is not known."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -49,7 +55,7 @@ class Unanswered(Generic[T]):
         return index in self._items
 
     def times_unavailable(self, index: int) -> int:
-        """Return how often the item came back as unavailable."""
+        """Return how often the item came back as unavailable, or cancelled by the server."""
         return self._times_unavailable.get(index, 0)
 
     def next_batch(self, size_of: Callable[[T], int], max_bytes: int) -> dict[int, T]:
@@ -64,7 +70,8 @@ class Unanswered(Generic[T]):
         """
         key = self._keys.get(next(iter(self._items), -1))
         if key is not None:
-            return {index: item for index, item in self._items.items() if self._keys.get(index) == key}
+            same = [index for index in self._items if self._keys.get(index) == key]
+            return {index: self._items[index] for index in same[: self._max_items]}
         batch: dict[int, T] = {}
         total_bytes, times = 0, math.inf
         for index, item in self._items.items():
@@ -79,17 +86,34 @@ class Unanswered(Generic[T]):
     def key_of(self, batch: Iterable[int]) -> str:
         """Return the key of the request that confirms these items: the same one when they are asked for again.
 
-        The server does a request whose key it has seen no second time. So from now on these items go in one request
-        until each has its answer: a part of them, sent first, would make the server skip the rest.
+        The server does a request whose key it has seen no second time, and refuses a key that comes with more than
+        before. So from now on these items go in one request until each has its answer.
         """
         indexes = list(batch)
-        key = self._keys.get(indexes[0]) or uuid4().hex
-        self._keys.update(dict.fromkeys(indexes, key))
+        key = self._keys.get(indexes[0])
+        if key is None:
+            key = uuid4().hex
+            self._keys.update(dict.fromkeys(indexes, key))
+        else:
+            self._repeated.add(key)
         return key
+
+    def renew_key(self, batch: Iterable[int]) -> bool:
+        """Let a request whose key was refused as reused have another one; return False where that cannot help.
+
+        A request of unknown outcome that turned out too long goes in parts under its key. If the server refuses a
+        part, it knows the key from an earlier part alone: the whole was never stored, so this part is new.
+        """
+        indexes = list(batch)
+        if self._keys.get(indexes[0]) not in self._repeated:
+            return False
+        for index in indexes:
+            self._keys.pop(index, None)
+        return True
 
     def take_answer(self, index: int, failure: ItemFailure | None = None) -> bool:
         """Note an answer; return whether it is final, or else the item was put off to be asked again."""
-        if failure is not None and failure.code == "unavailable":
+        if failure is not None and failure.code in _PASSING:
             self._times_unavailable[index] = self.times_unavailable(index) + 1
             if self._times_unavailable[index] < self._attempts:
                 self._items[index] = self._items.pop(index)
@@ -101,11 +125,17 @@ class Unanswered(Generic[T]):
         """Note that a request ended without a word about these items; return those not to be asked for again."""
         return [index for index in sorted(indexes) if index in self._items and self.take_answer(index, NO_ANSWER)]
 
-    def halve_batches(self, refused: int) -> bool:
-        """Ask for at most half of so many items from now on; return False when one was already too many."""
-        self._max_items = max(1, refused // 2)
-        self._keys.clear()  # nothing was done of what was refused, and each half is a request of its own
-        return refused > 1
+    def halve_batches(self, refused: Collection[int]) -> bool:
+        """Ask for at most half as many items as were refused from now on; return False when one was already too many.
+
+        Nothing was done of what was refused, so each half is a request with a key of its own; but where the same
+        request was sent before, that one may have been stored, and its parts keep the key by which they are known.
+        """
+        self._max_items = max(1, len(refused) // 2)
+        for index in refused:
+            if self._keys.get(index) not in self._repeated:
+                self._keys.pop(index, None)
+        return len(refused) > 1
 
 
 def pause_s(tries: int, options: ClientOptions) -> float:
@@ -186,7 +216,9 @@ async def ask_until_answered(
         except ConnectionLostError as error:
             await retries.wait(error)
         except RequestFailedError as error:
-            if error.code == "too_many_photos" and unanswered.halve_batches(len(batch)):
+            if error.code == "too_many_photos" and unanswered.halve_batches(batch):
+                continue
+            if error.code == "key_reused" and unanswered.renew_key(batch):
                 continue
             if error.code not in _TRANSIENT:
                 raise

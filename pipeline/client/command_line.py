@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 
 from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
-from pipeline.client.enrolment import RESERVED, normal_name, read_enrolment
+from pipeline.client.enrolment import read_enrolment
 from pipeline.client.errors import ClientError, FolderLayoutError
+from pipeline.client.names import RESERVED, normal_name
 from pipeline.client.options import ClientOptions
 from pipeline.client.output import (
     as_json,

@@ -1,16 +1,14 @@
 """The folder that `enroll` takes: one sub-folder an individual, and nothing that could be meant otherwise."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.client.errors import FolderLayoutError
+from pipeline.client.names import RESERVED, fold_name, normal_name
 from pipeline.client.photos import PHOTO_SUFFIXES, FoundPhotos, find_photos
 from pipeline.client.results import ItemFailure
-
-RESERVED = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +24,6 @@ class Enrolment:
     identities: dict[str, str]
     failures: tuple[tuple[str, ItemFailure], ...]
     raws: tuple[str, ...]
-
-
-def normal_name(name: str) -> str:
-    """Return an individual's name as the service stores it: NFC, trimmed."""
-    return unicodedata.normalize("NFC", name).strip()
 
 
 def read_enrolment(folder: Path) -> Enrolment:
@@ -71,9 +64,12 @@ def _problems(folder: Path, entries: Sequence[Path], found: dict[Path, FoundPhot
         problems += _problems_of(folder, individual, photos)
     same: defaultdict[str, list[str]] = defaultdict(list)
     for individual in found:
-        same[normal_name(individual.name).casefold()].append(individual.name)
+        same[fold_name(individual.name)].append(individual.name)
     problems += [
-        f"{' and '.join(names)} differ too little to be two individuals" for names in same.values() if names[1:]
+        f"{' and '.join(names)} differ too little to be two individuals: "
+        "only in case, white space, width or invisible characters"
+        for names in same.values()
+        if names[1:]
     ]
     return problems
 

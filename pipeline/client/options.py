@@ -11,7 +11,8 @@ class ClientOptions:
         connect_s: how long to go on trying to reach a server that has not answered yet.
         reconnect_s: how long to go on trying, without a single answer, once the connection was lost.
         silence_s: a request of which nothing is heard for so long counts as lost with its connection.
-        attempts: how often a photo is asked for in all while its outcome is `unavailable`.
+        attempts: how often a photo is asked for in all while its outcome is `unavailable`, or `cancelled` by a server
+            that stops.
         first_delay_s: pause before the second try of anything; doubles up to `longest_delay_s`.
         longest_delay_s: longest pause between two tries.
         max_message_bytes: a request whose text would be longer is split (the server takes 16 MiB).

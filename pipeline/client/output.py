@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +18,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.client.names import fold_name
 from pipeline.client.photo_answers import PhotoAnswer
-from pipeline.client.results import OnProgress, Progress
+from pipeline.client.results import Identification, OnProgress, Progress
 
 _PLAIN_WIDTH = 160
 UNKNOWN = "Unknown"
@@ -114,10 +115,12 @@ def print_failures(console: Console, answers: Sequence[PhotoAnswer]) -> int:
 
 def print_enrolled(out: Console, answers: Sequence[PhotoAnswer]) -> None:
     """Print what was added to the catalogue, one line an individual, and photos that look like another one."""
+    spellings = _spellings(answers)
     added: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for answer in answers:
         if answer.identification is not None and answer.failure is None:
-            added[answer.identification.identity or ""][answer.photo.body_part or ""] += 1
+            name = answer.identification.identity or ""
+            added[spellings.get(fold_name(name), name)][answer.photo.body_part or ""] += 1
     table = Table(box=box.SIMPLE_HEAD, title="Added to the catalogue", title_justify="left")
     table.add_column("Individual", overflow="fold")
     table.add_column("Photos", justify="right")
@@ -127,18 +130,33 @@ def print_enrolled(out: Console, answers: Sequence[PhotoAnswer]) -> None:
         table.add_row(shown(name), str(parts.total()), shown(each))
     if added:
         out.print(table)
-    _print_suspects(out, answers)
+    _print_suspects(out, answers, spellings)
 
 
-def _print_suspects(out: Console, answers: Sequence[PhotoAnswer]) -> None:
+def _spellings(answers: Sequence[PhotoAnswer]) -> dict[str, str]:
+    """Return by fold how the server spells the confirmed individuals, where a ranking shows them."""
+    return {fold_name(own): own for answer in answers if (own := _own_candidate(answer.identification)) is not None}
+
+
+def _own_candidate(identification: Identification | None) -> str | None:
+    """Return the candidate that a photo was confirmed as: of the very spelling that was typed, or else of its fold."""
+    if identification is None or identification.identity is None:
+        return None
+    typed, fold = identification.identity, fold_name(identification.identity)
+    alike = [each.individual for each in identification.candidates if fold_name(each.individual) == fold]
+    return typed if typed in alike else next(iter(alike), None)
+
+
+def _print_suspects(out: Console, answers: Sequence[PhotoAnswer], spellings: Mapping[str, str]) -> None:
     """Each photo is ranked as if it were not in the catalogue, so a wrong label shows in its best candidate."""
     for answer in answers:
         identification = answer.identification
         if identification is None or not identification.candidates:
             continue
         best = identification.candidates[0]
-        if best.individual not in (UNKNOWN, identification.identity):
-            name, own = answer.photo.path, identification.identity
+        if best.individual not in (UNKNOWN, _own_candidate(identification)):
+            name, typed = answer.photo.path, identification.identity or ""
+            own = spellings.get(fold_name(typed), typed)
             said = f"{name}: enrolled as {own}, yet nearest to {best.individual} (distance {best.distance:.3f})"
             out.print(shown(f"please check {said}"), soft_wrap=True)
 

@@ -17,6 +17,7 @@ import yaml
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from tests.e2e import slow_application
 from tests.e2e.conftest import free_port
 from tests.e2e.running import Service, wait_until
 from tests.e2e.stub_photos import write_photos
@@ -24,9 +25,13 @@ from tests.e2e.stub_photos import write_photos
 pytestmark = pytest.mark.serve
 
 ROOT = Path(__file__).parents[2]
-STOP_TIMEOUT_S = 4.0
-LONGEST_STOP_S = STOP_TIMEOUT_S + 20.0
-SHORT, ENDLESS = 3, 400
+STOP_TIMEOUT_S = 20.0
+"""For running requests to end: many times what the short one takes, also on a busy machine."""
+LONGEST_STOP_S = STOP_TIMEOUT_S + 60.0
+AT_ONCE_S = 20.0
+ENDLESS_STOP_S = 300.0
+"""A stop in order takes so long where a request goes on: a process that ends within `AT_ONCE_S` did not wait for it."""
+SHORT, ENDLESS = 3, 4000
 """Photos of a request that ends within the time it is given, and of one that does not."""
 
 
@@ -46,17 +51,18 @@ class Started:
 
 
 @pytest.fixture
-def start(light_models: Path, tmp_path: Path) -> Iterator[Callable[[], Started]]:
+def start(light_models: Path, tmp_path: Path) -> Iterator[Callable[..., Started]]:
     """Starts the command in a Ray cluster of its own; whatever is left of it is killed afterwards."""
     processes: list[subprocess.Popen[bytes]] = []
 
-    def run() -> Started:
+    def run(build: str = "build", stop_timeout_s: float = STOP_TIMEOUT_S) -> Started:
         service = Service(free_port(), tmp_path)
         log = tmp_path / "service.log"
+        config = write_config(service, light_models, build, stop_timeout_s)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deployments.launch", str(write_config(service, light_models))],
+                [sys.executable, "-m", "deployments.launch", str(config)],
                 cwd=tmp_path,
                 env=environment | {"PYTHONPATH": str(ROOT), "RAY_ADDRESS": "local", "RAY_TMPDIR": "/tmp"},
                 stdout=output,
@@ -72,19 +78,19 @@ def start(light_models: Path, tmp_path: Path) -> Iterator[Callable[[], Started]]
         process.wait()
 
 
-def write_config(service: Service, models_dir: Path) -> Path:
+def write_config(service: Service, models_dir: Path, build: str, stop_timeout_s: float) -> Path:
     arguments = {
         "models_dir": str(models_dir),
         "device": "cpu",
         "export_dir": str(service.folder / "export"),
         "catalogue_url": f"sqlite:///{service.catalogue}",
-        "timeouts": {"stop_timeout_s": STOP_TIMEOUT_S},
+        "timeouts": {"stop_timeout_s": stop_timeout_s},
     }
     document = {
         "http_options": {"host": "127.0.0.1", "port": service.port},
         "logging_config": {"enable_access_log": False},
         "applications": [
-            {"name": service.name, "import_path": "tests.e2e.slow_application:build", "args": arguments},
+            {"name": service.name, "import_path": f"tests.e2e.slow_application:{build}", "args": arguments},
         ],
     }
     file = service.folder / "serve_config.yaml"
@@ -148,7 +154,7 @@ def test_sigterm_closes_idle_sockets_at_once_and_lets_short_requests_end(start, 
 
 
 def test_ctrl_c_stops_in_order_and_a_second_one_ends_at_once(start, tmp_path):
-    started = start()
+    started = start(stop_timeout_s=ENDLESS_STOP_S)
     until_ready(started)
     idle = started.service.connect()
     endless = extracting(started.service, [str(write_photos(tmp_path, 1)[0])] * ENDLESS)
@@ -156,12 +162,10 @@ def test_ctrl_c_stops_in_order_and_a_second_one_ends_at_once(start, tmp_path):
 
     os.killpg(started.process.pid, signal.SIGINT)
     assert end_of(idle) == ([], 1012)
-    begun = time.monotonic()
     os.killpg(started.process.pid, signal.SIGINT)
-    assert started.process.wait(5) == 128 + signal.SIGINT
-    assert time.monotonic() - begun < 2
+    assert started.process.wait(AT_ONCE_S) == 128 + signal.SIGINT
     assert end_of(endless)[1] is None
-    assert psutil.wait_procs(children, timeout=15)[1] == []
+    assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 def test_sigterm_while_the_application_starts_ends_it(start):
@@ -169,11 +173,19 @@ def test_sigterm_while_the_application_starts_ends_it(start):
     wait_until(lambda: started.logged("Started Serve") or started.process.poll() is not None, timeout_s=120)
     time.sleep(1)
     children = started.children()
-    begun = time.monotonic()
     started.process.send_signal(signal.SIGTERM)
+    assert not started.logged("The application is ready."), "it came too late for this test"
     assert started.process.wait(LONGEST_STOP_S) == 0
-    assert time.monotonic() - begun < LONGEST_STOP_S
-    assert psutil.wait_procs(children, timeout=15)[1] == []
+    assert not started.logged("The application is ready.")
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+
+
+def test_an_application_that_cannot_start_ends_the_command_with_its_reason(start):
+    started = start(build="build_broken")
+    assert started.process.wait(300) == 1
+    assert started.logged(f"{started.service.name} cannot start: ")
+    assert started.logged(slow_application.BROKEN)
+    assert not started.logged("The application is ready.")
 
 
 def serve_logs(started: Started) -> str:

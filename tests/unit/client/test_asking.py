@@ -63,11 +63,11 @@ def test_silence_counts_as_unavailable() -> None:
 
 def test_batches_are_halved_down_to_one() -> None:
     left = unanswered([1] * 10)
-    assert left.halve_batches(10)
+    assert left.halve_batches(range(10))
     assert len(left.next_batch(lambda size: size, 100)) == 5
-    assert left.halve_batches(3)
+    assert left.halve_batches(range(3))
     assert len(left.next_batch(lambda size: size, 100)) == 1
-    assert not left.halve_batches(1)
+    assert not left.halve_batches([0])
 
 
 def test_items_that_share_a_key_are_asked_for_together_though_some_were_unavailable() -> None:
@@ -85,11 +85,56 @@ def test_items_that_share_a_key_are_asked_for_together_though_some_were_unavaila
     assert left.key_of(rest) != key
 
 
+def keyed_batch(left: Unanswered[int]) -> tuple[list[int], str]:
+    """The next request: its items and its key."""
+    batch = list(left.next_batch(lambda size: size, 100))
+    return batch, left.key_of(batch)
+
+
 def test_halves_of_a_refused_request_have_keys_of_their_own() -> None:
     left = unanswered([1] * 4)
-    keys = [left.key_of(left.next_batch(lambda size: size, 100))]
-    assert left.halve_batches(4)
-    while batch := left.next_batch(lambda size: size, 100):
-        keys.append(left.key_of(batch))
+    batch, key = keyed_batch(left)
+    assert left.halve_batches(batch)
+    keys = [key]
+    while len(left):
+        batch, key = keyed_batch(left)
+        keys.append(key)
         assert all(left.take_answer(index) for index in batch)
     assert len(set(keys)) == 3
+
+
+def test_a_request_whose_outcome_is_unknown_keeps_its_key_when_another_is_refused() -> None:
+    left = unanswered([1] * 6, max_items=4)
+    first, key = keyed_batch(left)
+    for index in first:
+        assert not left.take_answer(index, AWAY)
+    second, other_key = keyed_batch(left)
+    assert (second, other_key != key) == ([4, 5], True)
+    assert left.halve_batches(second)
+    asked_again = []
+    while len(left):
+        batch, its_key = keyed_batch(left)
+        asked_again += [(index, its_key) for index in batch]
+        assert all(left.take_answer(index) for index in batch)
+    assert [index for index, its_key in asked_again if its_key == key] == first
+    assert other_key not in [its_key for _, its_key in asked_again]
+
+
+def test_halves_of_a_request_that_may_have_been_stored_keep_its_key_unless_it_was_not() -> None:
+    left = unanswered([1] * 4)
+    _, key = keyed_batch(left)
+    whole, key_again = keyed_batch(left)  # the connection was lost
+    assert (whole, key_again) == ([0, 1, 2, 3], key)
+    assert left.halve_batches(whole)
+    half, half_key = keyed_batch(left)
+    assert (half, half_key) == ([0, 1], key)
+    assert all(left.take_answer(index) for index in half)
+    assert keyed_batch(left) == ([2, 3], key)
+    assert left.renew_key([2, 3])  # it came with the first half only
+    assert keyed_batch(left)[1] != key
+
+
+def test_a_key_that_was_sent_once_is_not_renewed() -> None:
+    left = unanswered([1] * 4)
+    batch, _ = keyed_batch(left)
+    assert not left.renew_key(batch)

@@ -253,6 +253,18 @@ def test_enroll_names_photos_that_look_like_another_individual(
     assert "enrolled as NOVA, yet nearest to PMOD001_DANTE (distance 0.339)" in warnings[0]
 
 
+@pytest.mark.parametrize(
+    "typed", ["pmod001_dante", " PMOD001_Dante", "PMOD001 _DANTE", "ＰＭＯＤ００１_DANTE", "PMOD001_DANTE\u200b"]
+)
+def test_a_name_spelled_otherwise_is_shown_as_the_server_spells_it(
+    server: ScriptedServer, photos: Path, capsys: Captured, typed: str
+) -> None:
+    assert run(server, "confirm", "a.jpg", typed) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("please check")] == []
+    assert ["PMOD001_DANTE", "1", "1", "fluke"] in [line.split() for line in lines]
+
+
 def test_confirm_adds_one_photo(server: ScriptedServer, photos: Path, capsys: Captured) -> None:
     assert run(server, "confirm", "a.jpg", " NOVA ") == 0
     assert server.confirmed == {str(photos / "a.jpg"): "NOVA"}

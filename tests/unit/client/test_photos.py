@@ -136,6 +136,9 @@ def test_names_are_brought_into_the_form_they_are_stored_in(tmp_path: Path) -> N
         (["NOVA/1.jpg", "NOVA/2019/2.jpg"], "NOVA has sub-folders"),
         (["Unknown/1.jpg"], '"Unknown" cannot be the name'),
         (["Nova/1.jpg", "NOVA/1.jpg"], "NOVA and Nova differ too little"),
+        (["OldTom/1.jpg", "Old Tom/1.jpg"], "Old Tom and OldTom differ too little"),
+        (["NOVA/1.jpg", "ＮＯＶＡ/1.jpg"], "NOVA and ＮＯＶＡ differ too little"),
+        (["NOVA/1.jpg", "NO\u200bVA/1.jpg"], "only in case, white space, width or invisible characters"),
         (["  /1.jpg"], "cannot be the name"),
     ],
 )

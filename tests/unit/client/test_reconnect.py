@@ -120,6 +120,18 @@ async def test_two_calls_never_share_a_key() -> None:
     assert server.confirmed == {"a": "CRUX"}
 
 
+async def test_halves_of_confirmations_that_were_not_stored_before_get_a_new_key() -> None:
+    script = ScriptedServer(close_after=[(0, 1006)], refusals=[None, "too_many_photos", None, "key_reused"])
+    async with script as server, AsyncClient(server.url, options=QUICK) as client:
+        answers = await client.confirm([Query(path, "fluke", EMBEDDING) for path in "abcd"], "NOVA")
+    assert [answer.error for answer in answers] == [None] * 4
+    asked = ["".join(item["path"] for item in request["data"]) for request in server.requests]
+    assert asked == ["abcd", "abcd", "ab", "cd", "cd"]
+    keys = [request["key"] for request in server.requests]
+    assert len(set(keys[:4])) == 1
+    assert keys[4] != keys[0]
+
+
 async def test_calls_that_overlap_all_survive_a_lost_connection() -> None:
     script = ScriptedServer(close_after=[(5, 1012)], delay_s=0.002)
     async with script as server, AsyncClient(server.url, options=QUICK) as client:
@@ -224,6 +236,19 @@ async def test_unavailable_items_are_asked_again_a_few_times() -> None:
         results = await client.identify(items)
     assert [result.error.code if result.error else None for result in results] == [None, "unavailable", "other_model"]
     assert dict(server.asked) == {"a": 2, "b": 3, "c": 1}
+
+
+async def test_photos_that_a_stopping_server_cancels_are_asked_again() -> None:
+    script = ScriptedServer(failures={"b": ["cancelled"], "c": ["cancelled"] * 9})
+    async with script as server, AsyncClient(server.url, options=QUICK) as client:
+        saved = await client.save([(path, "NOVA") for path in "abc"])
+    assert [(photo.new_file, photo.error.code if photo.error else None) for photo in saved] == [
+        ("export/NOVA/a", None),
+        ("export/NOVA/b", None),
+        (None, "cancelled"),
+    ]
+    asked = [[item["file"] for item in request["whaleIdentities"]] for request in server.requests]
+    assert asked == [["a", "b", "c"], ["b", "c"], ["c"]]
 
 
 async def test_photos_that_the_server_passes_over_are_asked_again_then_failed() -> None:

@@ -3,11 +3,11 @@ import asyncio
 import pytest
 
 from deployments import remote
-from deployments.remote import RemoteExtractor, RemoteSegmenter
+from deployments.remote import RemoteEmbedder, RemoteExtractor, RemoteSegmenter
 from pipeline.errors import UnavailableError
-from pipeline.records import PathSource
+from pipeline.records import Detections, PathSource
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.5
 
 
 class HungCall:
@@ -23,26 +23,45 @@ class HungCall:
         pass
 
 
-class HungSegmenter:
-    """The handle of a segmenter that does not answer."""
+class SlowCall(HungCall):
+    """A call that is answered late, but within its deadline."""
+
+    def __await__(self):
+        return asyncio.sleep(0.6 * TIMEOUT_S, Detections((), "5e1f00d")).__await__()
+
+
+class Handle:
+    """The handle of a deployment, whose every method answers with one call."""
+
+    def __init__(self, call):
+        self._call = call
 
     @property
     def segment(self):
         return self
 
+    embed = segment
+
     def remote(self, pixels):
-        return HungCall()
+        return self._call()
 
 
 class Steps(HungCall):
-    """What an extractor streams that waits for its segmenter."""
+    """What an extractor streams that waits for one stage after the other, each with the deadline of the settings."""
+
+    def __init__(self, segmenting):
+        self._segmenting = segmenting
 
     async def __anext__(self):
-        return await RemoteSegmenter(HungSegmenter(), TIMEOUT_S).segment(b"pixels")
+        await RemoteSegmenter(Handle(self._segmenting), TIMEOUT_S).segment(b"pixels")
+        return await RemoteEmbedder(Handle(HungCall), "fluke", TIMEOUT_S).embed(b"crop")
 
 
 class Extractor:
-    """The handle of an extractor with a hung segmenter behind it, given the time that the settings give both."""
+    """The handle of an extractor with a segmenter and a hung embedder behind it."""
+
+    def __init__(self, segmenting):
+        self._segmenting = segmenting
 
     def options(self, **how):
         return self
@@ -52,11 +71,20 @@ class Extractor:
         return self
 
     def remote(self, source, animals):
-        return Steps()
+        return Steps(self._segmenting)
 
 
-async def test_hung_stage_is_named_and_not_the_extractor_that_waits_for_it(monkeypatch):
-    monkeypatch.setattr(remote, "OUTER_MARGIN_S", 5.0)
-    steps = RemoteExtractor(Extractor(), TIMEOUT_S).extract(PathSource("/a.jpg", local_peer=True), "best")
-    with pytest.raises(UnavailableError, match="the segmenter did not answer within"):
+@pytest.mark.parametrize(("segmenting", "hung"), [(HungCall, "segmenter"), (SlowCall, "fluke embedder")])
+async def test_hung_stage_is_named_and_not_the_extractor_that_waits_for_it(monkeypatch, segmenting, hung):
+    monkeypatch.setattr(remote, "OUTER_MARGIN_S", 0.4 * TIMEOUT_S)
+    steps = RemoteExtractor(Extractor(segmenting), TIMEOUT_S).extract(PathSource("/a.jpg", local_peer=True), "best")
+    with pytest.raises(UnavailableError, match=f"the {hung} did not answer within"):
+        await anext(steps)
+
+
+async def test_an_extractor_that_hangs_itself_is_named(monkeypatch):
+    monkeypatch.setattr(remote, "OUTER_MARGIN_S", 0.4 * TIMEOUT_S)
+    monkeypatch.setattr(Steps, "__anext__", lambda self: asyncio.Event().wait())
+    steps = RemoteExtractor(Extractor(HungCall), TIMEOUT_S).extract(PathSource("/a.jpg", local_peer=True), "best")
+    with pytest.raises(UnavailableError, match="the extractor did not answer within"):
         await anext(steps)
