@@ -37,7 +37,7 @@ class Matcher:
 
         Raises:
             CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
-            CatalogueOpenError: the catalogue cannot be opened.
+            CatalogueOpenError: there is no catalogue, since a replica never makes one, or it cannot be opened.
         """
         from pipeline.catalogue.opening import open_matcher
 

@@ -12,10 +12,29 @@ from pipeline.catalogue import migrations
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.events import write_event
 from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, read_layout, schema_versions
+from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE
 
 _log = logging.getLogger(__name__)
+
+
+def found_layout(url: str) -> int | None:
+    """Return the layout of a database's tables, None where there are none or not even a file; changes nothing.
+
+    Raises:
+        CatalogueOpenError: the database cannot be opened, or a newer release has written it.
+        CatalogueUnavailableError: the file was replaced at this moment.
+    """
+    file = catalogue_file(url)
+    if file is not None and (not file.exists() or file.stat().st_size == 0):
+        return None
+    database = open_database(url)
+    try:
+        with database.looking() as connection:
+            return read_layout(connection)
+    finally:
+        database.close()
 
 
 def migrate_catalogue(url: str, backup: str | None = None) -> None:
@@ -32,11 +51,10 @@ def migrate_catalogue(url: str, backup: str | None = None) -> None:
         CatalogueOpenError: the database cannot be opened or copied, names no backup, or a newer release has written
             it. It is as it was.
     """
+    if found_layout(url) in (None, SCHEMA_VERSION):
+        return
     database = open_database(url)
     try:
-        with database.looking() as connection:
-            if read_layout(connection) in (None, SCHEMA_VERSION):
-                return
         with database.preparing() as connection:
             found = read_layout(connection)
             if found is None or found == SCHEMA_VERSION:

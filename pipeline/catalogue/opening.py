@@ -20,7 +20,7 @@ def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
 
 
 def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher:
-    """Open the catalogue, import what is new in the folder's CSVs, and wrap it in a matcher.
+    """Open a catalogue that exists, import what is new in the folder's CSVs, and wrap it in a matcher.
 
     Args:
         url: of the database, as SQLAlchemy has it.
@@ -29,18 +29,18 @@ def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher
 
     Raises:
         CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
-        CatalogueOpenError: the catalogue cannot be opened.
+        CatalogueOpenError: there is no catalogue, or it cannot be opened.
         CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
         ModelFilesError: a weight file cannot be read.
     """
     models = loaded_models(folder)
-    catalogue = open_catalogue(url)
+    catalogue = open_catalogue(url, make=False)
     import_csvs(catalogue, csv_sources(folder, models))
     return CatalogueMatcher(catalogue, models, device)
 
 
 def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
-    """Import what is new in the folder's CSVs and close the catalogue again.
+    """Make the catalogue where there is none, import what is new in the folder's CSVs and close it again.
 
     Raises:
         StartupError: as `open_matcher`.

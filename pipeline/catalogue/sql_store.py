@@ -29,7 +29,7 @@ from pipeline.catalogue.rows import (
     ImportOutcome,
     classify_import,
 )
-from pipeline.catalogue.schema import catalogues, find_catalogue, read_layout
+from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
 from pipeline.catalogue.sql_rows import (
     RowWriter,
     StandingRow,
@@ -55,30 +55,46 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE) -> "SqlCatalogue":
-    """Open a catalogue, made where there is none; one that exists is only read, so that a full disk does no harm.
+def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE, make: bool = True) -> "SqlCatalogue":
+    """Open a catalogue; one that exists is only read, so that a full disk does no harm.
+
+    Replicas never make one: a file that is missing when a replica is started again may be on its way back.
 
     Args:
         url: SQLAlchemy URL, for example sqlite:////home/me/.local/share/whale-vision/catalogue.sqlite or
             postgresql+psycopg://whales@database.example.org/whales.
         name: which catalogue of that database.
+        make: make it where there is none.
 
     Raises:
-        CatalogueOpenError: the URL is wrong, the file is damaged or not a catalogue, the server is down or refuses the
+        CatalogueOpenError: there is none and none is made, the URL is wrong, the file is damaged or not a catalogue, the server is down or refuses the
             user, or the release that has written it is older (its tables want migrating) or newer.
         CatalogueUnavailableError: the file was replaced at this moment.
     """
-    database = open_database(url)
+    database = open_database(url, make)
     with database.looking() as connection:
         catalogue_id = find_catalogue(connection, name)
+    if catalogue_id is None and not make:
+        database.close()
+        raise no_catalogue(database.engine.url)
     if catalogue_id is None:
         with database.preparing() as connection:
-            catalogue_id = _make_catalogue(connection, name)
+            catalogue_id = _make_in(connection, name)
     database.warn_where_read_only()
     return SqlCatalogue(database, catalogue_id)
 
 
-def _make_catalogue(connection: Connection, name: str) -> int:
+def make_catalogue(url: str) -> None:
+    """Make the catalogue where there is none; for those who run once before the replicas, never for a replica.
+
+    Raises:
+        CatalogueOpenError: the catalogue cannot be opened or made.
+        CatalogueUnavailableError: the file was replaced at this moment.
+    """
+    open_catalogue(url).close()
+
+
+def _make_in(connection: Connection, name: str) -> int:
     """Make what another process has not made meanwhile."""
     from pipeline.catalogue.migrating import create_tables  # here: Alembic is for those who make or change tables
 

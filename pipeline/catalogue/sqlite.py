@@ -19,6 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from pipeline.catalogue.schema import no_catalogue
 from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
@@ -50,25 +51,24 @@ _ADVICE = {
 }
 
 
-def make_engine(url: URL) -> Engine:
-    """Make the engine, and the database file with its folder; a file that vanishes later is never made again.
+def make_engine(url: URL, make: bool) -> Engine:
+    """Make the engine; a file that vanishes later is never made again.
+
+    Args:
+        url: names the file.
+        make: make the file and its folder where they are missing.
 
     Raises:
-        CatalogueOpenError: the URL names no file, or it cannot be made.
+        CatalogueOpenError: the URL names no file, or the file does not exist or cannot be made.
     """
     path = catalogue_file(url)
     if path is None or url.query.get("mode") == "memory":
         raise CatalogueOpenError("catalogue_url: a catalogue in memory would forget what it acknowledged; name a file")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: the folder {path.parent} cannot be made: {error.strerror}") from error
-    try:
-        if not path.exists() and url.query.get("mode") != "ro":
-            path.touch()
-    except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
-    file = DatabaseFile(path)
+    if make and url.query.get("mode") != "ro":
+        _make_file(path)
+    elif not os.path.exists(path):
+        raise no_catalogue(url)
+    file = DatabaseFile(path, make)
     engine = create_engine(url, execution_options={_FILE: file}, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "do_connect", file.connect)
     event.listen(engine, "connect", _on_connect)
@@ -76,6 +76,18 @@ def make_engine(url: URL) -> Engine:
     event.listen(engine, "checkin", _on_checkin)
     event.listen(engine, "begin", _on_begin)
     return engine
+
+
+def _make_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: the folder {path.parent} cannot be made: {error.strerror}") from error
+    try:
+        if not os.path.exists(path):
+            path.touch()
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
 
 
 @contextmanager
