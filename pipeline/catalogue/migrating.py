@@ -27,8 +27,11 @@ def found_layout(url: str) -> int | None:
         CatalogueUnavailableError: the file was replaced at this moment.
     """
     file = catalogue_file(url)
-    if file is not None and (not file.exists() or file.stat().st_size == 0):
-        return None
+    try:
+        if file is not None and (not file.exists() or file.stat().st_size == 0):
+            return None
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: {file} cannot be looked at: {error.strerror}") from error
     database = open_database(url)
     try:
         with database.looking() as connection:

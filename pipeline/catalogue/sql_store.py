@@ -67,8 +67,8 @@ def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE, make: bool = True) -
         make: make it where there is none.
 
     Raises:
-        CatalogueOpenError: there is none and none is made, the URL is wrong, the file is damaged or not a catalogue, the server is down or refuses the
-            user, or the release that has written it is older (its tables want migrating) or newer.
+        CatalogueOpenError: there is none and none is made, the URL is wrong, the file is damaged or not a catalogue,
+            the server is down or refuses the user, or the release that has written it is older (its tables want migrating) or newer.
         CatalogueUnavailableError: the file was replaced at this moment.
     """
     database = open_database(url, make)

@@ -64,10 +64,13 @@ def make_engine(url: URL, make: bool) -> Engine:
     path = catalogue_file(url)
     if path is None or url.query.get("mode") == "memory":
         raise CatalogueOpenError("catalogue_url: a catalogue in memory would forget what it acknowledged; name a file")
-    if make and url.query.get("mode") != "ro":
-        _make_file(path)
-    elif not os.path.exists(path):
-        raise no_catalogue(url)
+    try:
+        if make and url.query.get("mode") != "ro":
+            _make_file(path)
+        elif not path.exists():
+            raise no_catalogue(url)
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be opened: {error.strerror}") from error
     file = DatabaseFile(path, make)
     engine = create_engine(url, execution_options={_FILE: file}, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "do_connect", file.connect)
@@ -83,11 +86,8 @@ def _make_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CatalogueOpenError(f"catalogue_url: the folder {path.parent} cannot be made: {error.strerror}") from error
-    try:
-        if not os.path.exists(path):
-            path.touch()
-    except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
+    if not path.exists():
+        path.touch()
 
 
 @contextmanager
