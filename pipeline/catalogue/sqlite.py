@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,9 @@ def why_read_only(engine: Engine) -> str | None:
 
 
 def back_up(engine: Engine, layout: int) -> str:
-    """Copy the database into a new file beside it, also while a transaction holds its lock.
+    """Copy the database into a new file beside it, while a transaction holds its lock.
+
+    The copy has its name only once it is whole: nobody may take half of one for a backup.
 
     Args:
         engine: of the database.
@@ -144,27 +146,29 @@ def back_up(engine: Engine, layout: int) -> str:
         CatalogueOpenError: the copy cannot be made.
     """
     path = _file_of(engine).path
+    unfinished = path.with_name(f"{path.name}.unfinished-backup")
     try:
-        copy = _new_file(path, layout)
-        with closing(sqlite3.connect(copy)) as target, engine.connect() as connection:
+        unfinished.unlink(missing_ok=True)  # of a start command that was killed
+        with closing(sqlite3.connect(unfinished)) as target, engine.connect() as connection:
             source: Any = connection.connection.driver_connection
             source.backup(target)
+        copy = _free_name(path, layout)
+        unfinished.rename(copy)
     except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise CatalogueOpenError(f"no backup of {path} could be made, so it stays as it is: {error}") from error
     return str(copy)
 
 
-def _new_file(path: Path, layout: int) -> Path:
+def _free_name(path: Path, layout: int) -> Path:
     number = 0
     while True:
         number += 1
         ending = "" if number == 1 else f"-{number}"
         copy = path.with_name(f"{path.stem}.layout-{layout}{ending}{path.suffix}")
-        try:
-            copy.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return copy
+        if not copy.exists():
+            return copy
 
 
 def _file_of(engine: Engine) -> DatabaseFile:
