@@ -83,7 +83,7 @@ events = Table(
     Column("actor_id", ForeignKey("actors.id"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("reason", String),
-    UniqueConstraint("catalogue_id", "key"),
+    UniqueConstraint("catalogue_id", "actor_id", "key"),
 )
 
 # What a key came with, for its repeat: a digest of each confirmation, and why one was refused.

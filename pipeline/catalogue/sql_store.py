@@ -68,7 +68,8 @@ def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE, make: bool = True) -
 
     Raises:
         CatalogueOpenError: there is none and none is made, the URL is wrong, the file is damaged or not a catalogue,
-            the server is down or refuses the user, or the release that has written it is older (its tables want migrating) or newer.
+            the server is down or refuses the user, or the release that has written it is older (its tables want
+            migrating) or newer.
         CatalogueUnavailableError: the file was replaced at this moment.
     """
     database = open_database(url, make)
@@ -134,17 +135,19 @@ class SqlCatalogue:
                 return read_changes(connection, self._catalogue_id, known.version, head)
             return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
 
-    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
+    def confirm(
+        self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False
+    ) -> Confirmed:
         """See the port."""
         if not confirmations:
             return Confirmed(self.head(), {})
         with self._writing() as writer:
-            repeated = None if key is None else answer_repeat(*writer.place, key, confirmations)
+            repeated = None if key is None else answer_repeat(*writer.place, actor, key, confirmations)
             if repeated is not None:
                 return Confirmed(read_head(*writer.place), repeated)
             words, refused = _spelled_as_known(writer, confirmations)
             changed = self._store(writer, words)
-            if key is None and not changed:
+            if not changed and (key is None or only_changes):
                 return Confirmed(read_head(*writer.place), refused)
             head = self._advance(writer, "confirm", actor, key)
             if key is not None:

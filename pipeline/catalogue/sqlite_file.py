@@ -139,7 +139,7 @@ class DatabaseFile:
         found = _identity(self.path)
         if found is None:
             raise CatalogueUnavailableError(
-                "the catalogue's file is gone: put it back, or stop the service and start it anew to begin an empty one"
+                "the catalogue's file is gone: put it back, or stop and start the service to begin an empty one"
             )
         return found
 

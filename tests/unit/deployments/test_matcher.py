@@ -33,7 +33,7 @@ async def test_ranking_and_health_do_not_wait_for_a_writer_that_waits_for_anothe
     matcher = Matcher.func_or_class(Settings(catalogue_url=f"sqlite:///{file}"), narrow_folder, "cpu")
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    confirming = asyncio.create_task(matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, None))
+    confirming = asyncio.create_task(matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, "key", True))
     try:
         async with asyncio.timeout(PATIENCE_S):
             (ranking,) = await matcher.rank([query(narrow_folder)], None)
@@ -54,7 +54,7 @@ async def test_a_confirmation_that_cannot_be_stored_leaves_rankings_alone(
     read_only = Settings(catalogue_url=f"sqlite:///file:{file}?mode=ro&uri=true")
     matcher = Matcher.func_or_class(read_only, narrow_folder, "cpu")
     with pytest.raises(CatalogueUnavailableError, match="read-only"):
-        await matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, None)
+        await matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, "key", True)
     assert len(await matcher.rank([query(narrow_folder)], None)) == 1
 
 
