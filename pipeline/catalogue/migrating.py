@@ -12,32 +12,11 @@ from pipeline.catalogue import migrations
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.events import write_event
 from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, read_layout, schema_versions
-from pipeline.catalogue_url import catalogue_file
+from pipeline.catalogue.sql_store import found_layout
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE
 
 _log = logging.getLogger(__name__)
-
-
-def found_layout(url: str) -> int | None:
-    """Return the layout of a database's tables, None where there are none or not even a file; changes nothing.
-
-    Raises:
-        CatalogueOpenError: the database cannot be opened, or a newer release has written it.
-        CatalogueUnavailableError: the file was replaced at this moment.
-    """
-    file = catalogue_file(url)
-    try:
-        if file is not None and (not file.exists() or file.stat().st_size == 0):
-            return None
-    except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: {file} cannot be looked at: {error.strerror}") from error
-    database = open_database(url)
-    try:
-        with database.looking() as connection:
-            return read_layout(connection)
-    finally:
-        database.close()
 
 
 def migrate_catalogue(url: str, backup: str | None = None) -> None:

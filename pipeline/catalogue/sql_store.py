@@ -42,7 +42,8 @@ from pipeline.catalogue.sql_rows import (
     subject_of,
 )
 from pipeline.catalogue.vectors import pack_vector
-from pipeline.errors import BadIdentityError
+from pipeline.catalogue_url import catalogue_file
+from pipeline.errors import BadIdentityError, CatalogueOpenError
 from pipeline.names import known_spelling
 from pipeline.records import SERVICE, Actor
 
@@ -93,6 +94,27 @@ def make_catalogue(url: str) -> None:
         CatalogueUnavailableError: the file was replaced at this moment.
     """
     open_catalogue(url).close()
+
+
+def found_layout(url: str) -> int | None:
+    """Return the layout of a database's tables, None where there are none or not even a file; changes nothing.
+
+    Raises:
+        CatalogueOpenError: the database cannot be opened, or a newer release has written it.
+        CatalogueUnavailableError: the file was replaced at this moment.
+    """
+    file = catalogue_file(url)
+    try:
+        if file is not None and (not file.exists() or file.stat().st_size == 0):
+            return None
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: {file} cannot be looked at: {error.strerror}") from error
+    database = open_database(url)
+    try:
+        with database.looking() as connection:
+            return read_layout(connection)
+    finally:
+        database.close()
 
 
 def _make_in(connection: Connection, name: str) -> int:
