@@ -216,3 +216,10 @@ def test_a_name_that_may_be_several_individuals_is_refused_and_names_some() -> N
     with pytest.raises(BadIdentityError) as caught:
         known_spelling("dante", [f"{' ' * n}DANTE" for n in range(1, 100)])
     assert len(caught.value.message) < 300
+
+
+def test_folds_are_those_that_catalogues_hold() -> None:
+    """One that differs needs a layout of the catalogue whose step folds the stored names again."""
+    names = ["PMOD001_ DANTE", "Jose\u0301", "Stra\u00dfe", "\uff24\u200bante\ufe0f", "\u9be8 1", "\u0130nci"]
+    folds = ["pmod001_dante", "jos\u00e9", "strasse", "dante", "\u9be81", "i\u0307nci"]
+    assert [fold_name(name) for name in names] == folds
