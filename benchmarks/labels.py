@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import BadIdentityError
-from pipeline.names import normalise_identity
+from pipeline.names import normalise_new_identity
 from training.errors import TrainingDataError
 from training.photos.inspection import inspect_photos
 from training.photos.problems import Kind, Problem
@@ -59,7 +59,7 @@ def _read(file: Path, body_part: str) -> tuple[list[LabelledPhoto], list[Problem
         if reason := _wrong_with(row):
             problems.append(Problem(Kind.BAD_ROW, f"{file}, row {number}", reason))
         else:
-            individual = normalise_identity(row["individual_id"])
+            individual = normalise_new_identity(row["individual_id"])
             photos.append(LabelledPhoto(file.parent / row["path"], individual, body_part, split=row["role"]))
     return photos, problems
 
@@ -71,7 +71,7 @@ def _wrong_with(row: Mapping[str, str]) -> str:
     if row["role"] not in ROLES:
         return f"role {row['role']!r} is none of: {', '.join(ROLES)}"
     try:
-        normalise_identity(row["individual_id"])
+        normalise_new_identity(row["individual_id"])
     except BadIdentityError as error:
         return error.message
     return ""

@@ -58,9 +58,14 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     Raises:
         StartupError: as `build`.
     """
+    from pipeline.catalogue.sql_store import (
+        make_catalogue,
+    )  # here, since every replica imports this module's neighbours
+
     shown_dir = str(settings.models_dir)
     settings = settings.with_absolute_paths()
     folder = check_folders(settings)
+    make_catalogue(settings.catalogue_url)  # before there are replicas, which never make one
     plan = plan_resources(settings, cluster)
     logger.info("running on %s with models from %s", plan.device, shown_dir)
     models = _bind_models(settings, folder, networks, plan)

@@ -17,8 +17,9 @@ import yaml
 
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
 from pipeline.catalogue.migrating import migrate_catalogue
-from pipeline.catalogue.opening import fill_catalogue
+from pipeline.catalogue.opening import check_catalogue, fill_catalogue
 from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
+from pipeline.model_files import ModelFolder
 from pipeline.settings import load_settings
 
 RAY_ENVIRONMENT = {
@@ -38,8 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Check and start; returns only where something is wrong or with `--check`."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its words are about itself; ours say what is migrated
     try:
-        check(options.config, options.migrate)
+        places = check(options.config)
+        if not options.check:
+            for url, folder in places:
+                migrate_catalogue(url, options.migrate)
+                fill_catalogue(url, folder)
     except (StartupError, CatalogueUnavailableError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
@@ -49,26 +55,29 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def check(config: Path, backup: str | None = None) -> None:
-    """Check a Serve config file and everything it names; bring its catalogue up to date.
+def check(config: Path) -> list[tuple[str, ModelFolder]]:
+    """Check a Serve config file and everything that its applications name; changes nothing.
 
-    Args:
-        config: Serve config file.
-        backup: names the operator's backup of a catalogue on a database server, without which that is not migrated.
+    Returns:
+        For each application the URL of its catalogue and its models folder.
 
     Raises:
         StartupError: the first thing that is wrong.
+        CatalogueUnavailableError: a catalogue is locked or being replaced.
     """
     document = _read(require_file(config))
     http = document.get("http_options") or {}
     check_port(str(http.get("host", "127.0.0.1")), int(http.get("port", 8000)))
+    found = []
     for place in range(len(document.get("applications") or [])):
         settings = load_settings(config, place)
         check_gpu(settings)
         folder = check_folders(settings)
         check_weights(folder)
-        migrate_catalogue(settings.with_absolute_paths().catalogue_url, backup)
-        fill_catalogue(settings.with_absolute_paths().catalogue_url, folder)
+        url = settings.with_absolute_paths().catalogue_url
+        check_catalogue(url, folder)
+        found.append((url, folder))
+    return found
 
 
 def _read(config: Path) -> Mapping[str, Any]:
@@ -93,7 +102,7 @@ def _become_the_service(config: Path) -> NoReturn:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments.launch", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"), help="Serve config file")
-    parser.add_argument("--check", action="store_true", help="only check, do not start")
+    parser.add_argument("--check", action="store_true", help="only check: change nothing, start nothing")
     parser.add_argument(
         "--migrate",
         metavar="BACKUP",

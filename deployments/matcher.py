@@ -37,7 +37,7 @@ class Matcher:
 
         Raises:
             CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
-            CatalogueOpenError: the catalogue cannot be opened.
+            CatalogueOpenError: there is no catalogue, since a replica never makes one, or it cannot be opened.
         """
         from pipeline.catalogue.opening import open_matcher
 
@@ -49,22 +49,25 @@ class Matcher:
         self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
         settle_memory()
 
-    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> list[Failure | None]:
-        """Store confirmed photos in one event: on disk when this returns; repeating it changes nothing.
+    async def confirm(
+        self, queries: Sequence[Query], actor: Actor, key: str, only_changes: bool
+    ) -> list[Failure | None]:
+        """Store confirmed photos in one event: on disk when this returns; repeating it with its key changes nothing.
 
         Args:
             queries: each with an identity.
             actor: who confirms.
-            key: of the request, by which a repeat is known also after a correction; None where it has none.
+            key: of the request, by which a repeat is known also after a correction.
+            only_changes: the key is the service's own, so it makes no event where nothing changes.
 
         Returns:
             For each query why it was refused, None where it is stored; all others are.
 
         Raises:
             CatalogueUnavailableError: nothing was stored.
-            KeyReusedError: the key came with other confirmations; nothing was stored.
+            KeyReusedError: the actor's key came with other confirmations; nothing was stored.
         """
-        return await self._timed("confirm", lambda: self._matcher.confirm(queries, actor, key))
+        return await self._timed("confirm", lambda: self._matcher.confirm(queries, actor, key, only_changes))
 
     async def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
         """Rank the known individuals for each query, in order.

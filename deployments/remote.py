@@ -1,6 +1,7 @@
 """Other deployments as the code here sees them: every call has a deadline and survives a replica's death."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -104,7 +105,7 @@ class RemoteExtractor:
 
 
 class RemoteMatcher:
-    """The catalogue as a connection sees it; confirming twice is the same as once, so every call may be repeated."""
+    """The catalogue as a connection sees it; every call may be repeated, since a confirmation carries a key."""
 
     def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
         """Take the deployment's handle."""
@@ -112,8 +113,17 @@ class RemoteMatcher:
         self._timeout_s = timeout_s
 
     async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
-        """See `deployments.services.Catalogue`."""
-        answer = await call(lambda: self._handle.confirm.remote(list(queries), actor, key), "matcher", self._timeout_s)
+        """See `deployments.services.Catalogue`.
+
+        Without a key of the client's the call gets one here: where its answer is lost with a replica it is repeated,
+        and must not undo what somebody corrected meanwhile.
+        """
+        own_key = uuid.uuid4().hex
+        answer = await call(
+            lambda: self._handle.confirm.remote(list(queries), actor, own_key if key is None else key, key is None),
+            "matcher",
+            self._timeout_s,
+        )
         refused: Sequence[Failure | None] = answer
         return refused
 

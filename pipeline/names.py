@@ -22,6 +22,20 @@ _JOINERS = "\u200c\u200d"  # zero-width, and part of the spelling between letter
 # Category Cf, but seen: signs that stand before or around numbers and words of Arabic, Syriac, Kaithi.
 _VISIBLE_FORMATS = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 
+# Not of category Cf, and not seen either: the other default-ignorable characters (joiner of graphemes, fillers of
+# Hangul, vowels of Khmer that are never written, variation selectors), and the blank of Braille.
+_UNSEEN = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+            *range(0x180B, 0x1810),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+
 _FORBIDDEN_ON_WINDOWS = frozenset('<>:"|?*')
 
 _DEVICES = frozenset(
@@ -50,11 +64,12 @@ def is_unprintable(character: str) -> bool:
 def invisible_in(name: str) -> str | None:
     """Return the first character that cannot be seen or turns the direction of its neighbours; None where none does.
 
-    These are Unicode's format characters (category Cf) but for those that a script needs: ZWJ and ZWNJ between two
-    letters or marks, and the number signs of Arabic, Syriac and Kaithi, which are seen.
+    These are Unicode's format characters (category Cf), its other characters that are shown as nothing and the blank of
+    Braille, but for those that a script needs: ZWJ and ZWNJ between two letters or marks, and the number signs of
+    Arabic, Syriac and Kaithi, which are seen.
     """
     for place, character in enumerate(name):
-        if unicodedata.category(character) != "Cf" or character in _VISIBLE_FORMATS:
+        if not _is_unseen(character):
             continue
         between = name[place - 1 : place] + name[place + 1 : place + 2]
         if character in _JOINERS and len(between) == 2 and all(unicodedata.category(c)[0] in "LM" for c in between):
@@ -63,28 +78,37 @@ def invisible_in(name: str) -> str | None:
     return None
 
 
+def _is_unseen(character: str) -> bool:
+    formats = unicodedata.category(character) == "Cf" and character not in _VISIBLE_FORMATS
+    return formats or character in _UNSEEN
+
+
 def fold_name(name: str) -> str:
     """Return what two names share that only their spelling tells apart: case, white space, width, invisible characters.
 
-    NFKC, case folded, without white space and format characters; names of one fold would be taken for one another on a
-    list, so a new one never becomes an individual beside a known one.
+    NFKC, case folded, without white space and characters that are not seen; names of one fold would be taken for one
+    another on a list, so a new one never becomes an individual beside a known one. The catalogue stores folds: whoever
+    changes this function adds a layout of the catalogue whose step folds all stored names again.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    seen = (c for c in folded if not c.isspace() and (unicodedata.category(c) != "Cf" or c in _VISIBLE_FORMATS))
-    return unicodedata.normalize("NFKC", "".join(seen))
+    seen = "".join(c for c in folded if not c.isspace() and not _is_unseen(c))
+    return unicodedata.normalize("NFKC", seen)
 
 
 def known_spelling(name: str, alike: Sequence[str]) -> str:
     """Return the spelling under which a named individual is known, the name itself where nobody is.
 
     Args:
-        name: as somebody wrote it, normalised.
+        name: as somebody wrote it, of `normalise_identity`.
         alike: the known individuals of the same fold.
 
     Raises:
-        BadIdentityError: several are, and none is spelled so.
+        BadIdentityError: several are, and none is spelled so; or nobody is, and the name cannot be that of a new one.
     """
-    if name in alike or not alike:
+    if name in alike:
+        return name
+    if not alike:
+        _check_new(name)
         return name
     if len(alike) == 1:
         return alike[0]
@@ -92,6 +116,26 @@ def known_spelling(name: str, alike: Sequence[str]) -> str:
     raise BadIdentityError(
         f'the identity "{shown_name(name)}" may be any of several individuals whose names differ little: write {shown}'
     )
+
+
+def normalise_new_identity(name: str) -> str:
+    """Return the name of an individual as `normalise_identity` does, where it may be new.
+
+    Raises:
+        BadIdentityError: also where it holds a character that cannot be seen, or would be taken for "Unknown".
+    """
+    normal = normalise_identity(name)
+    _check_new(normal)
+    return normal
+
+
+def _check_new(name: str) -> None:
+    invisible = invisible_in(name)
+    if invisible is not None:
+        shown = shown_name(name.replace(invisible, "?"))
+        raise BadIdentityError(f'the identity "{shown}" holds the invisible character {_code(invisible)}: remove it')
+    if fold_name(name) == fold_name(UNKNOWN):
+        raise _reserved()
 
 
 def normalise_identity(name: str) -> str:
@@ -102,18 +146,21 @@ def normalise_identity(name: str) -> str:
     """
     normal = normalise_name(name)
     if normal.casefold() == UNKNOWN.casefold():
-        raise BadIdentityError(
-            f'the identity "{UNKNOWN}" is reserved for photos of no known individual: choose another'
-        )
+        raise _reserved()
     return normal
+
+
+def _reserved() -> BadIdentityError:
+    return BadIdentityError(f'the identity "{UNKNOWN}" is reserved for photos of no known individual: choose another')
 
 
 def normalise_name(name: str) -> str:
     """Return a name in Unicode's composed form (NFC) without surrounding white space.
 
+    One that the catalogue knows may hold characters that cannot be seen; a new one may not (`normalise_new_identity`).
+
     Raises:
-        BadIdentityError: the name is empty, longer than `MAX_IDENTITY_CHARS`, or holds a control character or one that
-            cannot be seen.
+        BadIdentityError: the name is empty, longer than `MAX_IDENTITY_CHARS`, or holds a control character.
     """
     normal = unicodedata.normalize("NFC", name).strip()
     if not normal:
@@ -124,10 +171,6 @@ def normalise_name(name: str) -> str:
         )
     if any(is_unprintable(character) for character in normal):
         raise BadIdentityError(f'the identity "{shown_name(normal)}" holds a control character: remove it')
-    invisible = invisible_in(normal)
-    if invisible is not None:
-        shown = shown_name(normal.replace(invisible, "?"))
-        raise BadIdentityError(f'the identity "{shown}" holds the invisible character {_code(invisible)}: remove it')
     return normal
 
 

@@ -46,7 +46,7 @@ class MemoryCatalogue:
         self.events: list[tuple[Head, Actor]] = []
         self._entries: list[_Entry] = []
         self._imports: list[ImportFile] = []
-        self._refusals_of_key: dict[str, dict[_Said, BadIdentityError | None]] = {}
+        self._refusals_of_key: dict[tuple[Actor, str | None], dict[_Said, BadIdentityError | None]] = {}
 
     @property
     def _version(self) -> int:
@@ -65,11 +65,13 @@ class MemoryCatalogue:
         gone = tuple(e.row.row_id for e in before if (e.superseded_version or 0) > version)
         return Changes(self.head(), added, gone, anew)
 
-    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
+    def confirm(
+        self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False
+    ) -> Confirmed:
         self._check()
         said = [_said(word) for word in confirmations]
-        if key in self._refusals_of_key:
-            known = self._refusals_of_key[key]
+        if (actor, key) in self._refusals_of_key:
+            known = self._refusals_of_key[actor, key]
             if not known.keys() >= set(said):
                 raise KeyReusedError("the key came with other confirmations")
             repeated = {place: error for place, one in enumerate(said) if (error := known[one]) is not None}
@@ -77,13 +79,14 @@ class MemoryCatalogue:
         spelled, refused = self._spell(confirmations)
         words = {(word.key, word.body_part): word for word in spelled}
         news = [word for word in words.values() if not any(_says(entry.row, word) for entry in self._standing())]
-        if news or (key is not None and confirmations):
+        event = bool(news) or (key is not None and bool(confirmations) and not only_changes)
+        if event:
             self._advance(actor)
         for word in news:
             self._supersede(word)
             self._append(word)
-        if key is not None and confirmations:
-            self._refusals_of_key[key] = {one: refused.get(place) for place, one in enumerate(said)}
+        if key is not None and event:
+            self._refusals_of_key[actor, key] = {one: refused.get(place) for place, one in enumerate(said)}
         return Confirmed(self.head(), refused)
 
     def imports(self) -> tuple[ImportFile, ...]:
@@ -112,11 +115,9 @@ class MemoryCatalogue:
     def counts(self) -> CatalogueCounts:
         self._check()
         rows = [entry.row for entry in self._standing()]
-        parts = {row.body_part for row in rows}
         return CatalogueCounts(
             individuals=len({row.individual for row in rows}),
             photos=len({row.key.photo for row in rows}),
-            photos_by_body_part={part: len({r.key.photo for r in rows if r.body_part == part}) for part in parts},
             rows=Counter((row.body_part, row.model) for row in rows),
         )
 

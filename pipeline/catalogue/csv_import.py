@@ -58,6 +58,17 @@ def import_csvs(catalogue: Catalogue, sources: Sequence[CsvSource]) -> tuple[Imp
     return outcomes
 
 
+def check_csvs(imported: Sequence[ImportFile], sources: Sequence[CsvSource]) -> None:
+    """Read every file that exists and is not imported yet, and store nothing.
+
+    Raises:
+        CatalogueFileError: one cannot be read or holds a bad row.
+    """
+    for source in sources:
+        if source.path.exists():
+            _read_batch(source, imported)
+
+
 def _read_batch(source: CsvSource, imported: Sequence[ImportFile]) -> ImportBatch:
     """Parse a file that is new; one that is not needs no rows, since the catalogue will leave it out."""
     try:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.catalogue.vectors import Vector, embedding_problem, storable_text
 from pipeline.errors import BadIdentityError, CatalogueFileError
-from pipeline.names import normalise_identity
+from pipeline.names import normalise_new_identity
 
 _REPORTED_ROWS = 5  # bad rows that an error names: enough to see a pattern
 
@@ -105,7 +105,7 @@ def _parse_row(line: int, fields: list[str], dimension: int) -> CsvRow:
         raise _BadRowError(f'{len(fields)} columns, not the 3 of name,path,"[embedding in quotes]"')
     name, path, numbers = fields
     try:
-        individual = normalise_identity(name)
+        individual = normalise_new_identity(name)
     except BadIdentityError as error:
         raise _BadRowError(error.message) from error
     values = _parse_numbers(numbers)

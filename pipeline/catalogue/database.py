@@ -19,8 +19,12 @@ _log = logging.getLogger(__name__)
 class Backend(Protocol):
     """All that differs from one kind of database to the other; each kind is a module of its own."""
 
-    def make_engine(self, url: URL) -> Engine:
-        """Make the engine without connecting; CatalogueOpenError where the URL cannot serve."""
+    def make_engine(self, url: URL, make: bool) -> Engine:
+        """Make the engine without connecting, and with `make` a file that is missing.
+
+        Raises:
+            CatalogueOpenError: the URL cannot serve.
+        """
         ...
 
     def reading(self, engine: Engine) -> AbstractContextManager[Connection]:
@@ -139,11 +143,12 @@ class Database:
             raise CatalogueUnavailableError(f"the catalogue could not be {action}: {reason}") from error
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, make: bool = False) -> Database:
     """Find the kind of database that a URL names; the connection is made later.
 
     Args:
         url: as SQLAlchemy has it.
+        make: make the file that it names where that is missing.
 
     Raises:
         CatalogueOpenError: not a URL, or not one of a database that can hold a catalogue.
@@ -154,6 +159,6 @@ def open_database(url: str) -> Database:
         backend = _BACKENDS.get(kind)
         if backend is None:
             raise CatalogueOpenError(f"catalogue_url: {kind} is not supported: use {' or '.join(_BACKENDS)}")
-        return Database(backend.make_engine(parsed), backend)
+        return Database(backend.make_engine(parsed, make), backend)
     except (ArgumentError, ImportError, ValueError) as error:
         raise CatalogueOpenError(f"catalogue_url: {error}") from error

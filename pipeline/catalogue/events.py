@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, and_, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.catalogue.rows import EMPTY, Confirmation, Head
@@ -104,15 +104,16 @@ def remember_confirmations(
 
 
 def answer_repeat(
-    connection: Connection, catalogue_id: int, key: str, confirmations: Sequence[Confirmation]
+    connection: Connection, catalogue_id: int, actor: Actor, key: str, confirmations: Sequence[Confirmation]
 ) -> dict[int, BadIdentityError] | None:
-    """Return what was refused when a key came first, by place in its repeat; None where the key is new.
+    """Return what was refused when an actor's key came first, by place in its repeat; None where the key is new.
 
     Raises:
         KeyReusedError: the key came with other confirmations.
     """
     of_key = and_(events.c.catalogue_id == catalogue_id, events.c.key == key)
-    version = connection.execute(select(events.c.version).where(of_key)).scalar()
+    by_actor = events.join(actors, and_(actors.c.id == events.c.actor_id, _is_actor(_actor_values(actor))))
+    version = connection.execute(select(events.c.version).select_from(by_actor).where(of_key)).scalar()
     if version is None:
         return None
     said = event_confirmations.c
@@ -127,12 +128,8 @@ def answer_repeat(
 
 
 def _actor_id(connection: Connection, actor: Actor) -> int:
-    values = {
-        "institution": storable_text(actor.institution),
-        "name": storable_text(actor.name),
-        "kind": actor.kind,
-    }
-    known = select(actors.c.id).where(*(actors.c[column] == value for column, value in values.items()))
+    values = _actor_values(actor)
+    known = select(actors.c.id).where(_is_actor(values))
     found = connection.execute(known).scalar()
     if found is not None:
         return int(found)
@@ -141,6 +138,18 @@ def _actor_id(connection: Connection, actor: Actor) -> int:
             return int(connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one())
     except IntegrityError:  # a writer of another catalogue, who holds another lock, was first
         return int(connection.execute(known).scalar_one())
+
+
+def _actor_values(actor: Actor) -> dict[str, str]:
+    return {
+        "institution": storable_text(actor.institution),
+        "name": storable_text(actor.name),
+        "kind": actor.kind,
+    }
+
+
+def _is_actor(values: Mapping[str, str]) -> ColumnElement[bool]:
+    return and_(*(actors.c[column] == value for column, value in values.items()))
 
 
 def _digest(confirmation: Confirmation) -> str:

@@ -84,25 +84,28 @@ class CatalogueMatcher:
         self._galleries = self._empty_galleries()
         self._refresh()
 
-    def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None = None) -> list[Failure | None]:
+    def confirm(
+        self, queries: Sequence[Query], actor: Actor, key: str | None = None, only_changes: bool = False
+    ) -> list[Failure | None]:
         """Add the queries that carry an identity to the catalogue, in one event, on disk when this returns.
 
         Args:
             queries: of any body part.
             actor: who confirms.
             key: of the request, by which a repeat is known (`pipeline.catalogue.port.Catalogue.confirm`).
+            only_changes: see there; the key is the service's own.
 
         Returns:
             For each query, why it was refused; None where it is stored or carries no identity.
 
         Raises:
-            KeyReusedError: the key came with other confirmations; nothing is stored.
+            KeyReusedError: the actor's key came with other confirmations; nothing is stored.
         """
         checked, failures = self._check(queries)
         said = [item for item in checked if item.query.identity is not None]
         if said:
             key = None if key is None else storable_text(key)
-            confirmed = self._catalogue.confirm([_as_confirmation(item) for item in said], actor, key)
+            confirmed = self._catalogue.confirm([_as_confirmation(item) for item in said], actor, key, only_changes)
             for place, error in confirmed.refused.items():
                 failures[said[place].index] = Failure.of(error, said[place].query.path)
         return [failures.get(i) if query.identity is not None else None for i, query in enumerate(queries)]

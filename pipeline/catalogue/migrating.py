@@ -12,6 +12,7 @@ from pipeline.catalogue import migrations
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.events import write_event
 from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, read_layout, schema_versions
+from pipeline.catalogue.sql_store import found_layout
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE
 
@@ -32,11 +33,10 @@ def migrate_catalogue(url: str, backup: str | None = None) -> None:
         CatalogueOpenError: the database cannot be opened or copied, names no backup, or a newer release has written
             it. It is as it was.
     """
+    if found_layout(url) in (None, SCHEMA_VERSION):
+        return
     database = open_database(url)
     try:
-        with database.looking() as connection:
-            if read_layout(connection) in (None, SCHEMA_VERSION):
-                return
         with database.preparing() as connection:
             found = read_layout(connection)
             if found is None or found == SCHEMA_VERSION:

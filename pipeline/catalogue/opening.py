@@ -1,10 +1,15 @@
 """From a models folder and a database URL to a matcher: opens the catalogue and takes in the folder's CSVs."""
 
-from pipeline.catalogue.csv_import import CsvSource, import_csvs
+import logging
+
+from pipeline.catalogue.csv_import import CsvSource, check_csvs, import_csvs
 from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
 from pipeline.catalogue.rows import ImportOutcome
-from pipeline.catalogue.sql_store import open_catalogue
+from pipeline.catalogue.schema import SCHEMA_VERSION
+from pipeline.catalogue.sql_store import found_layout, open_catalogue
 from pipeline.model_files import ModelFolder, short_hash
+
+_log = logging.getLogger(__name__)
 
 
 def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
@@ -20,7 +25,7 @@ def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
 
 
 def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher:
-    """Open the catalogue, import what is new in the folder's CSVs, and wrap it in a matcher.
+    """Open a catalogue that exists, import what is new in the folder's CSVs, and wrap it in a matcher.
 
     Args:
         url: of the database, as SQLAlchemy has it.
@@ -29,18 +34,43 @@ def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher
 
     Raises:
         CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
-        CatalogueOpenError: the catalogue cannot be opened.
+        CatalogueOpenError: there is no catalogue, or it cannot be opened.
         CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
         ModelFilesError: a weight file cannot be read.
     """
     models = loaded_models(folder)
-    catalogue = open_catalogue(url)
+    catalogue = open_catalogue(url, make=False)
     import_csvs(catalogue, csv_sources(folder, models))
     return CatalogueMatcher(catalogue, models, device)
 
 
+def check_catalogue(url: str, folder: ModelFolder) -> None:
+    """Check that the catalogue can be opened and the folder's CSVs be taken in; changes nothing.
+
+    An older layout and a catalogue that is still to be made are logged. Beside an older layout no CSV is read: which
+    ones have come in is known once it is up to date.
+
+    Raises:
+        StartupError: as `open_matcher`.
+        CatalogueUnavailableError: the catalogue's file was replaced at this moment.
+    """
+    sources = csv_sources(folder, loaded_models(folder))
+    layout = found_layout(url)
+    if layout == SCHEMA_VERSION:
+        catalogue = open_catalogue(url, make=False)
+        try:
+            check_csvs(catalogue.imports(), sources)
+        finally:
+            catalogue.close()
+    elif layout is None:
+        _log.info("there is no catalogue yet: the start makes one")
+        check_csvs((), sources)
+    else:
+        _log.info("the start brings the catalogue from layout %s to %s, after a backup", layout, SCHEMA_VERSION)
+
+
 def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
-    """Import what is new in the folder's CSVs and close the catalogue again.
+    """Make the catalogue where there is none, import what is new in the folder's CSVs and close it again.
 
     Raises:
         StartupError: as `open_matcher`.

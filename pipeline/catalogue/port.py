@@ -34,7 +34,9 @@ class Catalogue(Protocol):
         """Return what a reader in a known state needs to have the head; `EMPTY` gives every current row."""
         ...
 
-    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
+    def confirm(
+        self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False
+    ) -> Confirmed:
         """Store what somebody said about photos, in one event, on disk when this returns.
 
         A photo (key and body part) that the catalogue knows is superseded where it now shows another individual or has
@@ -45,15 +47,16 @@ class Catalogue(Protocol):
         A caller may repeat a call of which it does not know the outcome. Without a key, what is stored already changes
         nothing, but what somebody corrected since is said anew. A key makes the repeat known: it changes nothing,
         whatever came since, and is answered as the first time. It may leave confirmations out and add none. Each new
-        key is an event, also where its confirmations were stored before.
+        key is an event, also where its confirmations were stored before. Keys are each actor's own.
 
         Args:
             confirmations: what is said.
             actor: who says it.
-            key: of the request, chosen by the client; None where it has none.
+            key: of the request, chosen by the client, or by the service for the repeats that it makes itself.
+            only_changes: the key is the service's; where nothing changes it makes no event and is not remembered.
 
         Raises:
-            KeyReusedError: the key came with other confirmations; nothing is stored.
+            KeyReusedError: the actor's key came with other confirmations; nothing is stored.
         """
         ...
 

@@ -48,7 +48,7 @@ _ADVICE = {
     _READ_ONLY: "the database server is read-only, a standby perhaps: let catalogue_url name the primary",
     "40": "it met another transaction: send the request again",
     "42501": "the database user may not create or write its tables: make it the owner of the database",
-    "42P01": "its tables are gone: restore the last backup, or restart the service to begin an empty catalogue",
+    "42P01": "its tables are gone: restore the last backup, or stop and start the service to begin an empty one",
     "53100": "the database server's disk is full: free some space and send the request again",
     "53200": "the database server is out of memory: send the request again",
     "55P03": "another process holds it locked: try again; if this lasts, see pg_stat_activity for which",
@@ -60,11 +60,12 @@ _ADVICE = {
 }
 
 
-def make_engine(url: URL) -> Engine:
+def make_engine(url: URL, make: bool) -> Engine:
     """Make the engine; it connects at its first use, and anew after the server was away.
 
     Args:
         url: postgresql+psycopg://user@host/database; options of libpq in its query go before ours.
+        make: changes nothing, since the database is the operator's to make.
 
     Raises:
         CatalogueOpenError: another driver is named, or psycopg is not installed.

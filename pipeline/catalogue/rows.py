@@ -111,13 +111,11 @@ class CatalogueCounts:
     Attributes:
         individuals: those with at least one row.
         photos: distinct photos.
-        photos_by_body_part: distinct photos, by body part.
         rows: number of rows, by (body part, short hash of the model).
     """
 
     individuals: int
     photos: int
-    photos_by_body_part: Mapping[str, int]
     rows: Mapping[tuple[str, str], int]
 
 

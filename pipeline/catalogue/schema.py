@@ -6,6 +6,7 @@
 from datetime import UTC, datetime
 
 from sqlalchemy import (
+    URL,
     Column,
     ColumnElement,
     Connection,
@@ -82,7 +83,7 @@ events = Table(
     Column("actor_id", ForeignKey("actors.id"), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("reason", String),
-    UniqueConstraint("catalogue_id", "key"),
+    UniqueConstraint("catalogue_id", "actor_id", "key"),
 )
 
 # What a key came with, for its repeat: a digest of each confirmation, and why one was refused.
@@ -180,6 +181,14 @@ def read_layout(connection: Connection) -> int | None:
             "start that release, or restore a backup made before the upgrade"
         )
     return found
+
+
+def no_catalogue(url: URL) -> CatalogueOpenError:
+    """Return the error of whoever may not make the catalogue that is missing: replicas, and tools that read."""
+    return CatalogueOpenError(
+        f"there is no catalogue at {url!r}: put it back, or start the service with its start command "
+        "(python -m deployments.launch), which makes one"
+    )
 
 
 def find_catalogue(connection: Connection, name: str) -> int | None:

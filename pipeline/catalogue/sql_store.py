@@ -29,7 +29,7 @@ from pipeline.catalogue.rows import (
     ImportOutcome,
     classify_import,
 )
-from pipeline.catalogue.schema import catalogues, find_catalogue, read_layout
+from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
 from pipeline.catalogue.sql_rows import (
     RowWriter,
     StandingRow,
@@ -42,7 +42,8 @@ from pipeline.catalogue.sql_rows import (
     subject_of,
 )
 from pipeline.catalogue.vectors import pack_vector
-from pipeline.errors import BadIdentityError
+from pipeline.catalogue_url import catalogue_file
+from pipeline.errors import BadIdentityError, CatalogueOpenError
 from pipeline.names import known_spelling
 from pipeline.records import SERVICE, Actor
 
@@ -55,30 +56,68 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE) -> "SqlCatalogue":
-    """Open a catalogue, made where there is none; one that exists is only read, so that a full disk does no harm.
+def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE, make: bool = True) -> "SqlCatalogue":
+    """Open a catalogue; one that exists is only read, so that a full disk does no harm.
+
+    Replicas never make one: a file that is missing when a replica is started again may be on its way back.
 
     Args:
         url: SQLAlchemy URL, for example sqlite:////home/me/.local/share/whale-vision/catalogue.sqlite or
             postgresql+psycopg://whales@database.example.org/whales.
         name: which catalogue of that database.
+        make: make it where there is none.
 
     Raises:
-        CatalogueOpenError: the URL is wrong, the file is damaged or not a catalogue, the server is down or refuses the
-            user, or the release that has written it is older (its tables want migrating) or newer.
+        CatalogueOpenError: there is none and none is made, the URL is wrong, the file is damaged or not a catalogue,
+            the server is down or refuses the user, or the release that has written it is older (its tables want
+            migrating) or newer.
         CatalogueUnavailableError: the file was replaced at this moment.
     """
-    database = open_database(url)
+    database = open_database(url, make)
     with database.looking() as connection:
         catalogue_id = find_catalogue(connection, name)
+    if catalogue_id is None and not make:
+        database.close()
+        raise no_catalogue(database.engine.url)
     if catalogue_id is None:
         with database.preparing() as connection:
-            catalogue_id = _make_catalogue(connection, name)
+            catalogue_id = _make_in(connection, name)
     database.warn_where_read_only()
     return SqlCatalogue(database, catalogue_id)
 
 
-def _make_catalogue(connection: Connection, name: str) -> int:
+def make_catalogue(url: str) -> None:
+    """Make the catalogue where there is none; for those who run once before the replicas, never for a replica.
+
+    Raises:
+        CatalogueOpenError: the catalogue cannot be opened or made.
+        CatalogueUnavailableError: the file was replaced at this moment.
+    """
+    open_catalogue(url).close()
+
+
+def found_layout(url: str) -> int | None:
+    """Return the layout of a database's tables, None where there are none or not even a file; changes nothing.
+
+    Raises:
+        CatalogueOpenError: the database cannot be opened, or a newer release has written it.
+        CatalogueUnavailableError: the file was replaced at this moment.
+    """
+    file = catalogue_file(url)
+    try:
+        if file is not None and (not file.exists() or file.stat().st_size == 0):
+            return None
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: {file} cannot be looked at: {error.strerror}") from error
+    database = open_database(url)
+    try:
+        with database.looking() as connection:
+            return read_layout(connection)
+    finally:
+        database.close()
+
+
+def _make_in(connection: Connection, name: str) -> int:
     """Make what another process has not made meanwhile."""
     from pipeline.catalogue.migrating import create_tables  # here: Alembic is for those who make or change tables
 
@@ -118,17 +157,19 @@ class SqlCatalogue:
                 return read_changes(connection, self._catalogue_id, known.version, head)
             return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
 
-    def confirm(self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None) -> Confirmed:
+    def confirm(
+        self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False
+    ) -> Confirmed:
         """See the port."""
         if not confirmations:
             return Confirmed(self.head(), {})
         with self._writing() as writer:
-            repeated = None if key is None else answer_repeat(*writer.place, key, confirmations)
+            repeated = None if key is None else answer_repeat(*writer.place, actor, key, confirmations)
             if repeated is not None:
                 return Confirmed(read_head(*writer.place), repeated)
             words, refused = _spelled_as_known(writer, confirmations)
             changed = self._store(writer, words)
-            if key is None and not changed:
+            if not changed and (key is None or only_changes):
                 return Confirmed(read_head(*writer.place), refused)
             head = self._advance(writer, "confirm", actor, key)
             if key is not None:

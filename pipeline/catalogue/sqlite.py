@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from pipeline.catalogue.schema import no_catalogue
 from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
@@ -50,25 +51,27 @@ _ADVICE = {
 }
 
 
-def make_engine(url: URL) -> Engine:
-    """Make the engine, and the database file with its folder; a file that vanishes later is never made again.
+def make_engine(url: URL, make: bool) -> Engine:
+    """Make the engine; a file that vanishes later is never made again.
+
+    Args:
+        url: names the file.
+        make: make the file and its folder where they are missing.
 
     Raises:
-        CatalogueOpenError: the URL names no file, or it cannot be made.
+        CatalogueOpenError: the URL names no file, or the file does not exist or cannot be made.
     """
     path = catalogue_file(url)
     if path is None or url.query.get("mode") == "memory":
         raise CatalogueOpenError("catalogue_url: a catalogue in memory would forget what it acknowledged; name a file")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if make and url.query.get("mode") != "ro":
+            _make_file(path)
+        elif not path.exists():
+            raise no_catalogue(url)
     except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: the folder {path.parent} cannot be made: {error.strerror}") from error
-    try:
-        if not path.exists() and url.query.get("mode") != "ro":
-            path.touch()
-    except OSError as error:
-        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be made: {error.strerror}") from error
-    file = DatabaseFile(path)
+        raise CatalogueOpenError(f"catalogue_url: the file {path} cannot be opened: {error.strerror}") from error
+    file = DatabaseFile(path, make)
     engine = create_engine(url, execution_options={_FILE: file}, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "do_connect", file.connect)
     event.listen(engine, "connect", _on_connect)
@@ -76,6 +79,15 @@ def make_engine(url: URL) -> Engine:
     event.listen(engine, "checkin", _on_checkin)
     event.listen(engine, "begin", _on_begin)
     return engine
+
+
+def _make_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogueOpenError(f"catalogue_url: the folder {path.parent} cannot be made: {error.strerror}") from error
+    if not path.exists():
+        path.touch()
 
 
 @contextmanager
@@ -119,7 +131,9 @@ def why_read_only(engine: Engine) -> str | None:
 
 
 def back_up(engine: Engine, layout: int) -> str:
-    """Copy the database into a new file beside it, also while a transaction holds its lock.
+    """Copy the database into a new file beside it, while a transaction holds its lock.
+
+    The copy has its name only once it is whole: nobody may take half of one for a backup.
 
     Args:
         engine: of the database.
@@ -132,27 +146,29 @@ def back_up(engine: Engine, layout: int) -> str:
         CatalogueOpenError: the copy cannot be made.
     """
     path = _file_of(engine).path
+    unfinished = path.with_name(f"{path.name}.unfinished-backup")
     try:
-        copy = _new_file(path, layout)
-        with closing(sqlite3.connect(copy)) as target, engine.connect() as connection:
+        unfinished.unlink(missing_ok=True)  # of a start command that was killed
+        with closing(sqlite3.connect(unfinished)) as target, engine.connect() as connection:
             source: Any = connection.connection.driver_connection
             source.backup(target)
+        copy = _free_name(path, layout)
+        unfinished.rename(copy)
     except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
         raise CatalogueOpenError(f"no backup of {path} could be made, so it stays as it is: {error}") from error
     return str(copy)
 
 
-def _new_file(path: Path, layout: int) -> Path:
+def _free_name(path: Path, layout: int) -> Path:
     number = 0
     while True:
         number += 1
         ending = "" if number == 1 else f"-{number}"
         copy = path.with_name(f"{path.stem}.layout-{layout}{ending}{path.suffix}")
-        try:
-            copy.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        return copy
+        if not copy.exists():
+            return copy
 
 
 def _file_of(engine: Engine) -> DatabaseFile:

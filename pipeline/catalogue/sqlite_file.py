@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import Dialect, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -38,10 +39,12 @@ class DatabaseFile:
 
     Args:
         path: of the database.
+        new: it may be empty when it is opened first, to have tables made in it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, new: bool) -> None:
         self.path = path
+        self._new = new
         self._lock = threading.Lock()
         self._opened: _Identity | None = None
         self._opened_log: _Identity | None = None
@@ -93,9 +96,11 @@ class DatabaseFile:
         """Open the file, which must exist, and read in it; only to read where the disk has no room for the log.
 
         Raises:
-            CatalogueUnavailableError: it vanished or was replaced at this moment.
+            CatalogueUnavailableError: it vanished or was replaced at this moment, or is empty, as a copy is at first.
         """
         before = self._find()
+        if not self._new and self.path.stat().st_size == 0:  # what opening wrote would damage the copy that follows
+            raise _being_replaced()
         uri = _must_exist(arguments[0])
         options = options | {"uri": True}
         record.info.pop(READ_ONLY_BECAUSE, None)
@@ -125,15 +130,16 @@ class DatabaseFile:
         with self._lock:
             if self._find() == before and self._opened in (None, before):
                 self._opened = before
+                self._new = False
                 return
         connection.close()
-        raise CatalogueUnavailableError("the catalogue's file is being replaced: try again")
+        raise _being_replaced()
 
     def _find(self) -> _Identity:
         found = _identity(self.path)
         if found is None:
             raise CatalogueUnavailableError(
-                "the catalogue's file is gone: put it back, or restart the service to begin an empty catalogue"
+                "the catalogue's file is gone: put it back, or stop and start the service to begin an empty one"
             )
         return found
 
@@ -160,14 +166,26 @@ def _must_exist(name: str) -> str:
     """Return a URI of the file that SQLAlchemy would open, with which SQLite never makes a new one."""
     if not name.startswith("file:"):
         return f"{Path(name).absolute().as_uri()}?mode=rw"
-    if "mode=" in name:
+    query = parse_qs(urlsplit(name).query)
+    if "mode" in query:
         return name
     return f"{name}{'&' if '?' in name else '?'}mode=rw"
 
 
+def _being_replaced() -> CatalogueUnavailableError:
+    return CatalogueUnavailableError("the catalogue's file is being replaced: try again")
+
+
 def _identity(path: Path) -> _Identity | None:
+    """Return device and inode; None where there is no file.
+
+    Raises:
+        CatalogueUnavailableError: it cannot be looked at.
+    """
     try:
         found = path.stat()
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise CatalogueUnavailableError(f"the catalogue's file cannot be looked at: {error.strerror}") from error
     return found.st_dev, found.st_ino

@@ -1,5 +1,6 @@
 """The start command's checks, each as an operator would meet it."""
 
+import logging
 import os
 import shutil
 import socket
@@ -9,7 +10,9 @@ import pytest
 import torch
 import yaml
 
+from deployments import launch
 from deployments.launch import main
+from pipeline.catalogue.sql_store import found_layout, open_catalogue
 from pipeline.model_files import load_model_folder
 from pipeline.networks.architectures import build_detector, build_embedder
 
@@ -152,24 +155,66 @@ def test_host_that_is_not_this_machine_is_named(tmp_path, models, port, capsys, 
 
 
 def test_bad_catalogue_row_is_named_and_nothing_is_taken_in(tmp_path, models, port, capsys):
-    from pipeline.catalogue.sql_store import open_catalogue
-
     (models / "pm_identification_fluke_ind.csv").write_text(ROW)
     (models / "pm_identification_flank_ind.csv").write_text(ROW + "WHALE_B,photo.jpg,[1]\n")
     error = refusal(capsys, config(tmp_path, models, port))
     assert "pm_identification_flank_ind.csv" in error
     assert "line 2" in error
-    assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 0
+    assert not (tmp_path / "c.sqlite").exists()
 
 
-def test_catalogue_of_an_older_release_is_brought_up_to_date_after_a_backup(tmp_path, models, port):
-    from pipeline.catalogue.sql_store import open_catalogue
+LAYOUT_1 = Path(__file__).parents[1] / "unit" / "catalogue" / "layout1.sqlite"
 
-    older = Path(__file__).parents[1] / "unit" / "catalogue" / "layout1.sqlite"
-    shutil.copy(older, tmp_path / "c.sqlite")
-    assert main([config(tmp_path, models, port), "--check"]) == 0
+
+@pytest.fixture
+def started(monkeypatch):
+    """The config files with which the start command would have become the service."""
+    files = []
+    monkeypatch.setattr(launch, "_become_the_service", files.append)
+    return files
+
+
+def test_start_brings_a_catalogue_of_an_older_release_up_to_date_after_a_backup(
+    tmp_path, models, port, started, caplog
+):
+    shutil.copy(LAYOUT_1, tmp_path / "c.sqlite")
+    caplog.set_level(logging.INFO)
+    main([config(tmp_path, models, port)])
     assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 11
     assert (tmp_path / "c.layout-1.sqlite").is_file()
+    assert len(started) == 1
+    assert "DDL" not in caplog.text
+
+
+def test_check_says_that_a_catalogue_will_be_brought_up_to_date_and_leaves_it(tmp_path, models, port, caplog):
+    shutil.copy(LAYOUT_1, tmp_path / "c.sqlite")
+    caplog.set_level(logging.INFO)
+    assert main([config(tmp_path, models, port), "--check"]) == 0
+    assert "brings the catalogue from layout 1 to 2" in caplog.text
+    assert not list(tmp_path.glob("c.layout-1*"))
+    assert found_layout(f"sqlite:///{tmp_path / 'c.sqlite'}") == 1
+
+
+def test_check_makes_no_catalogue_and_the_start_makes_and_fills_one(tmp_path, models, port, started):
+    (models / "pm_identification_fluke_ind.csv").write_text(ROW)
+    file = config(tmp_path, models, port)
+    assert main([file, "--check"]) == 0
+    assert not (tmp_path / "c.sqlite").exists()
+    main([file])
+    assert open_catalogue(f"sqlite:///{tmp_path / 'c.sqlite'}").counts().photos == 1
+    assert len(started) == 1
+
+
+def test_nothing_is_brought_up_to_date_while_another_application_is_wrong(tmp_path, models, port, started, capsys):
+    shutil.copy(LAYOUT_1, tmp_path / "c.sqlite")
+    file = Path(config(tmp_path, models, port))
+    document = yaml.safe_load(file.read_text())
+    wrong = document["applications"][0] | {"name": "second", "args": {"models_dir": str(tmp_path / "absent")}}
+    file.write_text(yaml.safe_dump(document | {"applications": [*document["applications"], wrong]}))
+    assert main([str(file)]) == 1
+    assert "no such models folder" in capsys.readouterr().err
+    assert found_layout(f"sqlite:///{tmp_path / 'c.sqlite'}") == 1
+    assert not started
 
 
 def test_missing_photo_root(tmp_path, models, port, capsys):

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.client.enrolment import read_enrolment
 from pipeline.client.errors import FolderLayoutError
 from pipeline.errors import BadIdentityError
-from pipeline.names import normalise_identity
+from pipeline.names import normalise_new_identity
 from training.photos.dates import date_taken
 from training.photos.metadata import METADATA_FILE, read_metadata
 from training.photos.problems import Kind, Problem
@@ -39,7 +39,7 @@ def read_folder(folder: Path, body_part: str = "", split: str = "") -> PhotoSet[
     photos: list[LabelledPhoto] = []
     for path, name in found.identities.items():
         try:
-            individual = normalise_identity(name)
+            individual = normalise_new_identity(name)
         except BadIdentityError as error:
             more.append(Problem(Kind.LAYOUT, path, error.message))
             continue

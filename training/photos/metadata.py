@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from pipeline.errors import BadIdentityError
-from pipeline.names import normalise_identity
+from pipeline.names import normalise_new_identity
 from pipeline.records import BoundingBox
 from training.photos.problems import Kind, Problem
 from training.photos.records import LabelledPhoto, PhotoSet, Side
@@ -77,7 +77,7 @@ def _as_photo(folder: Path, row: Mapping[str, str], body_part: str) -> LabelledP
     if not row["path"]:
         raise _BadRowError("has no path")
     try:
-        individual = normalise_identity(row["identity"])
+        individual = normalise_new_identity(row["identity"])
     except BadIdentityError as error:
         raise _BadRowError(error.message) from error
     day = _as_date(row.get("date", ""))

@@ -151,7 +151,6 @@ def test_counts_of_what_stands(catalogue: Catalogue) -> None:
     confirm(catalogue, [word(photo="path:b", individual="DANTE", model="m2")])
     counts = catalogue.counts()
     assert (counts.individuals, counts.photos) == (1, 2)
-    assert dict(counts.photos_by_body_part) == {"fluke": 2, "flank": 1}
     assert dict(counts.rows) == {("fluke", "m1"): 1, ("flank", "m1"): 1, ("fluke", "m2"): 1}
 
 
@@ -341,3 +340,21 @@ def test_a_name_without_photos_any_more_is_not_known(catalogue: Catalogue) -> No
     confirm(catalogue, [word(individual="Vergil")])
     confirm(catalogue, [word(photo="path:b", individual="Nova")])
     assert standing(catalogue)[-1] == ("path:b", "Nova")
+
+
+def test_a_key_is_its_actor_s_own(catalogue: Catalogue) -> None:
+    other = Actor("elsewhere", "somebody", "person")
+    catalogue.confirm([word()], LOCAL_USER, "key")
+    assert catalogue.confirm([word("sha256:bb", "VERGIL")], other, "key").head.version == 2
+    assert ("sha256:bb", "VERGIL") in labels(catalogue.changes_since(EMPTY))
+    assert catalogue.confirm([word()], LOCAL_USER, "key").head.version == 2
+    with pytest.raises(KeyReusedError):
+        catalogue.confirm([word()], other, "key")
+
+
+def test_a_key_of_the_service_is_known_again_and_makes_no_event_where_nothing_changes(catalogue: Catalogue) -> None:
+    catalogue.confirm([word()], LOCAL_USER, "first", only_changes=True)
+    assert catalogue.confirm([word()], LOCAL_USER, "second", only_changes=True).head.version == 1
+    catalogue.confirm([word(individual="VERGIL")], LOCAL_USER, "correction", only_changes=True)
+    assert catalogue.confirm([word()], LOCAL_USER, "first", only_changes=True).head.version == 2
+    assert labels(catalogue.changes_since(EMPTY)) == [("sha256:aa", "VERGIL")]

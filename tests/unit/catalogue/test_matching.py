@@ -256,6 +256,28 @@ def test_names_that_look_the_same_are_one_individual() -> None:
     assert rank_one(matcher, query()) == [("Jos\u00e9", 0.0), ("Unknown", 1.0)]
 
 
+@pytest.mark.parametrize("stored", ["Inv\u200bisible", "\u3164", "Un known"])
+def test_a_stored_name_that_would_be_refused_today_is_confirmed_as_rankings_show_it(
+    tmp_path: Path, stored: str
+) -> None:
+    catalogue = open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}")
+    file = ImportFile("old.csv", "fluke", "digest", FLUKE.model)
+    values = np.zeros(FLUKE.dimension)
+    row = Confirmation(PhotoKey("csv:digest:1"), "fluke", stored, values, FLUKE.model, "a.jpg")
+    catalogue.import_rows([ImportBatch(file, (row,))])
+    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    ((shown, _), _) = rank_one(matcher, query())
+    assert matcher.confirm([query("path:1", identity=shown)], LOCAL_USER) == [None]
+    assert [row.individual for row in catalogue.changes_since(EMPTY).added] == [stored, stored]
+
+
+@pytest.mark.parametrize("name", ["Inv\u200bisible", "\u3164", "Un known", "\u200bUnknown"])
+def test_a_new_individual_s_name_must_be_seen_and_must_not_look_like_unknown(name: str) -> None:
+    (failure,) = matcher_of().confirm([query("path:1", identity=name)], LOCAL_USER)
+    assert failure is not None
+    assert failure.code == "bad_identity"
+
+
 LONG_PATH = "path:/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz/é🐋", k=5000))
 
 

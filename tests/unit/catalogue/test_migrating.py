@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,16 +235,26 @@ def test_a_file_is_copied_first_and_older_copies_stay(file: Path, caplog: pytest
     assert str(copy) in str(rows_of(f"sqlite:///{file}", "SELECT reason FROM events WHERE kind = 'migrate'"))
 
 
-def test_a_file_that_cannot_be_copied_stays_as_it_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_room(path: Path, exist_ok: bool) -> None:
-        raise OSError(28, "No space left on device")
+class FullDisk(sqlite3.Connection):
+    """A connection whose backup finds no room after the first pages."""
 
-    before = file.read_bytes()
-    monkeypatch.setattr(Path, "touch", no_room)
+    def backup(self, target: sqlite3.Connection, **_options: Any) -> None:
+        def fill(*_progress: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        super().backup(target, pages=1, progress=fill)
+
+
+def test_a_backup_that_fails_midway_leaves_no_file_and_the_catalogue_as_it_is(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **options: connect(*args, factory=FullDisk, **options))
     with pytest.raises(CatalogueOpenError, match=r"no backup of .* could be made.*No space left"):
         migrate_catalogue(f"sqlite:///{file}")
+    monkeypatch.undo()
     assert rows_of(f"sqlite:///{file}", "SELECT version FROM schema_versions") == [(1,)]
-    assert len(file.read_bytes()) == len(before)
+    assert [path for path in file.parent.iterdir() if "layout-1" in path.name or "backup" in path.name] == []
 
 
 def test_a_server_s_database_is_migrated_only_where_a_backup_is_named(

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipeline.catalogue import sqlite
+from pipeline.catalogue import sqlite, sqlite_file
 from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
@@ -225,6 +225,41 @@ def test_a_file_that_is_moved_away_and_back_works_on(file: Path) -> None:
         catalogue.head()
     file.with_name("away").rename(file)
     assert confirm(catalogue, [word("b")]) == 2
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_a_copy_that_has_just_begun_is_left_alone_and_read_when_it_is_whole(file: Path, make: bool) -> None:
+    confirm(open_catalogue(url_of(file)), [word("a")])
+    content = backup_of(file).read_bytes()
+    catalogue = open_catalogue(url_of(file), make=make)
+    confirm(catalogue, [word("lost")])
+    move_away(file)
+    file.touch()
+    for _ in range(2):
+        with pytest.raises(CatalogueUnavailableError, match="is being replaced: try again"):
+            catalogue.head()
+    with pytest.raises(CatalogueUnavailableError, match="is being replaced: try again"):
+        open_catalogue(url_of(file), make=False)
+    assert file.stat().st_size == 0
+    file.write_bytes(content)
+    assert confirm(catalogue, [word("b")]) == 2
+
+
+def test_a_file_that_cannot_be_looked_at_is_not_said_to_be_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    file = folder / "catalogue.sqlite"
+    catalogue = open_catalogue(url_of(file))
+    folder.rename(tmp_path / "away")
+    folder.touch()
+    with pytest.raises(CatalogueUnavailableError, match="cannot be looked at: Not a directory"):
+        catalogue.head()
+
+
+def test_a_folder_named_like_an_option_does_not_let_a_new_file_be_made(tmp_path: Path) -> None:
+    file = tmp_path / "mode=x" / "catalogue.sqlite"
+    name = f"file:{file}"
+    assert sqlite_file._must_exist(name) == f"{name}?mode=rw"
 
 
 def test_a_new_file_beside_the_old_one_s_log_is_refused_until_that_is_moved_away(file: Path) -> None:

@@ -1,11 +1,12 @@
 import asyncio
 
 import pytest
+from ray.exceptions import RayActorError
 
 from deployments import remote
-from deployments.remote import RemoteEmbedder, RemoteExtractor, RemoteSegmenter
+from deployments.remote import RemoteEmbedder, RemoteExtractor, RemoteMatcher, RemoteSegmenter
 from pipeline.errors import UnavailableError
-from pipeline.records import Detections, PathSource
+from pipeline.records import LOCAL_USER, Detections, PathSource
 
 TIMEOUT_S = 0.5
 
@@ -88,3 +89,48 @@ async def test_an_extractor_that_hangs_itself_is_named(monkeypatch):
     steps = RemoteExtractor(Extractor(HungCall), TIMEOUT_S).extract(PathSource("/a.jpg", local_peer=True), "best")
     with pytest.raises(UnavailableError, match="the extractor did not answer within"):
         await anext(steps)
+
+
+class Answered:
+    """An answered call."""
+
+    def __await__(self):
+        yield from ()
+        return [None]
+
+
+class Lost:
+    """A call whose answer is lost with the replica."""
+
+    def __await__(self):
+        yield from ()
+        raise RayActorError
+
+
+class MatcherLostOnce:
+    """The handle of a matcher whose replica dies after each call's first attempt."""
+
+    def __init__(self):
+        self.calls = []
+
+    @property
+    def confirm(self):
+        return self
+
+    def remote(self, queries, actor, key, only_changes):
+        self.calls.append((key, only_changes))
+        return Lost() if len(self.calls) % 2 else Answered()
+
+
+async def test_the_service_s_own_repeat_has_a_key_also_where_the_client_gave_none():
+    handle = MatcherLostOnce()
+    matcher = RemoteMatcher(handle, 5.0)
+    for key in (None, None, "client's"):
+        assert await matcher.confirm([], LOCAL_USER, key) == [None]
+    first, second, third = handle.calls[::2]
+    assert handle.calls[1::2] == [first, second, third], "the repeats have the same keys"
+    assert first[0] != second[0]
+    assert first[0]
+    assert second[0]
+    assert [only_changes for _, only_changes in (first, second, third)] == [True, True, False]
+    assert third[0] == "client's"

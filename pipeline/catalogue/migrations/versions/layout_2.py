@@ -1,4 +1,7 @@
-"""Layout 2: events (who spoke, the request's key, a nonce) and the fold of each individual's name."""
+"""Layout 2: events (who spoke, the request's key, a nonce) and the fold of each individual's name.
+
+The fold is that of the release which runs the step: one that folds otherwise has a later step, which folds all again.
+"""
 
 import secrets
 
@@ -47,7 +50,7 @@ def _create_tables() -> None:
         sa.Column("actor_id", sa.Integer, sa.ForeignKey("actors.id"), nullable=False),
         sa.Column("at", sa.DateTime, nullable=False),
         sa.Column("reason", sa.String),
-        sa.UniqueConstraint("catalogue_id", "key"),
+        sa.UniqueConstraint("catalogue_id", "actor_id", "key"),
     )
     op.create_table(
         "event_confirmations",
