@@ -58,9 +58,7 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     Raises:
         StartupError: as `build`.
     """
-    from pipeline.catalogue.sql_store import (
-        make_catalogue,
-    )  # here, since every replica imports this module's neighbours
+    from pipeline.catalogue.sql_store import make_catalogue  # here: only who builds the application needs a database
 
     shown_dir = str(settings.models_dir)
     settings = settings.with_absolute_paths()

@@ -98,7 +98,7 @@ class _Socket:
         self._passed_on = 0
         self._consumed = 0
         self._news = asyncio.Event()
-        """A report is due, or the replica has consumed something."""
+        """A message has come, a report is due, or the replica has consumed something."""
         self._incoming: asyncio.Future[Any] | None = None
 
     async def send(self, message: Message) -> None:
@@ -122,26 +122,19 @@ class _Socket:
             has_room = self._passed_on - self._consumed < WINDOW_BYTES
             if has_room and self._incoming is None:
                 self._incoming = asyncio.ensure_future(self._receive())
+                self._incoming.add_done_callback(lambda _: self._news.set())
             if has_room and self._incoming is not None and self._incoming.done():
                 message: Message = self._incoming.result()
                 self._incoming = None
                 self._passed_on += size_of(message)
                 return message
-            await self._wait()
+            await self._news.wait()
+            self._news.clear()
 
     def close(self) -> None:
         """Give up what is waited for."""
         if self._incoming is not None:
             self._incoming.cancel()
-
-    async def _wait(self) -> None:
-        news: asyncio.Future[Any] = asyncio.ensure_future(self._news.wait())
-        waited_for = [news] if self._incoming is None else [news, self._incoming]
-        try:
-            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            news.cancel()
-        self._news.clear()
 
 
 def proxy_middlewares() -> list[Middleware]:
