@@ -103,7 +103,7 @@ class Limits(_Block):
     max_photo_pixels: Annotated[int, Field(gt=0, le=178_956_970)] = 120_000_000  # Pillow refuses more
     max_photos_per_request: PositiveInt = 10_000
     max_result_bytes: PositiveInt = 64 * 2**20
-    max_unsent_bytes: PositiveInt = 8 * 2**20
+    max_unsent_bytes: Annotated[int, Field(ge=2**18)] = 8 * 2**20  # what is taken is told in steps of half of that
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
     decoding_memory_bytes: PositiveInt = 4 * 2**30

@@ -115,6 +115,11 @@ def test_relative_catalogue_file_is_made_absolute(monkeypatch, url, absolute):
     assert Settings(catalogue_url=url).with_absolute_paths().catalogue_url == absolute
 
 
+def test_a_bound_on_unread_bytes_below_what_is_reported_at_a_time_is_refused():
+    with pytest.raises(SettingsError, match=r"limits\.max_unsent_bytes"):
+        parse_settings({"limits": {"max_unsent_bytes": 100_000}}, "config.yaml")
+
+
 def test_batches_are_small_on_a_cpu():
     batching = Settings().batching
     assert (batching.batch_size("cpu"), batching.batch_size("cuda:0")) == (1, 8)
