@@ -88,10 +88,10 @@ class HealthCheck:
         self._asking: asyncio.Future[dict[str, str]] | None = None
 
     async def __call__(self) -> Health:
-        """Ask all at once; a deployment that does not answer in time is missing."""
+        """Ask all at once that may run, since one that starts would be waited for; one that gives no answer is missing."""
         states = dict(await self._states_in_time())
-        answers = await asyncio.gather(*(self._ask(name) for name in self._describers))
-        described = dict(zip(self._describers, answers, strict=True))
+        asked = [name for name in self._describers if states.get(name) in (RUNNING, UNKNOWN)]
+        described = dict(zip(asked, await asyncio.gather(*map(self._ask, asked)), strict=True))
         silent = [name for name, answer in described.items() if answer is None]
         states |= {name: MISSING for name in silent if states.get(name) == RUNNING}
         known = {name: answer for name, answer in described.items() if answer is not None}

@@ -30,6 +30,8 @@ RAY_ENVIRONMENT = {
     # No hop between threads on the way in and out of a replica, whose event loops are never held for long.
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
+    # Ray would give every worker process 15: the replicas that compute could then hardly go behind the others.
+    "RAY_worker_niceness": "0",
     # Windows between the proxy and a replica, and no compression.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.flow:proxy_middlewares",
 }
