@@ -118,7 +118,7 @@ def ray_environment(given: Mapping[str, str]) -> dict[str, str]:
     Args:
         given: the environment of the start command.
     """
-    environment = {**RAY_ENVIRONMENT, "RAY_ADDRESS": OWN_CLUSTER, **given}
+    environment = {**RAY_ENVIRONMENT, **given, "RAY_ADDRESS": given.get("RAY_ADDRESS") or OWN_CLUSTER}
     if environment["RAY_ADDRESS"] == OWN_CLUSTER:
         environment = {"RAY_AUTH_MODE": "token"} | ON_LOOPBACK | environment
         if not any(given.get(name) for name in TOKEN_VARIABLES):
