@@ -247,3 +247,9 @@ class CatalogueOpenError(StartupError):
     """The catalogue cannot be opened: wrong URL, unwritable folder, damaged file, or written by a newer release."""
 
     code = "catalogue_open"
+
+
+class CatalogueHeldError(StartupError):
+    """Another service runs on the same catalogue file."""
+
+    code = "catalogue_held"
