@@ -21,6 +21,7 @@ from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
 from deployments.services import Client, Services
+from deployments.upload_budget import UploadBudget
 from pipeline.access import AccessRules, Handshake, Peer, Refusal
 from pipeline.protocol.requests import CloseCode
 from pipeline.session.answers import ResultRoom
@@ -66,6 +67,7 @@ class Site:
         self._rules = AccessRules(
             settings.token_owners(), settings.allowed_origins, settings.array_origins, settings.local_paths_with_tokens
         )
+        self._uploads = UploadBudget(settings.limits.upload_memory_bytes, settings.timeouts.upload_timeout_s)
         self._open: dict[Connection, asyncio.Task[Any]] = {}
         self._stopping = False
 
@@ -125,7 +127,8 @@ class Site:
 
     def _connection(self, websocket: WebSocket, peer: Peer) -> Connection:
         session = Session(self._session_config(peer), SystemClock())
-        return Connection(websocket, session, self._services, self._metrics, Client(peer), self._settings)
+        client = Client(peer)
+        return Connection(websocket, session, self._services, self._metrics, client, self._settings, self._uploads)
 
     def _session_config(self, peer: Peer) -> SessionConfig:
         return SessionConfig(
@@ -136,6 +139,8 @@ class Site:
             uploads_only=self._settings.uploads_only,
             limits=self._settings.limits,
             room=ResultRoom(self._settings.limits.max_result_bytes),
+            upload_room=self._uploads,
+            upload_timeout_s=self._settings.timeouts.upload_timeout_s,
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
             idle_timeout_s=self._settings.timeouts.idle_timeout_s,
         )

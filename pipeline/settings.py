@@ -107,8 +107,15 @@ class Limits(_Block):
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
     decoding_memory_bytes: PositiveInt = 4 * 2**30
+    upload_memory_bytes: PositiveInt = 128 * 2**20
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _holds_the_largest_upload(self) -> Self:
+        if self.upload_memory_bytes < self.max_photo_bytes:
+            raise ValueError(f"upload_memory_bytes ({self.upload_memory_bytes}) is below max_photo_bytes")
+        return self
 
 
 class Timeouts(_Block):
@@ -117,6 +124,7 @@ class Timeouts(_Block):
     idle_timeout_s: PositiveFloat = 600.0
     ack_timeout_s: PositiveFloat = 60.0
     unsent_timeout_s: PositiveFloat = 60.0
+    upload_timeout_s: PositiveFloat = 30.0
     photo_timeout_s: PositiveFloat = 120.0
     decode_timeout_s: PositiveFloat = 20.0
     identify_timeout_s: PositiveFloat = 60.0

@@ -112,7 +112,18 @@ def unread_answers(client: ClientConnection) -> None:
         client.send(json.dumps({"type": "identify", "data": [ITEM] * 1000}))
 
 
-ATTACKS = (small_messages, bad_elements, millions_of_values, unread_answers)
+def half_photos(client: ClientConnection) -> None:
+    """As many as fit a socket's window; the other sockets of the attack come on top (`SOCKETS`)."""
+    client.send(json.dumps({"type": "extract", "id": "u", "uploads": [{"name": "a.jpg", "size": 50 * MIB}]}))
+    client.recv(timeout=60)
+    for _ in range(49):
+        client.send(bytes(MIB))
+
+
+SOCKETS = {half_photos: 20}
+"""How many clients make an attack at once, where one alone is harmless."""
+
+ATTACKS = (small_messages, bad_elements, millions_of_values, unread_answers, half_photos)
 
 
 def attack_and_leave(service: Service, attack: Callable[[ClientConnection], None]) -> None:
@@ -141,7 +152,13 @@ def test_who_works_beside_an_attack_goes_on(service, photos, attack):
     before = {name: private_bytes(name) for name in WATCHED}
     replicas = {name: [process.pid for process in replica_processes(name)] for name in WATCHED}
     with peaks_during(WATCHED) as peaks, somebody_works(service, photos) as worker:
-        attack_and_leave(service, attack)
+        attackers = [
+            threading.Thread(target=attack_and_leave, args=(service, attack)) for _ in range(SOCKETS.get(attack, 1))
+        ]
+        for attacker in attackers:
+            attacker.start()
+        for attacker in attackers:
+            attacker.join()
     assert warm.errors == worker.errors == []
     assert max(worker.waits) < GENEROUS_S
     assert {name: [process.pid for process in replica_processes(name)] for name in WATCHED} == replicas
