@@ -167,7 +167,9 @@ class Settings(_Block):
         tokens: the accepted bearer tokens and their owners; empty lets loopback peers in and nobody else.
         local_paths_with_tokens: with tokens, who comes from this machine's address may still name any path where
             `photo_roots` is empty; not behind a proxy, which comes from there for everybody.
-        allowed_origins: `Origin` headers that may connect; requests without the header are not browsers.
+        allowed_origins: `Origin` headers that may connect; requests without the header are not browsers. `file://` is
+            the desktop app's, and may also be what a browser sends for any HTML file opened from disk: a hostile one
+            that somebody opens could then use the service. Leave it out where nobody uses the app.
         array_origins: the desktop app's origins, which are answered with bare lists.
     """
 
