@@ -34,9 +34,9 @@ class _Guesses:
 class Admission:
     """The access rules, slowed down for addresses that send wrong tokens.
 
-    After the third wrong token in a row the next one is looked at only after 1 s, then 2 s, up to 60 s. Until then every
-    handshake with a token is answered at once with 429, right or wrong, since any other answer would tell which. Nothing
-    is held open meanwhile. Handshakes without a token are no guesses.
+    After the third wrong token in a row the next one is looked at only after 1 s, then 2 s, up to 60 s. Until then
+    every handshake with a token is answered at once with 429, right or wrong, since any other answer would tell which.
+    Nothing is held open meanwhile. Handshakes without a token are no guesses.
     """
 
     def __init__(self, rules: AccessRules, clock: Callable[[], float]) -> None:
