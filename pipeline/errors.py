@@ -186,6 +186,12 @@ class AckTimeoutError(RequestError):
     code = "ack_timeout"
 
 
+class UploadTimeoutError(RequestError):
+    """An uploaded photo did not move, or was too slow while others waited for the memory that it takes."""
+
+    code = "upload_timeout"
+
+
 class CatalogueUnavailableError(RequestError):
     """The catalogue cannot be read or written (locked, server down, disk full); nothing of the request was stored."""
 

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import assert_never
 
-from pipeline.errors import ItemError, OutsideRootsError, PhotoTooLargeError, UnreadablePhotoError
+from pipeline.errors import (
+    ItemError,
+    OutsideRootsError,
+    PhotoTooLargeError,
+    UnreadablePhotoError,
+    UploadTimeoutError,
+)
 from pipeline.protocol.items import UploadItem
 from pipeline.protocol.replies import Entry, Photo, Replies, RepliesWithId
 from pipeline.protocol.requests import Extract
@@ -154,6 +160,25 @@ class UploadsJob(ExtractJob):
         if not self._lacking:
             self._lifecycle.fire(RequestEvent.BYTES_COMPLETE)
         return self.proceed()
+
+    @property
+    def deadline_s(self) -> float | None:
+        """See `Job`: also when the photo on its way has taken too long."""
+        deadlines = (self.ack_deadline_s, self._uploads.deadline_s(self.number))
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def timed_out(self) -> list[Action]:
+        """See `Job`."""
+        if self.ack_deadline_s is not None and self.ack_deadline_s <= self._clock.monotonic():
+            return super().timed_out()
+        index, _ = self.awaited[-self._lacking]
+        waited_s = self._config.upload_timeout_s
+        return self.fail(
+            UploadTimeoutError(
+                f"{self._name(index)}: nothing of it came for {waited_s:g} s, or it took longer than that "
+                "while others waited for its memory; ask again for what is missing"
+            )
+        )
 
     def _starting_event(self) -> RequestEvent:
         return RequestEvent.START_UPLOAD if self._lacking else RequestEvent.START

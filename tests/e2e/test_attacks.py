@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPa
         ray_cluster,
         StubNetworks(stub_models),
         replicas={"ingress": one, "extractor": one},
-        timeouts={"drain_timeout_s": 5, "unsent_timeout_s": 5},
+        timeouts={"drain_timeout_s": 5, "unsent_timeout_s": 5, "upload_timeout_s": 2},
     )
     with Client(running.url) as client:
         queries = [Query(f"{number}.jpg", "fluke", ITEM["embedding"]) for number in range(200)]
@@ -112,7 +113,18 @@ def unread_answers(client: ClientConnection) -> None:
         client.send(json.dumps({"type": "identify", "data": [ITEM] * 1000}))
 
 
-ATTACKS = (small_messages, bad_elements, millions_of_values, unread_answers)
+def half_photos(client: ClientConnection) -> None:
+    """All of a photo but its last MiB; `SOCKETS` do so at once."""
+    client.send(json.dumps({"type": "extract", "id": "u", "uploads": [{"name": "a.jpg", "size": 50 * MIB}]}))
+    client.recv(timeout=60)
+    for _ in range(49):
+        client.send(bytes(MIB))
+
+
+SOCKETS = {half_photos: 20}
+"""How many clients make an attack at once, where one alone is harmless."""
+
+ATTACKS = (small_messages, bad_elements, millions_of_values, unread_answers, half_photos)
 
 
 def attack_and_leave(service: Service, attack: Callable[[ClientConnection], None]) -> None:
@@ -141,7 +153,10 @@ def test_who_works_beside_an_attack_goes_on(service, photos, attack):
     before = {name: private_bytes(name) for name in WATCHED}
     replicas = {name: [process.pid for process in replica_processes(name)] for name in WATCHED}
     with peaks_during(WATCHED) as peaks, somebody_works(service, photos) as worker:
-        attack_and_leave(service, attack)
+        sockets = SOCKETS.get(attack, 1)
+        with ThreadPoolExecutor(sockets) as attackers:
+            for _ in range(sockets):
+                attackers.submit(attack_and_leave, service, attack)
     assert warm.errors == worker.errors == []
     assert max(worker.waits) < GENEROUS_S
     assert {name: [process.pid for process in replica_processes(name)] for name in WATCHED} == replicas

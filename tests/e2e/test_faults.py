@@ -240,6 +240,7 @@ def confirmations(models: Path, batch: int) -> list[Query]:
     """Photos of one individual with embeddings of their own."""
     model = short_hash(load_model_folder(models).embedder_file("fluke"))
     vectors = np.random.default_rng(batch).normal(batch, 0.01, size=(BATCH_ITEMS, DIMENSION))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [
         Query(f"photo-{batch}-{number}.jpg", "fluke", tuple(map(float, vector)), f"individual-{batch}", model)
         for number, vector in enumerate(vectors)

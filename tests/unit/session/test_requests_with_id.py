@@ -542,7 +542,6 @@ def test_an_upload_that_is_left_half_done_does_not_keep_the_connection() -> None
     clock = FakeClock()
     session = make_session(clock)
     _receiving(session)
-    session.receive_bytes(b"abc")
     clock.time_s += IDLE_TIMEOUT_S
     assert closed(session.tick()) == [1000]
     assert session.held_bytes == 0
