@@ -49,7 +49,7 @@ class ExtractJob(ListJob):
             actions += self._issue(self._next, source)
             self._next += 1
             refused += isinstance(source, Failure)
-            if refused == SLICE_ELEMENTS:
+            if refused == SLICE_ELEMENTS and self._next < self._total:
                 self._others_go = True
                 return [*actions, self._ask(LetOthersGo(), self._others_went)]
         return actions

@@ -584,3 +584,10 @@ def test_a_client_that_is_slow_to_read_has_one_slice_of_its_bad_elements_asked_f
     assert len(calls(send(session, type="extract", id="x", fileNames=[0] * 250), LetOthersGo)) == 1
     assert session.hold(True) == []
     assert session.hold(False) == []
+
+
+def test_nothing_is_asked_for_a_request_that_ends_with_a_slice() -> None:
+    session = make_session(limits=SmallLimits(max_photos_per_request=1000))
+    actions = send(session, type="extract", id="x", fileNames=[0] * 100)
+    assert of_type(actions, "complete")
+    assert calls(actions, LetOthersGo) == []
