@@ -39,8 +39,12 @@ class ExtractJob(ListJob):
         self._unsegmented: set[int] = set()
         """Photos with the shell whose segmentation has not ended."""
         self._done: Counter[str] = Counter()
+        self._others_go = False
+        """A slice of refused photos has ended, and the next one waits for other connections."""
 
     def _advance(self) -> list[Action]:
+        if self._others_go:
+            return []
         actions: list[Action] = []
         refused = 0
         window = _WINDOW_FACTOR * self._config.limits.in_flight_per_connection
@@ -51,9 +55,14 @@ class ExtractJob(ListJob):
             actions += self._issue(self._next, source)
             self._next += 1
             refused += isinstance(source, Failure)
-            if refused == SLICE_ELEMENTS:
-                return [*actions, self._ask(LetOthersGo(), self._go_on)]
+            if refused == SLICE_ELEMENTS and self._next < self._total:
+                self._others_go = True
+                return [*actions, self._ask(LetOthersGo(), self._others_went)]
         return actions
+
+    def _others_went(self, _: None) -> list[Action]:
+        self._others_go = False
+        return []
 
     def _issue(self, index: int, source: PhotoSource | Failure) -> list[Action]:
         if isinstance(source, Failure):

@@ -279,3 +279,17 @@ def good_steps(call: Call[Any]) -> list[Any]:
         case Answer():
             return [{"good": True}]
     raise AssertionError(call)
+
+
+def last_step(call: Call[Any], *, good: bool) -> Any:
+    """Return the last step of a call that goes well, or of one whose elements have no answer."""
+    *_, last = good_steps(call)
+    failure = Failure("unavailable", "ask again")
+    match call:
+        case ExtractPhoto() if not good:
+            return not_found()
+        case RankQueries() if not good:
+            return tuple(Ranking((), failure) for _ in call.queries)
+        case SavePhoto() if not good:
+            return SaveOutcome(None, failure=failure)
+    return last
