@@ -69,6 +69,12 @@ def _whole_again(service: Service) -> None:
     wait_until(lambda: _answers(service), timeout_s=120)
 
 
+@pytest.fixture(autouse=True)
+def _noted(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Say in the long proofs' table how many kills each was."""
+    record_property("proved", f"{request.node.callspec.params['kills']} kills")
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_photos(tmp_path_factory.mktemp("photos"), PHOTOS)
