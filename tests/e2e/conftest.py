@@ -1,6 +1,7 @@
 """Real Ray Serve applications for the end-to-end tests: one Ray cluster for all of them."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,15 @@ def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_stub_folder(tmp_path_factory.mktemp("models") / "stub")
 
 
+def end_the_run(number: int, _: object) -> None:
+    """End all tests on a signal, a time limit's for example.
+
+    Ray's own handler raises `SystemExit` in the test that runs: pytest takes that for the test's failure and goes on
+    with the next one, although the signal has ended Ray, too.
+    """
+    pytest.exit(f"ended by signal {number}", returncode=128 + number)
+
+
 @pytest.fixture(scope="package")
 def ray_cluster() -> Iterator[int]:
     """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise, and Serve on it.
@@ -44,6 +54,7 @@ def ray_cluster() -> Iterator[int]:
 
     os.environ.update(launch_environment())
     ray.init(num_cpus=8, num_gpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    signal.signal(signal.SIGTERM, end_the_run)
     port = free_port()
     start_serve(port)
     yield port
