@@ -26,7 +26,7 @@ pytestmark = pytest.mark.serve
 PHOTOS = 20
 ANSWERED_BEFORE = 4
 STAGE_SECONDS = 0.15
-KILLS = [1, pytest.param(40, marks=(pytest.mark.long, pytest.mark.timeout(3600)))]
+KILLS = [1, pytest.param(25, marks=(pytest.mark.long, pytest.mark.timeout(3600)))]
 BATCHES, BATCH_ITEMS = 60, 20
 ONE_ATTEMPT = ClientOptions(attempts=1)
 """A client that takes `unavailable` for an answer, so that the service cannot leave the repetition to it."""
