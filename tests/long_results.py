@@ -15,7 +15,7 @@ PROVED = "proved"
 """The property that a long proof records: how much of what it has proved, such as "40 kills"."""
 
 HEAD = ("proof", "of", "outcome", "seconds", "peak MiB", "date")
-PAUSE_S = 1.0
+PAUSE_S = 2.0
 MIB = 2**20
 
 
