@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.running import launch_environment, start_serve, stop_ray
 from tests.e2e.stub_networks import make_stub_folder
+from tests.ending import end_the_run
 
 
 def free_port() -> int:
@@ -32,15 +33,6 @@ def light_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A models folder that only stub networks can serve."""
     return make_stub_folder(tmp_path_factory.mktemp("models") / "stub")
-
-
-def end_the_run(number: int, _: object) -> None:
-    """End all tests on a signal, a time limit's for example.
-
-    Ray's own handler raises `SystemExit` in the test that runs: pytest takes that for the test's failure and goes on
-    with the next one, although the signal has ended Ray, too.
-    """
-    pytest.exit(f"ended by signal {number}", returncode=128 + number)
 
 
 @pytest.fixture(scope="package")
