@@ -116,7 +116,9 @@ def test_hundreds_of_photos_leave_the_replicas_as_they_were(service, base, small
 
 
 @pytest.mark.parametrize(
-    ("options", "room_bytes"), [(ClientOptions(), ROOM_BYTES), (WHOLE_WINDOW, ROOM_BYTES + 2 * 8 * MIB)]
+    ("options", "room_bytes"),
+    [(ClientOptions(), ROOM_BYTES), (WHOLE_WINDOW, ROOM_BYTES + 2 * 8 * MIB)],
+    ids=["usual window", "whole window"],
 )
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=LONG)])
 def test_uploads_of_200_mb_take_little_room_and_leave_none(
