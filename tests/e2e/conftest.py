@@ -1,6 +1,7 @@
 """Real Ray Serve applications for the end-to-end tests: one Ray cluster for all of them."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.e2e.running import launch_environment, start_serve, stop_ray
 from tests.e2e.stub_networks import make_stub_folder
+from tests.ending import end_the_run
 
 
 def free_port() -> int:
@@ -44,6 +46,7 @@ def ray_cluster() -> Iterator[int]:
 
     os.environ.update(launch_environment())
     ray.init(num_cpus=8, num_gpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    signal.signal(signal.SIGTERM, end_the_run)
     port = free_port()
     start_serve(port)
     yield port
