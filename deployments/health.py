@@ -88,7 +88,7 @@ class HealthCheck:
         self._asking: asyncio.Future[dict[str, str]] | None = None
 
     async def __call__(self) -> Health:
-        """Ask all at once that may run, since one that starts would be waited for; one that gives no answer is missing."""
+        """Ask all that may run, since one that starts would be waited for; one that gives no answer is missing."""
         states = dict(await self._states_in_time())
         asked = [name for name in self._describers if states.get(name) in (RUNNING, UNKNOWN)]
         described = dict(zip(asked, await asyncio.gather(*map(self._ask, asked)), strict=True))
