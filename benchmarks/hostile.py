@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,28 @@ class Victim:
 Attack = Callable[[Victim, float], None]
 
 
+def until_thrown_out(attack: Attack) -> Attack:
+    """End an attack where the service ends its connection."""
+
+    @wraps(attack)
+    def carry_out(victim: Victim, share: float) -> None:
+        with suppress(*GONE):
+            attack(victim, share)
+
+    return carry_out
+
+
 @contextmanager
 def _socket(victim: Victim) -> Iterator[ClientConnection]:
-    """Connect, and leave without a close frame; what the service does against it ends the attack."""
-    with suppress(*GONE):
-        client = connect(victim.url, max_size=None, max_queue=1, open_timeout=60, ping_interval=None, close_timeout=0.1)
-        try:
-            yield client
-        finally:
-            client.socket.close()
+    """Connect, and leave without a close frame."""
+    client = connect(victim.url, max_size=None, max_queue=1, open_timeout=60, ping_interval=None, close_timeout=0.1)
+    try:
+        yield client
+    finally:
+        client.socket.close()
 
 
+@until_thrown_out
 def small_messages(victim: Victim, share: float) -> None:
     """100,000 small messages at once."""
     text = json.dumps({"type": "cancel", "id": "never"})
@@ -69,6 +81,7 @@ def small_messages(victim: Victim, share: float) -> None:
         time.sleep(STAY_S)
 
 
+@until_thrown_out
 def bad_elements(victim: Victim, share: float) -> None:
     """469 requests of 10,000 bad elements each, whose answers are not read."""
     with _socket(victim) as client:
@@ -80,21 +93,31 @@ def bad_elements(victim: Victim, share: float) -> None:
 def bad_elements_and_leave(victim: Victim, share: float) -> None:
     """60 such requests by a client that leaves at once, four times."""
     for _ in range(4):
-        with _socket(victim) as client:
-            for number in range(int(60 * share)):
-                client.send(json.dumps({"type": "extract", "id": str(number % 30), "fileNames": [0] * 10_000}))
+        _ask_and_leave(victim, share)
+
+
+@until_thrown_out
+def _ask_and_leave(victim: Victim, share: float) -> None:
+    with _socket(victim) as client:
+        for number in range(int(60 * share)):
+            client.send(json.dumps({"type": "extract", "id": str(number % 30), "fileNames": [0] * 10_000}))
 
 
 def millions_of_values(victim: Victim, share: float) -> None:
     """Messages of 16 MiB with millions of values, each on a connection of its own."""
-    element = "{},"
-    text = '{"type":"identify","id":"x","data":[' + element * (SIXTEEN_MIB // len(element) - 100) + "{}]}"
     for _ in range(max(1, int(4 * share))):
-        with _socket(victim) as client:
-            client.send(text)
-            time.sleep(STAY_S / 4)
+        _one_of_millions(victim, share)
 
 
+@until_thrown_out
+def _one_of_millions(victim: Victim, _: float) -> None:
+    element = "{},"
+    with _socket(victim) as client:
+        client.send('{"type":"identify","id":"x","data":[' + element * (SIXTEEN_MIB // len(element) - 100) + "{}]}")
+        time.sleep(STAY_S / 4)
+
+
+@until_thrown_out
 def unread_answers(victim: Victim, share: float) -> None:
     """300 rankings of a thousand items each, the classic way, of which no answer is read."""
     with _socket(victim) as client:
@@ -103,6 +126,7 @@ def unread_answers(victim: Victim, share: float) -> None:
         time.sleep(STAY_S)
 
 
+@until_thrown_out
 def long_paths(victim: Victim, share: float) -> None:
     """100 paths of 64,000 folders."""
     path = "/" + "a/" * 64_000 + "a.jpg"
@@ -113,6 +137,7 @@ def long_paths(victim: Victim, share: float) -> None:
         time.sleep(STAY_S)
 
 
+@until_thrown_out
 def hostile_photos(victim: Victim, share: float) -> None:
     """24 photos each that swell (a tile of 20,000x20,000, 120 megapixels in 15 kB) or do not end (15,000 scans)."""
     makers = {
@@ -176,6 +201,7 @@ async def _open_many(url: str, count: int) -> None:
         client.transport.abort()
 
 
+@until_thrown_out
 def saves_of_one_name(victim: Victim, share: float) -> None:
     """1,500 photos of one name are saved for one individual."""
     photos = [victim.folder / f"{number}" / "IMG_0001.jpg" for number in range(int(1500 * share))]
