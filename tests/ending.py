@@ -3,10 +3,13 @@
 import pytest
 
 
-def end_the_run(number: int, _: object) -> None:
-    """End all tests on a signal, a time limit's for example.
+def end_the_run(config: pytest.Config, number: int) -> None:
+    """End all tests on a signal, a time limit's for example; to be called by its handler.
 
     Ray's own handler raises `SystemExit` in the test that runs: pytest takes that for the test's failure and goes on
-    with the next one, although the signal has ended Ray, too.
+    with the next one, although the signal has ended Ray, too. A minute later Ray ends this process, which has said
+    nothing then; so this says at once what happened.
     """
-    pytest.exit(f"ended by signal {number}", returncode=128 + number)
+    said = f"ended by signal {number}"
+    config.get_terminal_writer().line(f"\n{said}", flush=True)
+    pytest.exit(said, returncode=128 + number)

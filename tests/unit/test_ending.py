@@ -8,8 +8,8 @@ import os, signal
 from pathlib import Path
 from tests.ending import end_the_run
 
-def test_that_is_ended():
-    signal.signal(signal.SIGTERM, end_the_run)
+def test_that_is_ended(request):
+    signal.signal(signal.SIGTERM, lambda number, _: end_the_run(request.config, number))
     os.kill(os.getpid(), signal.SIGTERM)
 
 def test_after_it():
