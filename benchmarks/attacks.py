@@ -10,12 +10,14 @@ service does to the client, not that attackers and client share the cores of one
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psutil
 from websockets.exceptions import WebSocketException
@@ -68,8 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         service.wait_until_healthy(application)
         item = {"path": "a.jpg", "type": "fluke", "embedding": [1.0] + [0.0] * (DIMENSION - 1)}
         victim = Victim(service.url(application), item, Path(folder) / "hostile")
-        bench = Bench(psutil.Process(service.process.pid), victim, options.share, options.after)
-        print(table({name: bench.measure(attack) for name, attack in attacks.items()}, options.after))
+        rows = {}
+        with Bench(psutil.Process(service.process.pid), victim, options.share, options.after) as bench:
+            for name, attack in attacks.items():
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                rows[name] = bench.measure(attack)
+        print(table(rows, options.after))
 
 
 class Bench:
@@ -95,6 +101,16 @@ class Bench:
         self._ended = victim.folder.parent / "ended"
         self._ended.touch()
         self.measure(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.touch()  # also where it was interrupted: the client works until this is there
+        for pool in (self._client, self._attacker, self._watcher):
+            pool.shutdown(cancel_futures=True)
 
     def measure(self, attack: Attack | None) -> Measured:
         """Let the client work while the attacker attacks, and for as long as the memory may take to come back."""
