@@ -2,10 +2,10 @@
 
     python -m benchmarks.attacks [--only bad_elements]
 
-The start command serves light networks and a catalogue of 500 individuals. A client extracts a small photo and
-identifies an embedding, by turns and without a pause, in a process of its own. The attackers (benchmarks/hostile.py)
-and what reads the memory have processes of their own, too, at a low priority (10): what is measured is what the
-service does to the client, not that attackers and client share the cores of one machine.
+The start command serves light networks and a catalogue of 500 individuals, one replica of each. A client extracts a
+small photo and identifies an embedding, by turns and without a pause, in a process of its own. The attackers
+(benchmarks/hostile.py) and what reads the memory have processes of their own, too, at a low priority (10): what is
+measured is what the service does to the client, not that attackers and client share the cores of one machine.
 """
 
 import argparse
@@ -64,7 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--after", type=float, default=60.0, help="seconds until memory is to be back (default: 60)")
     options = parser.parse_args(arguments)
     print(heading("attacks"))
-    application = Application("light", {"models_dir": str(make_models_with_catalogue(INDIVIDUALS))})
+    one = {"min": 1, "max": 1}
+    served = {
+        "models_dir": str(make_models_with_catalogue(INDIVIDUALS)),
+        "replicas": {"ingress": one, "extractor": one},
+    }
+    application = Application("light", served)
     attacks: dict[str, Attack | None] = {"(nobody)": None} | {name: ATTACKS[name] for name in options.only}
     with tempfile.TemporaryDirectory() as folder, start_command(Path(folder), [application]) as service:
         service.wait_until_healthy(application)
@@ -72,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         victim = Victim(service.url(application), item, Path(folder) / "hostile")
         rows = {}
         with Bench(psutil.Process(service.process.pid), victim, options.share, options.after) as bench:
+            bench.measure(None)  # warms up
             for name, attack in attacks.items():
                 print(f"{name} ...", file=sys.stderr, flush=True)
                 rows[name] = bench.measure(attack)
@@ -82,7 +88,7 @@ class Bench:
     """A service, a client that works on it, an attacker, and somebody who reads the memory."""
 
     def __init__(self, service: psutil.Process, victim: Victim, share: float, after_s: float) -> None:
-        """Start the processes and warm the service up.
+        """Start the processes.
 
         Args:
             service: the start command.
@@ -100,7 +106,6 @@ class Bench:
         self._watcher = worker(gives_way=True)
         self._ended = victim.folder.parent / "ended"
         self._ended.touch()
-        self.measure(None)
 
     def __enter__(self) -> Self:
         return self
