@@ -2,20 +2,22 @@
 
     python -m benchmarks.attacks [--only bad_elements]
 
-The start command serves light networks and a catalogue of 500 individuals. A client extracts a small photo and
-identifies an embedding, by turns and without a pause, in a process of its own. The attackers (benchmarks/hostile.py)
-and what reads the memory have processes of their own, too, at a low priority (10): what is measured is what the
-service does to the client, not that attackers and client share the cores of one machine.
+The start command serves light networks and a catalogue of 500 individuals, one replica of each. A client extracts a
+small photo and identifies an embedding, by turns and without a pause, in a process of its own. The attackers
+(benchmarks/hostile.py) and what reads the memory have processes of their own, too, at a low priority (10): what is
+measured is what the service does to the client, not that attackers and client share the cores of one machine.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psutil
 from websockets.exceptions import WebSocketException
@@ -62,21 +64,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--after", type=float, default=60.0, help="seconds until memory is to be back (default: 60)")
     options = parser.parse_args(arguments)
     print(heading("attacks"))
-    application = Application("light", {"models_dir": str(make_models_with_catalogue(INDIVIDUALS))})
+    one = {"min": 1, "max": 1}
+    served = {
+        "models_dir": str(make_models_with_catalogue(INDIVIDUALS)),
+        "replicas": {"ingress": one, "extractor": one},
+    }
+    application = Application("light", served)
     attacks: dict[str, Attack | None] = {"(nobody)": None} | {name: ATTACKS[name] for name in options.only}
     with tempfile.TemporaryDirectory() as folder, start_command(Path(folder), [application]) as service:
         service.wait_until_healthy(application)
         item = {"path": "a.jpg", "type": "fluke", "embedding": [1.0] + [0.0] * (DIMENSION - 1)}
         victim = Victim(service.url(application), item, Path(folder) / "hostile")
-        bench = Bench(psutil.Process(service.process.pid), victim, options.share, options.after)
-        print(table({name: bench.measure(attack) for name, attack in attacks.items()}, options.after))
+        rows = {}
+        with Bench(psutil.Process(service.process.pid), victim, options.share, options.after) as bench:
+            bench.measure(None)  # warms up
+            for name, attack in attacks.items():
+                print(f"{name} ...", file=sys.stderr, flush=True)
+                rows[name] = bench.measure(attack)
+        print(table(rows, options.after))
 
 
 class Bench:
     """A service, a client that works on it, an attacker, and somebody who reads the memory."""
 
     def __init__(self, service: psutil.Process, victim: Victim, share: float, after_s: float) -> None:
-        """Start the processes and warm the service up.
+        """Start the processes.
 
         Args:
             service: the start command.
@@ -94,7 +106,16 @@ class Bench:
         self._watcher = worker(gives_way=True)
         self._ended = victim.folder.parent / "ended"
         self._ended.touch()
-        self.measure(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.touch()  # also where it was interrupted: the client works until this is there
+        for pool in (self._client, self._attacker, self._watcher):
+            pool.shutdown(cancel_futures=True)
 
     def measure(self, attack: Attack | None) -> Measured:
         """Let the client work while the attacker attacks, and for as long as the memory may take to come back."""

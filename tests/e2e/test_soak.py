@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -90,10 +91,8 @@ def test_mixed_load_attacks_and_kills_lose_nothing_and_leave_memory_as_it_is(
         Streams(service, notes, 5, material),
         *(Confirms(service, notes, seed, material, model) for seed in (6, 7)),
     ]
-    for each in workers:
-        each.start()
-    memory = soak(service, notes, workers, minutes * 60)
-    assert end_all(workers) == []
+    with at_work(workers):
+        memory = soak(service, notes, workers, minutes * 60)
     wait_until(lambda: is_whole(service))
 
     levels = memory.first_and_last()
@@ -107,6 +106,18 @@ def test_mixed_load_attacks_and_kills_lose_nothing_and_leave_memory_as_it_is(
     assert grown == {}
 
 
+@contextmanager
+def at_work(workers: Sequence[Worker]) -> Iterator[None]:
+    """Let workers work for as long as the block lasts; all must have ended soon after it."""
+    for each in workers:
+        each.start()
+    try:
+        yield
+    finally:
+        hanging = end_all(workers)
+    assert hanging == []
+
+
 def soak(service: Service, notes: Notes, workers: Sequence[Worker], seconds: float) -> Memory:
     """Let everybody work; returns what was read of the memory in the second half."""
     rest(notes, workers, seconds / 2)
@@ -115,9 +126,8 @@ def soak(service: Service, notes: Notes, workers: Sequence[Worker], seconds: flo
             each.spares_the_oldest = True
     wait_until(lambda: is_whole(service))  # a kill of the first half may be healing still
     memory = Memory(service, notes, pause_s=min(10.0, seconds / 60))
-    memory.start()
-    rest(notes, workers, seconds / 2)
-    assert end_all([memory]) == []
+    with at_work([memory]):
+        rest(notes, [*workers, memory], seconds / 2)
     return memory
 
 
