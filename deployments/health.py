@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ RUNNING = "running"
 MISSING = "missing"
 UNKNOWN = "unknown"
 ASK_TIMEOUT_S = 2.0
+STATES_HOLD_S = 1.0
+"""For so long Serve's controller is not asked again, whoever probes: while the service starts it has enough to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ class HealthCheck:
         self._ask_controller = ask_controller
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._asking: asyncio.Future[dict[str, str]] | None = None
+        self._asked_s = 0.0
 
     async def __call__(self) -> Health:
         """Ask all that may run, since one that starts would be waited for; one that gives no answer is missing."""
@@ -103,8 +107,10 @@ class HealthCheck:
         )
 
     async def _states_in_time(self) -> Mapping[str, str]:
-        """Ask the controller, or wait with whoever is asking it: one that hangs costs one thread, however many ask."""
-        if self._asking is None or self._asking.done():
+        """Ask the controller, or share what it answers whoever asked last: one that hangs costs one thread."""
+        now_s = time.monotonic()
+        if self._asking is None or (self._asking.done() and now_s - self._asked_s >= STATES_HOLD_S):
+            self._asked_s = now_s
             self._asking = asyncio.get_running_loop().run_in_executor(self._thread, self._states)
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):

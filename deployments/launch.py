@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         places = check(options.config)
         if not options.check:
-            _start(options.config, places, options.migrate)
+            _start(options.config, places, options.migrate, options.dashboard)
     except (StartupError, CatalogueUnavailableError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1
@@ -91,12 +91,12 @@ def check(config: Path) -> list[tuple[str, ModelFolder]]:
     return found
 
 
-def _start(config: Path, places: Sequence[tuple[str, ModelFolder]], backup: str | None) -> None:
+def _start(config: Path, places: Sequence[tuple[str, ModelFolder]], backup: str | None, dashboard: bool) -> None:
     with held_catalogues(url for url, _ in places):
         for url, folder in places:
             migrate_catalogue(url, backup)
             fill_catalogue(url, folder)
-        _become_the_service(config)
+        _become_the_service(config, dashboard)
 
 
 def _read(config: Path) -> Mapping[str, Any]:
@@ -128,19 +128,21 @@ def ray_environment(given: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
-def _become_the_service(config: Path) -> NoReturn:
+def _become_the_service(config: Path, dashboard: bool) -> NoReturn:
     """Replace this process: Ray reads the environment when it is imported, and the weights that were checked go."""
     os.environ.update(ray_environment(os.environ))
     root = str(Path(__file__).resolve().parent.parent)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "deployments.run", str(config)])
+    options = ["--dashboard"] if dashboard else []
+    os.execv(sys.executable, [sys.executable, "-m", "deployments.run", str(config), *options])
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deployments.launch", description=__doc__)
     parser.add_argument("config", nargs="?", type=Path, default=Path("serve_config.yaml"), help="Serve config file")
     parser.add_argument("--check", action="store_true", help="only check: change nothing, start nothing")
+    parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard, too: 200 MB and a second more")
     parser.add_argument(
         "--migrate",
         metavar="BACKUP",

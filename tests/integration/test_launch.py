@@ -174,7 +174,7 @@ LAYOUT_1 = Path(__file__).parents[1] / "unit" / "catalogue" / "layout1.sqlite"
 def started(monkeypatch):
     """The config files with which the start command would have become the service."""
     files = []
-    monkeypatch.setattr(launch, "_become_the_service", files.append)
+    monkeypatch.setattr(launch, "_become_the_service", lambda file, _: files.append(file))
     return files
 
 
@@ -252,7 +252,7 @@ def test_catalogue_of_a_running_service_is_refused_and_its_process_named(
 def test_a_catalogue_is_held_while_the_start_command_becomes_the_service(tmp_path, models, port, monkeypatch):
     url = f"sqlite:///{tmp_path / 'c.sqlite'}"
 
-    def become(_config: Path) -> None:
+    def become(*_) -> None:
         with pytest.raises(CatalogueHeldError):
             check_not_held([url])
 
