@@ -12,7 +12,7 @@ import pytest
 from benchmarks.tables import hardware, markdown, software
 
 PROVED = "proved"
-"""The property that a long proof records: how much of what it has proved, such as "40 kills"."""
+"""The property that a long proof records: how much of what it has proved, such as "25 kills"."""
 
 HEAD = ("proof", "of", "outcome", "seconds", "peak MiB", "date")
 PAUSE_S = 2.0
@@ -44,16 +44,17 @@ class LongResults:
             self.write(tuple("" if cell is None else str(cell) for cell in row))
 
     def write(self, row: tuple[str, ...]) -> None:
-        """Put a row in the place of the same proof's last one, or at the end."""
+        """Put a row in the place of the same proof's last one, or at the end; what stands below the table stays."""
         heading = f"# long\n\n`scripts/long-test`\n\n{hardware()}, {software()}\n\n"
         before = self._file.read_text() if self._file.exists() else ""
-        rows = {kept[0]: kept for kept in read_rows(before)} if before.startswith(heading) else {}
-        rows[row[0]] = row
-        self._file.write_text(heading + markdown(HEAD, list(rows.values())))
+        before = before if before.startswith(heading) else ""
+        rows = {kept[0]: kept for kept in read_rows(before)} | {row[0]: row}
+        below = before.rpartition("|\n")[2]
+        self._file.write_text(heading + markdown(HEAD, list(rows.values())) + below)
 
 
 def in_words(nodeid: str) -> str:
-    """Return a test's file and what its name says, such as "test_faults: killed matcher loses nothing (40)"."""
+    """Return a test's file and what its name says, such as "test_faults: killed matcher loses nothing (25)"."""
     path, _, name = nodeid.partition("::")
     said, _, parameters = name.removesuffix("]").partition("[")
     words = said.removeprefix("test_").replace("_", " ")

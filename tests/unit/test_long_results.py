@@ -40,6 +40,15 @@ def test_each_proof_has_a_row_and_the_last_run_counts(file):
     assert rows(file) == [("a: one", "40 kills", "passed", "13", "800"), ("a: two", "", "passed", "13", "")]
 
 
+def test_what_is_said_below_the_table_stays(file):
+    results = LongResults(file)
+    results.pytest_runtest_logreport(report("a.py::test_one"))
+    file.write_text(file.read_text() + "\nBeside other work.\n")
+    results.pytest_runtest_logreport(report("a.py::test_two"))
+    assert rows(file) == [("a: one", "", "passed", "13", ""), ("a: two", "", "passed", "13", "")]
+    assert file.read_text().endswith("|\n\nBeside other work.\n")
+
+
 def test_a_proof_that_could_not_begin_is_in_the_table(file):
     results = LongResults(file)
     results.pytest_runtest_logreport(report("a.py::test_one", when="setup"))
