@@ -2,7 +2,6 @@
 
 import json
 import random
-import statistics
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -261,20 +260,19 @@ class Memory(Worker):
                 self.series[kind, found[0].pid].append(held)
         self.pause(self._pause_s)
 
-    def first_and_last(self) -> dict[str, tuple[float, float]]:
-        """Return of each kind the median of the first and of the last third, of the process that lived through all."""
+    def thirds(self) -> dict[str, tuple[float, float, float]]:
+        """Return of each kind the medians of the first, middle and last third, of the one that lived through all."""
         longest = {kind: max((s for (k, _), s in self.series.items() if k == kind), key=len) for kind in KINDS}
-        return {
-            kind: (
-                statistics.median(values[: len(values) // 3 + 1]),
-                statistics.median(values[-(len(values) // 3) - 1 :]),
-            )
-            for kind, values in longest.items()
-        }
+        return {kind: _medians_of_thirds(values) for kind, values in longest.items()}
 
     def lives(self, kind: str) -> int:
         """Return how many processes of a kind were the oldest one."""
         return sum(k == kind for k, _ in self.series)
+
+
+def _medians_of_thirds(values: Sequence[float]) -> tuple[float, float, float]:
+    first, middle, last = np.array_split(np.array(values), 3)
+    return float(np.median(first)), float(np.median(middle)), float(np.median(last))
 
 
 def outcome(result: PhotoResult) -> str:

@@ -6,6 +6,7 @@ length of the long form, $WHALE_VISION_SOAK_TABLE a file for its table.
 """
 
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -95,14 +96,14 @@ def test_mixed_load_attacks_and_kills_lose_nothing_and_leave_memory_as_it_is(
         memory = soak(service, notes, workers, minutes * 60)
     wait_until(lambda: is_whole(service))
 
-    levels = memory.first_and_last()
+    levels = memory.thirds()
     report(notes, levels, minutes)
     assert notes.wrong == []
     assert_each_confirmation_is_stored_once(service, notes)
     assert set(notes.kills) == set(KINDS) or minutes <= SHORT
     assert {kind: memory.lives(kind) for kind in KINDS} == dict.fromkeys(KINDS, 1), "a process that was spared ended"
     most = FLAT if minutes >= FLAT_FROM_MINUTES else NOT_YET_FLAT
-    grown = {kind: last / first for kind, (first, last) in levels.items() if last > first * most}
+    grown = {kind: last / first for kind, (first, _, last) in levels.items() if last > first * most}
     assert grown == {}
 
 
@@ -156,7 +157,7 @@ def assert_each_confirmation_is_stored_once(service: Service, notes: Notes) -> N
     assert {path: stored.get(path) for path in notes.confirmed} == notes.confirmed
 
 
-def report(notes: Notes, levels: dict[str, tuple[float, float]], minutes: float) -> None:
+def report(notes: Notes, levels: dict[str, tuple[float, float, float]], minutes: float) -> None:
     """Print the table, and write it where the environment says."""
     counts = [
         ("minutes", f"{minutes:g}"),
@@ -173,21 +174,25 @@ def report(notes: Notes, levels: dict[str, tuple[float, float]], minutes: float)
         for name, values in sorted(notes.waits_s.items())
     ]
     held = [
-        (kind, notes.kills[kind], f"{first / MIB:.1f}", f"{last / MIB:.1f}", f"{(last / first - 1) * 100:+.1f} %")
-        for kind, (first, last) in levels.items()
+        (
+            kind,
+            notes.kills[kind],
+            *(f"{each / MIB:.1f}" for each in thirds),
+            f"{(thirds[2] / thirds[0] - 1) * 100:+.1f} %",
+        )
+        for kind, thirds in levels.items()
     ]
     text = "\n".join(
         (
             markdown(("what", "count"), counts),
             markdown(("request", "answered", "p50 s", "p99 s", "worst s"), waits),
-            markdown(("process", "kills", "MiB, first third", "MiB, last third", "change"), held),
+            markdown(("process", "kills", "MiB, first third", "middle", "last", "change"), held),
         )
     )
     print(f"\n{text}")
     if TABLE:
-        Path(TABLE).write_text(
-            f"{heading('soak').replace('python -m benchmarks.soak', 'scripts/long-test -k soak')}\n{ABOUT}\n\n{text}"
-        )
+        head = re.sub("`.*`", "`scripts/long-test -k soak`", heading("soak"), count=1)
+        Path(TABLE).write_text(f"{head}\n{ABOUT}\n\n{text}", encoding="utf-8")
 
 
 ABOUT = """Clients extract (by path, by upload, by a stream of their own), confirm, identify and save, bad photos among
@@ -195,5 +200,5 @@ the good ones, while others attack (benchmarks/hostile.py) and processes of each
 moments; on stub networks, two replicas of each deployment. Waits include those for a killed process to come back.
 
 Memory is that of the last half: in it the oldest process of each kind is spared while its twin is killed on, and the
-proxy, which has none, lives from the last kill of the first half on. Medians of the half's first and last third; an
-extractor's decoders are counted with it."""
+proxy, which has none, lives from the last kill of the first half on. Medians of the half's thirds; an extractor's
+decoders are counted with it."""
