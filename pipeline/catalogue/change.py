@@ -51,6 +51,11 @@ class Change:
         """The connection and the catalogue, which every query begins with."""
         return self.connection, self.catalogue_id
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing comes and nothing ends."""
+        return not any(self.opened.values()) and not any(self.closed.values())
+
     def open(self, table: Table, values: Row) -> int:
         """Add a row and return its number, which a new thing has as its `id`, too."""
         row = self.next_row

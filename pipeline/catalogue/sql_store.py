@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert
 
 from pipeline.catalogue.change import Change
+from pipeline.catalogue.changing import carry_out
 from pipeline.catalogue.confirming import import_files, store_confirmations
 from pipeline.catalogue.database import Database, open_database
 from pipeline.catalogue.events import (
@@ -32,6 +33,7 @@ from pipeline.catalogue.rows import (
     ImportOutcome,
 )
 from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
+from pipeline.catalogue.verbs import Changed, Verb
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE, Actor
@@ -156,7 +158,7 @@ class SqlCatalogue:
             if repeated is not None:
                 return Confirmed(read_head(*change.place), repeated)
             refused = store_confirmations(change, confirmations)
-            if not change.opened and (key is None or only_changes):
+            if change.is_empty and (key is None or only_changes):
                 return Confirmed(read_head(*change.place), refused)
             head = commit(change, Header("confirm", actor, self._clock(), key))
             if key is not None:
@@ -172,7 +174,7 @@ class SqlCatalogue:
         """See the port."""
         with self._writing() as change:
             outcomes = import_files(change, batches)
-            if change.opened:
+            if not change.is_empty:
                 commit(change, Header("import", SERVICE, self._clock()))
             return outcomes
 
@@ -180,6 +182,13 @@ class SqlCatalogue:
         """See the port."""
         with self._database.reading() as connection:
             return read_counts(connection, self._catalogue_id)
+
+    def change(
+        self, verb: Verb, actor: Actor, key: str | None = None, known: Head | None = None, reason: str | None = None
+    ) -> Changed:
+        """See the port."""
+        with self._writing() as change:
+            return carry_out(change, verb, Header("", actor, self._clock(), key, reason=reason), known)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
