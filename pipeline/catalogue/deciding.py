@@ -7,7 +7,7 @@ from pipeline.catalogue.known_names import KnownNames
 from pipeline.catalogue.schema import annotations, assignments, decisions, embeddings, encounters, sightings
 from pipeline.catalogue.things import by_annotation, require, require_individuals
 from pipeline.catalogue.vectors import storable_text
-from pipeline.catalogue.verbs import Decide, Decision, Move, Remove, Split
+from pipeline.catalogue.verbs import Decide, Decision, Move, Remove, Split, Verdict
 from pipeline.errors import ChangeRefusedError
 
 
@@ -48,7 +48,7 @@ def split(change: Change, verb: Split) -> None:
     target = None if verb.individual is None else require_individuals(change, [verb.individual])[verb.individual]["id"]
     if len(owners) != 1 or owners == {None} or owners == {target}:
         raise ChangeRefusedError("split takes annotations of one individual, to another one: look at whose they are")
-    verdict = "new" if target is None else "match"
+    verdict: Verdict = "new" if target is None else "match"
     decide(change, Decide(tuple(Decision(each, verdict, target, verb.name) for each in verb.annotations)))
 
 

@@ -156,6 +156,17 @@ def answer_repeat(
     return {place: BadIdentityError(refusals[digest]) for place, digest in enumerate(digests) if refusals[digest]}
 
 
+def undone_by(connection: Connection, catalogue_id: int, since: int) -> dict[int, int]:
+    """Return which events from version `since` on are undone, each with the version of the undo that stands."""
+    query = select(events.c.version, events.c.undoes).where(events.c.catalogue_id == catalogue_id)
+    query = query.where(events.c.undoes >= since).order_by(events.c.version.desc())
+    undone: dict[int, int] = {}
+    for version, undoes in connection.execute(query):
+        if version not in undone:  # else this undo is undone itself
+            undone[undoes] = version
+    return undone
+
+
 def key_reused() -> KeyReusedError:
     """Return the error of a key that came before with something else."""
     return KeyReusedError(

@@ -21,6 +21,7 @@ from pipeline.catalogue.events import (
     remember_confirmations,
 )
 from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
+from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
 from pipeline.catalogue.rows import (
     EMPTY,
     CatalogueCounts,
@@ -34,6 +35,17 @@ from pipeline.catalogue.rows import (
 )
 from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
 from pipeline.catalogue.verbs import Changed, Verb
+from pipeline.catalogue.views import (
+    PAGE,
+    AnnotationEntry,
+    AnnotationFilter,
+    EventEntry,
+    HistoryFilter,
+    IndividualDetail,
+    IndividualEntry,
+    IndividualFilter,
+    Page,
+)
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE, Actor
@@ -121,7 +133,7 @@ def _make_in(connection: Connection, name: str) -> int:
 
 
 class SqlCatalogue:
-    """One catalogue of a database; implements `pipeline.catalogue.port.Catalogue`. Made by `open_catalogue`.
+    """One catalogue of a database; implements `pipeline.catalogue.port.EditableCatalogue`. Made by `open_catalogue`.
 
     Args:
         database: with prepared tables.
@@ -189,6 +201,30 @@ class SqlCatalogue:
         """See the port."""
         with self._writing() as change:
             return carry_out(change, verb, Header("", actor, self._clock(), key, reason=reason), known)
+
+    def individuals(
+        self, wanted: IndividualFilter, after: str | None = None, limit: int = PAGE
+    ) -> Page[IndividualEntry]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_individuals(connection, self._catalogue_id, wanted, after, limit)
+
+    def individual(self, individual: int) -> IndividualDetail:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_individual(connection, self._catalogue_id, individual)
+
+    def annotations(
+        self, wanted: AnnotationFilter, after: str | None = None, limit: int = PAGE
+    ) -> Page[AnnotationEntry]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_annotations(connection, self._catalogue_id, wanted, after, limit)
+
+    def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_history(connection, self._catalogue_id, wanted, after, limit)
 
     def close(self) -> None:
         """Close the connections that are not in use."""

@@ -1,8 +1,9 @@
 """The individuals, annotations, encounters and sightings that a verb names, and whether they changed meanwhile."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, or_, select
 
 from pipeline.catalogue.change import Change, Row, chunks, standing
 from pipeline.catalogue.events import is_history
@@ -10,7 +11,7 @@ from pipeline.catalogue.rows import Head
 from pipeline.catalogue.schema import actors, annotations, assignments, decisions, events, individuals, names
 from pipeline.errors import ChangedSinceError, NotInCatalogueError
 
-Subject = tuple[ColumnElement[int] | ColumnElement[str], Iterable[int] | Iterable[str]]
+Subject = tuple[Column[Any], Iterable[Any]]
 """A column of a versioned table, and the values whose rows a change has to do with."""
 
 _SHOWN = 5  # events or things that an error names
@@ -98,12 +99,12 @@ def touched(
     """Return the versions after `since` in which a row with one of these values came or ended."""
     versions: set[int] = set()
     for column, values in subjects:
-        table = column.table  # type: ignore[union-attr]
+        table = column.table
         query = select(table.c.version, table.c.gone).where(table.c.catalogue_id == catalogue_id)
         query = query.where(or_(table.c.version > since, table.c.gone > since))
         if only is not None:
             query = query.where(only)
-        for some in chunks(sorted(set(values))):  # type: ignore[type-var]
+        for some in chunks(sorted(set(values))):
             for row in connection.execute(query.where(column.in_(some))):
                 versions.update(version for version in row if version is not None and version > since)
     return versions

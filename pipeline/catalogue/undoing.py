@@ -7,9 +7,10 @@ later one that stands has touched the same things; an undone event and its undo 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, Table, or_, select
+from sqlalchemy import Column, ColumnElement, Table, or_, select
 
 from pipeline.catalogue.change import Change, Row, chunks, numbered, read_payload, said, standing
+from pipeline.catalogue.events import undone_by
 from pipeline.catalogue.schema import (
     VERSIONED,
     annotations,
@@ -100,17 +101,10 @@ def _cancelled_out(change: Change, version: int) -> set[int]:
     Raises:
         UndoBlockedError: the event of this version is undone itself.
     """
-    query = select(events.c.version, events.c.undoes).where(events.c.catalogue_id == change.catalogue_id)
-    query = query.where(events.c.undoes >= version).order_by(events.c.version.desc())
-    cancelled: set[int] = set()
-    undone: dict[int, int] = {}
-    for undo_version, undoes in change.connection.execute(query):
-        if undo_version not in undone:
-            undone[undoes] = undo_version
-            cancelled |= {undo_version, undoes}
+    undone = undone_by(*change.place, version)
     if version in undone:
         raise UndoBlockedError(f"version {version} is undone already, by {tell(*change.place, [undone[version]])}")
-    return cancelled
+    return {*undone, *undone.values()}
 
 
 def _refuse(change: Change, verb: Undo, versions: Iterable[int]) -> None:
@@ -155,7 +149,7 @@ def _why_missing(change: Change, thing: Table, ids: set[int]) -> set[int]:
     there |= {row["id"] for row in _left(change, thing, "id", ids - there) if row.get("merged_into") is None}
     versions: set[int] = set()
     query = select(thing.c.version, thing.c.gone).where(thing.c.catalogue_id == change.catalogue_id)
-    ended = thing.c.gone.is_not(None)
+    ended: ColumnElement[bool] = thing.c.gone.is_not(None)
     if thing is individuals:
         ended = or_(ended, individuals.c.merged_into.is_not(None))
     for some in chunks(sorted(ids - there)):
