@@ -22,6 +22,7 @@ from pipeline.catalogue.events import (
 )
 from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
 from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
+from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import (
     EMPTY,
     CatalogueCounts,
@@ -225,6 +226,11 @@ class SqlCatalogue:
         """See the port."""
         with self._database.reading() as connection:
             return read_history(connection, self._catalogue_id, wanted, after, limit)
+
+    def differences_from_log(self) -> list[str]:
+        """Return where the tables say something else than the log of events, one line a row; empty if nowhere."""
+        with self._database.reading() as connection:
+            return differences(connection, self._catalogue_id)
 
     def close(self) -> None:
         """Close the connections that are not in use."""
