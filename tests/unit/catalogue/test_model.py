@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -256,8 +256,19 @@ class Catalogues(RuleBasedStateMachine):
 
     @precondition(lambda self: self.log)
     @rule(back=st.integers(0, 8))
-    def undo(self, back: int) -> None:
-        version = max(1, len(self.log) - back)
+    def undo_one(self, back: int) -> None:
+        self.undo(max(1, len(self.log) - back))
+
+    @precondition(lambda self: self.log)
+    @rule(back=st.integers(1, 3), to=st.integers(0, 2))
+    def undo_several(self, back: int, to: int) -> None:
+        """Undo the newest events, newest first, and then one before them, which only they had built upon."""
+        newest = len(self.log)
+        for version in (*range(newest, newest - back, -1), newest - back - to):
+            if version >= 1:
+                self.undo(version)
+
+    def undo(self, version: int) -> None:
         restored = {fact: before for fact, (before, _) in self.log[version].items()}
         if version in self.undone or self.built_upon(version) or not self.is_whole(self.facts | restored):
             self.say(Undo(version), UndoBlockedError)
@@ -362,6 +373,7 @@ def test_verbs_and_undos_do_what_the_model_does(
             deadline=None,
             derandomize=not long_form,
             suppress_health_check=list(HealthCheck),
+            phases=list(Phase) if long_form else [Phase.generate],  # making an example small takes minutes
             database=None,
         ),
     )
