@@ -1,5 +1,6 @@
 """What matchers and imports read of the catalogue: the rows of galleries by version, counts, files that came in."""
 
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select
@@ -25,11 +26,12 @@ def read_changes(connection: Connection, catalogue_id: int, since: int, head: He
     if renamed:
         came = or_(came, _said.individual.in_(renamed))
         ended = or_(ended, and_(_said.individual.in_(renamed), _ranked))
-    superseded = select(_said.row).where(of_catalogue, ended, _said.version <= since).order_by(_said.row)
+    superseded = select(_said.row).where(of_catalogue, ended, _said.version <= since)
+    added = [_read_row(row) for row in connection.execute(_gallery_rows(catalogue_id).where(came))]
     return Changes(
         head=head,
-        added=tuple(_read_row(row) for row in connection.execute(_gallery_rows(catalogue_id).where(came))),
-        superseded=tuple(connection.execute(superseded).scalars()) if since else (),
+        added=tuple(sorted(added, key=attrgetter("row_id"))),  # a database would sort the embeddings with them
+        superseded=tuple(sorted(connection.execute(superseded).scalars())) if since else (),
     )
 
 
@@ -79,7 +81,6 @@ def _gallery_rows(catalogue_id: int) -> Select[Any]:
         )
         .select_from(joined)
         .where(_said.catalogue_id == catalogue_id, _ranked)
-        .order_by(_said.row)
     )
 
 

@@ -108,10 +108,6 @@ class KnownNames:
                     f"{known.individual}; choose another name, or decide on that individual"
                 )
 
-    def of(self, name: str) -> list[Row]:
-        """Return the standing rows of a name's key."""
-        return [known.row for known in self._known[name_key(name)]]
-
     def _unseen(self, name: str, alike: list[_Known]) -> int:
         """Take an individual that lost its photos, before a new one is made beside it."""
         if not alike:

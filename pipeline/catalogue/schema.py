@@ -3,6 +3,7 @@
 `pipeline/catalogue/migrations` brings older layouts to this one.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import (
     URL,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Dialect,
@@ -97,6 +99,9 @@ events = Table(
     UniqueConstraint("catalogue_id", "actor_id", "key"),
 )
 
+_undoes = events.c.undoes.is_not(None)
+Index("events_by_undoes", events.c.catalogue_id, events.c.undoes, sqlite_where=_undoes, postgresql_where=_undoes)
+
 # What a key of confirmations came with, for its repeat: a digest of each, and why one was refused.
 event_confirmations = Table(
     "event_confirmations",
@@ -122,19 +127,25 @@ def _versioned(name: str, *columns: Column[Any], unique: tuple[str, ...], by: tu
     table = Table(
         name,
         metadata,
-        Column("catalogue_id", ForeignKey("catalogues.id"), primary_key=True),
+        # In this order: with the catalogue first, SQLite would take the key for narrower than any index below.
         Column("row", Integer, primary_key=True, autoincrement=False),
+        Column("catalogue_id", ForeignKey("catalogues.id"), primary_key=True),
         *columns,
         Column("version", Integer, nullable=False),
         Column("gone", Integer),
         sqlite_with_rowid=name == "embeddings",  # whose rows are too large to lie in an index
     )
-    stands = table.c.gone.is_(None)  # partial: a planner would else look standing rows up by `gone`, which all share
-    columns_of = [table.c.catalogue_id, *(table.c[column] for column in unique)]
-    Index(f"{name}_standing", *columns_of, unique=True, sqlite_where=stands, postgresql_where=stands)
-    for column in by:
-        Index(f"{name}_by_{column}", table.c.catalogue_id, table.c[column])
+    _index(f"{name}_standing", table, unique, only=table.c.gone.is_(None), unique=True)
+    for column in by:  # that of `gone` is partial, since a planner would else look standing rows up by its absence
+        _index(f"{name}_by_{column}", table, [column], only=table.c.gone.is_not(None) if column == "gone" else None)
     return table
+
+
+def _index(
+    name: str, table: Table, columns: Sequence[str], only: ColumnElement[bool] | None = None, unique: bool = False
+) -> None:
+    place = table.c.catalogue_id
+    Index(name, place, *(table.c[c] for c in columns), unique=unique, sqlite_where=only, postgresql_where=only)
 
 
 individuals = _versioned(

@@ -119,16 +119,18 @@ def _refuse(change: Change, verb: Undo, versions: Iterable[int]) -> None:
 def _in_the_way(change: Change) -> set[int]:
     """Return the events by which a row that this change leaves would name a thing that does not stand, or be twice."""
     versions: set[int] = set()
+    lost = {thing: _lost(change, thing) for thing in {thing for _, thing in _REFERENCES}}
     for column, thing in _REFERENCES:
-        lost = _lost(change, thing)
-        versions |= {row["version"] for row in _left(change, column.table, column.name, lost)}
+        versions |= {row["version"] for row in _left(change, column.table, column.name, lost[thing])}
         named = {row[column.name] for row in change.opened[column.table] if row.get(column.name) is not None}
         versions |= _why_missing(change, thing, named)
-    for row in change.opened[annotations]:
-        same = ("source_key", "animal", "body_part")
-        left = _left(change, annotations, "source_key", [row["source_key"]])
-        versions |= {other["version"] for other in left if all(other[column] == row[column] for column in same)}
-    return versions
+    opened = {_subject_of(row) for row in change.opened[annotations]}
+    left = _left(change, annotations, "source_key", (source_key for source_key, *_ in opened))
+    return versions | {row["version"] for row in left if _subject_of(row) in opened}
+
+
+def _subject_of(annotation: Row) -> tuple[str, int, str]:
+    return annotation["source_key"], annotation["animal"], annotation["body_part"]
 
 
 def _lost(change: Change, thing: Table) -> set[int]:

@@ -1,6 +1,6 @@
 """The tables that the step to layout 3 makes; later layouts change them in steps of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from alembic import op
@@ -110,27 +110,25 @@ _TABLES: Mapping[str, tuple[tuple[sa.Column[object], ...], tuple[str, ...], tupl
 
 
 def create_tables() -> dict[str, sa.Table]:
-    """Make the versioned tables of layout 3 and return them by name."""
+    """Make the versioned tables of layout 3 and return them by name; `events` has its new columns already."""
     made = {}
     for name, (columns, unique, by) in _TABLES.items():
         made[name] = op.create_table(
             name,
-            sa.Column("catalogue_id", sa.Integer, sa.ForeignKey("catalogues.id"), primary_key=True),
             sa.Column("row", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("catalogue_id", sa.Integer, sa.ForeignKey("catalogues.id"), primary_key=True),
             *(column.copy() for column in columns),
             sa.Column("version", sa.Integer, nullable=False),
             sa.Column("gone", sa.Integer),
             sqlite_with_rowid=name == _WITH_ROWID,
         )
-        stands = sa.text("gone IS NULL")
-        op.create_index(
-            f"{name}_standing",
-            name,
-            ["catalogue_id", *unique],
-            unique=True,
-            sqlite_where=stands,
-            postgresql_where=stands,
-        )
+        _index(f"{name}_standing", name, unique, only="gone IS NULL", unique=True)
         for column in by:
-            op.create_index(f"{name}_by_{column}", name, ["catalogue_id", column])
+            _index(f"{name}_by_{column}", name, (column,), only="gone IS NOT NULL" if column == "gone" else None)
+    _index("events_by_undoes", "events", ("undoes",), only="undoes IS NOT NULL")
     return made
+
+
+def _index(name: str, table: str, columns: Sequence[str], only: str | None, unique: bool = False) -> None:
+    where = None if only is None else sa.text(only)
+    op.create_index(name, table, ["catalogue_id", *columns], unique=unique, sqlite_where=where, postgresql_where=where)

@@ -19,11 +19,15 @@ from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.errors import CatalogueOpenError
+from pipeline.catalogue.verbs import Undo
+from pipeline.errors import CatalogueOpenError, ChangeRefusedError, KeyReusedError, UndoBlockedError
 from pipeline.records import LOCAL_USER, PhotoKey, Query, Ranking
 from tests.confirming import REPOSITORY, confirm, word
+from tests.unit.catalogue.make_layout2 import MARIA
+from tests.unit.catalogue.make_layout2 import word as word_2
 
 LAYOUT_1 = Path(__file__).with_name("layout1.sqlite")  # make_layout1.py wrote it
+LAYOUT_2 = Path(__file__).with_name("layout2.sqlite")  # make_layout2.py wrote it
 BACKUP = "whales-2026-07-01.dump"
 MODELS = [LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m3", 2)]
 
@@ -39,6 +43,14 @@ MEANS = {
     "Nova": (0.25, 0.97),
 }
 
+# The same of layout2.sqlite, worked out from make_layout2.py.
+MEANS_2 = {
+    "Dante": (0.625, 0.25),
+    "DANTE": (0.75, 0.5),
+    "PMOD002_VERGIL": ((0.1234567890123456 + 0.5) / 2, (-1e-300 + 0.25) / 2),
+    "Io": ((0.3 + 0.8) / 2, (0.4 + 0.6) / 2),
+}
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
@@ -52,6 +64,16 @@ def url(request: pytest.FixtureRequest, file: Path) -> str:
         return f"sqlite:///{file}"
     url: str = request.getfixturevalue("postgres_url")
     copy_tables(create_engine(f"sqlite:///{LAYOUT_1}"), create_engine(url))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url_2(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a catalogue of layout 2."""
+    if request.param == "sqlite":
+        return f"sqlite:///{shutil.copy(LAYOUT_2, tmp_path / 'layout2.sqlite')}"
+    url: str = request.getfixturevalue("postgres_url")
+    copy_tables(create_engine(f"sqlite:///{LAYOUT_2}"), create_engine(url))
     return url
 
 
@@ -116,6 +138,47 @@ def test_rankings_and_counts_are_those_of_the_release_that_wrote_it(url: str) ->
     counts = open_catalogue(url).counts()
     assert (counts.individuals, counts.photos) == (8, 11)
     assert dict(counts.rows) == {("fluke", "m1"): 10, ("fluke", "m2"): 2, ("flank", "m3"): 1}
+
+
+def test_rankings_of_layout_2_stay_and_so_do_counts_and_the_other_catalogue(url_2: str) -> None:
+    migrate_catalogue(url_2, BACKUP)
+    found = {candidate.individual: candidate.distance for candidate in ask(url_2).candidates}
+    assert found == pytest.approx({name: float(np.hypot(*mean)) for name, mean in MEANS_2.items()} | {"Unknown": 1.0})
+    counts = open_catalogue(url_2).counts()
+    assert (counts.individuals, counts.photos) == (4, 8)
+    assert dict(counts.rows) == {("fluke", "m1"): 7, ("fluke", "m2"): 1, ("flank", "m3"): 1}
+    other = open_catalogue(url_2, "other").changes_since(EMPTY)
+    assert [(row.individual, row.key.photo) for row in other.added] == [("Elsewhere", "path:a")]
+
+
+def test_keys_of_layout_2_are_known_with_what_was_refused(url_2: str) -> None:
+    migrate_catalogue(url_2, BACKUP)
+    catalogue = open_catalogue(url_2)
+    before = catalogue.head()
+    first = [word_2("a", "Nova", (0.5, 0.25)), word_2("b", "dante", (0.0, 0.0))]
+    repeated = catalogue.confirm(first, MARIA, "k1")
+    assert (repeated.head, list(repeated.refused)) == (before, [1])
+    with pytest.raises(KeyReusedError):
+        catalogue.confirm([word_2("a", "Io", (0.5, 0.25))], MARIA, "k1")
+
+
+def test_the_log_of_layout_1_tells_its_tables(url: str) -> None:
+    migrate_catalogue(url, BACKUP)
+    assert open_catalogue(url).differences_from_log() == []
+
+
+def test_what_was_said_before_layout_3_can_be_undone_and_the_migration_cannot(url_2: str) -> None:
+    migrate_catalogue(url_2, BACKUP)
+    catalogue = open_catalogue(url_2)
+    assert catalogue.head().version == 10
+    catalogue.change(Undo(3), MARIA)
+    shown = {row.key.photo: row.individual for row in catalogue.changes_since(EMPTY).added}
+    assert shown["path:a"] == "Nova"
+    with pytest.raises(UndoBlockedError, match=r"version 8 \(confirm by local user\)"):
+        catalogue.change(Undo(6), MARIA)
+    with pytest.raises(ChangeRefusedError, match="never undone"):
+        catalogue.change(Undo(10), MARIA)
+    assert catalogue.differences_from_log() == []
 
 
 def test_every_row_is_an_embedding_and_a_word_of_the_same_number(url: str) -> None:

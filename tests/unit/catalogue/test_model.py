@@ -359,7 +359,7 @@ def machine(of: str) -> Callable[[], Catalogues]:
     return type("CataloguesOfUrl", (Catalogues,), {"url": of})
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 40), ("postgresql", 15)])
+@pytest.mark.parametrize(("kind", "examples"), [("sqlite", 40), ("postgresql", 10)])
 def test_verbs_and_undos_do_what_the_model_does(
     kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest, long_form: bool
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from pipeline.catalogue.rows import ImportBatch, ImportFile
+from pipeline.catalogue.rows import EMPTY, ImportBatch, ImportFile
 from pipeline.catalogue.schema import assignments
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import Alias, Decide, Decision, Describe, Merge, Move, Undo
@@ -129,8 +129,6 @@ def test_what_waits_for_a_person_is_provisional_or_unsure(catalogue: SqlCatalogu
 def test_a_provisional_guess_is_not_ranked_nor_counted(catalogue: SqlCatalogue) -> None:
     with catalogue._database.writing() as connection:
         connection.execute(update(assignments).values(reviewed=False))
-    from pipeline.catalogue.rows import EMPTY
-
     assert catalogue.changes_since(EMPTY).added == ()
     assert catalogue.counts().photos == 0
     (entry,) = catalogue.individuals(IndividualFilter(search="dante")).entries

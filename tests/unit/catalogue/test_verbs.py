@@ -1,14 +1,17 @@
 """What each verb does to a catalogue, what refuses it, and how it is taken back; on each kind of database."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from pipeline.catalogue.rows import EMPTY, Head
-from pipeline.catalogue.schema import annotations, names
+from pipeline.catalogue import undoing
+from pipeline.catalogue.change import said
+from pipeline.catalogue.rows import EMPTY, Head, ImportBatch, ImportFile
+from pipeline.catalogue.schema import VERSIONED, annotations, names
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import (
     Alias,
@@ -23,6 +26,7 @@ from pipeline.catalogue.verbs import (
     Split,
     Undo,
     Verb,
+    Verdict,
 )
 from pipeline.errors import (
     BadIdentityError,
@@ -33,7 +37,7 @@ from pipeline.errors import (
     NotInCatalogueError,
     UndoBlockedError,
 )
-from pipeline.records import LOCAL_USER, Actor
+from pipeline.records import LOCAL_USER, Actor, PhotoKey
 from tests.confirming import confirm, word
 
 MARIA = Actor("azores", "Maria")
@@ -85,14 +89,14 @@ def new(catalogue: SqlCatalogue, photo: str, name: str) -> Decide:
 
 
 def test_many_decisions_are_one_event(catalogue: SqlCatalogue) -> None:
-    said = Decide(
+    verb = Decide(
         (
             Decision(annotation(catalogue, "a"), "match", individual(catalogue, "VERGIL")),
             Decision(annotation(catalogue, "b"), "new", name="Nova"),
             Decision(annotation(catalogue, "c"), "new", name="Nova"),
         )
     )
-    changed = say(catalogue, said)
+    changed = say(catalogue, verb)
     assert changed.head.version == 2
     assert changed.made == {"individuals": (individual(catalogue, "Nova"),)}
     assert shown(catalogue) == {"a": "VERGIL", "b": "Nova", "c": "Nova"}
@@ -118,28 +122,29 @@ def test_a_new_individual_takes_no_name_or_alias_in_use(catalogue: SqlCatalogue,
 
 
 @pytest.mark.parametrize(
-    ("decisions", "reason"),
+    ("said", "reason"),
     [
-        ((Decision(3, "match"),), "needs an individual"),
-        ((Decision(3, "match", 1, "Nova"),), "takes no name"),
-        ((Decision(3, "new"),), "needs a name"),
-        ((Decision(3, "unsure", name="Nova"),), "takes no name"),
-        ((Decision(3, "unsure"), Decision(3, "not_comparable")), "two decisions"),
-        ((Decision(99, "unsure"),), "no annotations 99"),
-        ((Decision(3, "match", 99),), "no individuals 99"),
+        ([("a", "match", None, None)], "needs an individual"),
+        ([("a", "match", 1, "Nova")], "takes no name"),
+        ([("a", "new", None, None)], "needs a name"),
+        ([("a", "new", 1, "Nova")], "takes no individual"),
+        ([("a", "unsure", None, "Nova")], "takes no name"),
+        ([("a", "unsure", None, None), ("a", "not_comparable", None, None)], "two decisions"),
+        ([("a", "match", 9999, None)], "no individuals 9999"),
     ],
 )
-def test_a_decision_that_lacks_something_is_refused(
-    catalogue: SqlCatalogue, decisions: tuple[Decision, ...], reason: str
+def test_a_decision_that_lacks_something_is_refused_and_all_others_with_it(
+    catalogue: SqlCatalogue, said: list[tuple[str, Verdict, int | None, str | None]], reason: str
 ) -> None:
-    assert annotation(catalogue, "a") == 5
-    decisions = tuple(
-        Decision(d.annotation + 2 * (d.annotation == 3), *[getattr(d, f) for f in ("verdict", "individual", "name")])
-        for d in decisions
-    )
+    decisions = [Decision(annotation(catalogue, photo), *rest) for photo, *rest in said]
     with pytest.raises(ChangeRefusedError, match=reason):
         say(catalogue, Decide((Decision(annotation(catalogue, "b"), "new", name="Lost"), *decisions)))
     assert catalogue.head().version == 1
+
+
+def test_a_decision_about_nothing_is_refused(catalogue: SqlCatalogue) -> None:
+    with pytest.raises(NotInCatalogueError, match="no annotations 9999"):
+        say(catalogue, Decide((Decision(9999, "unsure"),)))
 
 
 # --- individuals ------------------------------------------------------------------------------------------------------
@@ -238,10 +243,6 @@ def test_annotations_are_grouped_into_encounters_of_sightings(catalogue: SqlCata
 
 
 def test_two_animals_of_one_photo_are_never_one_encounter(catalogue: SqlCatalogue) -> None:
-    from dataclasses import replace
-
-    from pipeline.records import PhotoKey
-
     beside = replace(word("a", "VERGIL"), key=PhotoKey("path:a", 2))
     confirm(catalogue, [beside])
     changes = catalogue.changes_since(EMPTY)
@@ -325,10 +326,10 @@ def test_a_state_of_another_copy_is_refused(catalogue: SqlCatalogue) -> None:
 
 
 def test_a_key_makes_a_repeat_known_and_answers_it_as_the_first_time(catalogue: SqlCatalogue) -> None:
-    said = new(catalogue, "a", "Nova")
-    first = say(catalogue, said, key="k")
+    verb = new(catalogue, "a", "Nova")
+    first = say(catalogue, verb, key="k")
     say(catalogue, match(catalogue, "a", "VERGIL"), LOCAL_USER, key="k")
-    assert say(catalogue, said, key="k") == first
+    assert say(catalogue, verb, key="k") == first
     assert shown(catalogue)["a"] == "VERGIL"
     for other in (new(catalogue, "b", "Nova"), Undo(1)):
         with pytest.raises(KeyReusedError):
@@ -363,9 +364,6 @@ VERBS = ("match", "new", "unsure", "rename", "alias", "merge", "split", "move", 
 
 def state(catalogue: SqlCatalogue) -> list[object]:
     """Return all that stands, without the numbers of rows and versions."""
-    from pipeline.catalogue.change import said
-    from pipeline.catalogue.schema import VERSIONED
-
     with catalogue._database.reading() as connection:
         return [
             sorted(repr({k: v for k, v in said(row._mapping).items() if k != "said_in"}) for row in rows)
@@ -426,14 +424,16 @@ def test_a_word_about_an_individual_that_was_merged_meanwhile_is_not_restored(ca
 
 
 def test_an_undone_import_does_not_come_in_again(catalogue: SqlCatalogue) -> None:
-    from pipeline.catalogue.rows import ImportBatch, ImportFile
-
     batch = ImportBatch(ImportFile("x.csv", "fluke", "d1", "m1"), (word("csv", "Dante"),))
     catalogue.import_rows([batch])
     assert shown(catalogue)["csv"] == "Dante"
     say(catalogue, Undo(2))
     assert "csv" not in shown(catalogue)
     assert catalogue.import_rows([batch])[0].status == "already_imported"
+
+
+def test_every_table_is_undone_but_that_of_files_that_came_in() -> None:
+    assert {table.name for table in VERSIONED} - {table.name for table in undoing._IDENTITY} == {"imports"}
 
 
 def test_only_what_there_is_can_be_undone(catalogue: SqlCatalogue) -> None:
