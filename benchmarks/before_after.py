@@ -174,6 +174,7 @@ async def time_interference(
     return {
         f"identify {during}, p50": percentile(waits, 50),
         f"identify {during}, p95": percentile(waits, 95),
+        f"identify {during}, p99": percentile(waits, 99),
         f"that extract of {len(many)} photos, each": (await running).seconds / len(many),
     }
 

@@ -13,13 +13,21 @@ PACKAGES = ("ray", "torch", "torchvision", "openvino")
 
 def heading(title: str) -> str:
     """Return what a table must say to be compared with another: command, machine, versions, date, load."""
-    gpu = "no GPU" if not os.path.exists("/dev/nvidia0") else "GPU not used"  # noqa: PTH110
-    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     command = f"python -m benchmarks.{title} {' '.join(sys.argv[1:])}".strip()
-    return (
-        f"# {title}\n\n`{command}`\n\n{date.today()}, {os.cpu_count()} cores, {gpu}, {platform.machine()}, "
-        f"load {os.getloadavg()[0]:.1f} at the start, Python {platform.python_version()}, {versions}\n"
-    )
+    load = f"load {os.getloadavg()[0]:.1f} at the start"
+    return f"# {title}\n\n`{command}`\n\n{date.today()}, {hardware()}, {load}, {software()}\n"
+
+
+def hardware() -> str:
+    """Return what the machine is, as far as a table depends on it."""
+    gpu = "no GPU" if not os.path.exists("/dev/nvidia0") else "GPU not used"  # noqa: PTH110
+    return f"{os.cpu_count()} cores, {gpu}, {platform.machine()}"
+
+
+def software() -> str:
+    """Return the versions of Python and of the packages that do the work."""
+    versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    return f"Python {platform.python_version()}, {versions}"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

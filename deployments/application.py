@@ -23,6 +23,9 @@ from pipeline.settings import Replicas, Settings
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.5, 30.0
 REPORTS_IN_WINDOW = 3
 
+HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 5.0, 10.0
+"""Of the ingress: Serve replaces a replica after three checks without an answer, here within 35 s of a hang."""
+
 logger = logging.getLogger("ray.serve")
 """Serve's own logger: a module's logger is not shown by the process that builds the application."""
 
@@ -122,6 +125,8 @@ def _ingress(settings: Settings, plan: Plan) -> Any:
     return deployment.options(
         ray_actor_options=plan.actor_options("ingress"),
         max_ongoing_requests=plan.max_ongoing("ingress"),
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
+        health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=settings.timeouts.drain_timeout_s,
         autoscaling_config=_between(bounds, policy=policy),
     )

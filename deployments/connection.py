@@ -13,6 +13,7 @@ from deployments.flow import REPORT_STEP_BYTES, Reports, size_of
 from deployments.metrics import IngressMetrics
 from deployments.outbox import LAST_WORDS_S, Outbox
 from deployments.services import Client, Services
+from deployments.upload_budget import UploadBudget, UploadShare
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
 from pipeline.protocol.json_text import size_in_bytes
 from pipeline.protocol.requests import CloseCode
@@ -34,6 +35,7 @@ class Connection:
         metrics: IngressMetrics,
         client: Client,
         settings: Settings,
+        uploads: UploadBudget,
     ) -> None:
         """Wire an accepted WebSocket to what the replica can do for its client."""
         self._websocket = websocket
@@ -41,6 +43,7 @@ class Connection:
         self._services = services
         self._metrics = metrics
         self._client = client
+        self._share = UploadShare(uploads)
         self._reports = Reports.from_headers(websocket.scope["headers"])
         limits, timeouts = settings.limits, settings.timeouts
         windowed = self._reports is not None
@@ -65,9 +68,12 @@ class Connection:
                 self._alarm.cancel()
             for task in work:
                 task.cancel()
-            for error in await asyncio.gather(*work, return_exceptions=True):
-                if isinstance(error, Exception):
-                    logger.error("connection ended by an error", exc_info=error)
+            try:
+                for error in await asyncio.gather(*work, return_exceptions=True):
+                    if isinstance(error, Exception):
+                        logger.error("connection ended by an error", exc_info=error)
+            finally:
+                self._share.settle(0, 0)
 
     def drain(self) -> None:
         """Close the connection as soon as no request of it is unfinished."""
@@ -101,7 +107,7 @@ class Connection:
         consumed = reported = 0
         while True:
             message = await self._inbox.get()
-            await self._flowing.wait()
+            await self._wait_for_room(message.get("bytes"))
             try:
                 self._receive(message)
             except Exception:  # the edge: a defect of the session ends this connection, and says so
@@ -113,6 +119,18 @@ class Connection:
                 with suppress(WebSocketDisconnect, RuntimeError):  # it has been closed meanwhile
                     await self._websocket.send_bytes(self._reports.write(consumed))
             await asyncio.sleep(0)
+
+    async def _wait_for_room(self, content: bytes | None) -> None:
+        """Look at nothing while the client is slow to read, nor at a photo that begins while there is no memory."""
+        begin_bytes = self._session.uploads.beginning_in(len(content)) if content else 0
+        if self._flowing.is_set() and self._share.take_now(begin_bytes):
+            return
+        self._session.uploads.hold_back(True)
+        try:
+            await self._flowing.wait()
+            await self._share.take(begin_bytes)
+        finally:
+            self._session.uploads.hold_back(False)
 
     def _receive(self, message: Any) -> None:
         text, content = message.get("text"), message.get("bytes")
@@ -170,6 +188,7 @@ class Connection:
                     self._stop(action.request)
                 case _:
                     assert_never(action)
+        self._share.settle(self._session.uploads.begun_bytes, self._session.uploads.unfinished_bytes)
         self._hold_or_go_on()
         self._set_alarm()
         if self._draining and self._session.idle:

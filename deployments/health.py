@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ RUNNING = "running"
 MISSING = "missing"
 UNKNOWN = "unknown"
 ASK_TIMEOUT_S = 2.0
+STATES_HOLD_S = 1.0
+"""For so long Serve's controller is not asked again, whoever probes: while the service starts it has enough to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,13 @@ class HealthCheck:
         self._ask_controller = ask_controller
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
         self._asking: asyncio.Future[dict[str, str]] | None = None
+        self._asked_s = 0.0
 
     async def __call__(self) -> Health:
-        """Ask all at once; a deployment that does not answer in time is missing."""
+        """Ask all that may run, since one that starts would be waited for; one that gives no answer is missing."""
         states = dict(await self._states_in_time())
-        answers = await asyncio.gather(*(self._ask(name) for name in self._describers))
-        described = dict(zip(self._describers, answers, strict=True))
+        asked = [name for name in self._describers if states.get(name) in (RUNNING, UNKNOWN)]
+        described = dict(zip(asked, await asyncio.gather(*map(self._ask, asked)), strict=True))
         silent = [name for name, answer in described.items() if answer is None]
         states |= {name: MISSING for name in silent if states.get(name) == RUNNING}
         known = {name: answer for name, answer in described.items() if answer is not None}
@@ -103,8 +107,10 @@ class HealthCheck:
         )
 
     async def _states_in_time(self) -> Mapping[str, str]:
-        """Ask the controller, or wait with whoever is asking it: one that hangs costs one thread, however many ask."""
-        if self._asking is None or self._asking.done():
+        """Ask the controller, or share what it answers whoever asked last: one that hangs costs one thread."""
+        now_s = time.monotonic()
+        if self._asking is None or (self._asking.done() and now_s - self._asked_s >= STATES_HOLD_S):
+            self._asked_s = now_s
             self._asking = asyncio.get_running_loop().run_in_executor(self._thread, self._states)
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):

@@ -14,9 +14,9 @@ from pipeline.settings import Batching
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BACKGROUND_NICENESS = 10
-"""Niceness of the replicas that compute: on a busy machine the ingress and the matcher go first, so that identify never
-waits behind extracts."""
+BACKGROUND_NICENESS = 19
+"""Niceness of the replicas that compute: on a busy machine the proxy, the ingress and the matcher go first, so that
+identify never waits behind extracts."""
 
 
 class ModelWorker(Generic[Item, Result]):

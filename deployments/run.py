@@ -43,7 +43,7 @@ ANSWER_MARGIN_S = 3.0
 SHUTDOWN_TIMEOUT_S = 10.0
 """For Serve to end its replicas, which have nothing left to do by then."""
 
-POLL_S = 0.5
+POLL_S = 1.0
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CANNOT_START = 1
@@ -51,11 +51,12 @@ ENDED_BY_SIGNAL = 128
 """A shell's exit status for it, to which the signal's number is added."""
 
 
-def main(config: Path) -> int:
+def main(config: Path, dashboard: bool = False) -> int:
     """Serve until a signal comes, then stop in order.
 
     Args:
         config: a Serve config file that the start command found in order.
+        dashboard: start Ray's dashboard, too, where this starts a cluster of its own.
 
     Returns:
         The exit status; 0 for a stop in order, 1 where an application cannot start.
@@ -63,7 +64,7 @@ def main(config: Path) -> int:
     times = _stop_times(config)  # not when it stops: by then the file may be the next release's
     exit_status = 0
     try:
-        ray.init(namespace=NAMESPACE)
+        ray.init(namespace=NAMESPACE, include_dashboard=dashboard)
         for number in SIGNALS:  # only now: `ray.init` sets handlers of its own
             signal.signal(number, _stop_in_order)
         _deploy(config)
@@ -174,4 +175,6 @@ def _end_at_once(number: int, _frame: FrameType | None) -> NoReturn:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m deployments.run", description=__doc__)
     parser.add_argument("config", type=Path, help="Serve config file")
-    sys.exit(main(parser.parse_args().config))
+    parser.add_argument("--dashboard", action="store_true", help="start Ray's dashboard, too")
+    options = parser.parse_args()
+    sys.exit(main(options.config, options.dashboard))

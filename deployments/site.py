@@ -15,12 +15,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from deployments.admission import Admission
 from deployments.connection import Connection
 from deployments.description import ServiceDescription
 from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
 from deployments.services import Client, Services
+from deployments.upload_budget import UploadBudget
 from pipeline.access import AccessRules, Handshake, Peer, Refusal
 from pipeline.protocol.requests import CloseCode
 from pipeline.session.answers import ResultRoom
@@ -63,9 +65,11 @@ class Site:
         self._services = services
         self._health = health
         self._metrics = metrics
-        self._rules = AccessRules(
+        rules = AccessRules(
             settings.token_owners(), settings.allowed_origins, settings.array_origins, settings.local_paths_with_tokens
         )
+        self._admission = Admission(rules, time.monotonic)
+        self._uploads = UploadBudget(settings.limits.upload_memory_bytes, settings.timeouts.upload_timeout_s)
         self._open: dict[Connection, asyncio.Task[Any]] = {}
         self._stopping = False
 
@@ -82,9 +86,10 @@ class Site:
 
     async def _websocket(self, websocket: WebSocket) -> None:
         handshake = _handshake(websocket)
-        peer = self._rules.admit(handshake)
+        peer = self._admission.admit(handshake)
         if isinstance(peer, Refusal):
-            logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
+            if peer.status != 429:  # the wrong tokens before it have their line
+                logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
             await _deny(websocket, peer)
             return
         await websocket.accept()
@@ -125,7 +130,8 @@ class Site:
 
     def _connection(self, websocket: WebSocket, peer: Peer) -> Connection:
         session = Session(self._session_config(peer), SystemClock())
-        return Connection(websocket, session, self._services, self._metrics, Client(peer), self._settings)
+        client = Client(peer)
+        return Connection(websocket, session, self._services, self._metrics, client, self._settings, self._uploads)
 
     def _session_config(self, peer: Peer) -> SessionConfig:
         return SessionConfig(
@@ -136,20 +142,22 @@ class Site:
             uploads_only=self._settings.uploads_only,
             limits=self._settings.limits,
             room=ResultRoom(self._settings.limits.max_result_bytes),
+            upload_room=self._uploads,
+            upload_timeout_s=self._settings.timeouts.upload_timeout_s,
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
             idle_timeout_s=self._settings.timeouts.idle_timeout_s,
         )
 
     async def _index(self, request: Request) -> Response:
-        peer = self._rules.admit(_handshake(request))
+        peer = self._admission.admit(_handshake(request))
         if isinstance(peer, Refusal):
-            return PlainTextResponse(peer.reason, peer.status)
+            return PlainTextResponse(peer.reason, peer.status, peer.headers)
         return HTMLResponse(render_page(self._description, await self._health()))
 
     async def _healthz(self, request: Request) -> Response:
         """Answer any peer with the state (a probe carries no token), the details only to those who may connect."""
         health = await self._health()
-        admitted = isinstance(self._rules.admit(_handshake(request)), Peer)
+        admitted = isinstance(self._admission.admit(_handshake(request)), Peer)
         body = health.as_json() if admitted else {"status": health.status}
         return JSONResponse(body, 200 if health.is_complete else 503)
 
@@ -176,6 +184,6 @@ def _handshake(connection: HTTPConnection) -> Handshake:
 
 async def _deny(websocket: WebSocket, refusal: Refusal) -> None:
     if "websocket.http.response" in websocket.scope.get("extensions", {}):
-        await websocket.send_denial_response(PlainTextResponse(refusal.reason, refusal.status))
+        await websocket.send_denial_response(PlainTextResponse(refusal.reason, refusal.status, refusal.headers))
     else:
         await websocket.close()  # before accept: the server answers 403

@@ -77,10 +77,16 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An HTTP answer in place of the connection: 401 (token) or 403 (origin, not loopback)."""
+    """An HTTP answer in place of the connection: 401 (token), 403 (origin, not loopback) or 429 (come back later)."""
 
     status: int
     reason: str
+    retry_after_s: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer says beside its reason."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
 
 class AccessRules:

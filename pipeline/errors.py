@@ -186,6 +186,12 @@ class AckTimeoutError(RequestError):
     code = "ack_timeout"
 
 
+class UploadTimeoutError(RequestError):
+    """An uploaded photo did not move, or was too slow while others waited for the memory that it takes."""
+
+    code = "upload_timeout"
+
+
 class CatalogueUnavailableError(RequestError):
     """The catalogue cannot be read or written (locked, server down, disk full); nothing of the request was stored."""
 
@@ -280,3 +286,9 @@ class CatalogueOpenError(StartupError):
     """The catalogue cannot be opened: wrong URL, unwritable folder, damaged file, or written by a newer release."""
 
     code = "catalogue_open"
+
+
+class CatalogueHeldError(StartupError):
+    """Another service runs on the same catalogue file."""
+
+    code = "catalogue_held"

@@ -107,8 +107,15 @@ class Limits(_Block):
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
     decoding_memory_bytes: PositiveInt = 4 * 2**30
+    upload_memory_bytes: PositiveInt = 128 * 2**20
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _holds_the_largest_upload(self) -> Self:
+        if self.upload_memory_bytes < self.max_photo_bytes:
+            raise ValueError(f"upload_memory_bytes ({self.upload_memory_bytes}) is below max_photo_bytes")
+        return self
 
 
 class Timeouts(_Block):
@@ -117,6 +124,7 @@ class Timeouts(_Block):
     idle_timeout_s: PositiveFloat = 600.0
     ack_timeout_s: PositiveFloat = 60.0
     unsent_timeout_s: PositiveFloat = 60.0
+    upload_timeout_s: PositiveFloat = 30.0
     photo_timeout_s: PositiveFloat = 120.0
     decode_timeout_s: PositiveFloat = 20.0
     identify_timeout_s: PositiveFloat = 60.0
@@ -159,7 +167,9 @@ class Settings(_Block):
         tokens: the accepted bearer tokens and their owners; empty lets loopback peers in and nobody else.
         local_paths_with_tokens: with tokens, who comes from this machine's address may still name any path where
             `photo_roots` is empty; not behind a proxy, which comes from there for everybody.
-        allowed_origins: `Origin` headers that may connect; requests without the header are not browsers.
+        allowed_origins: `Origin` headers that may connect; requests without the header are not browsers. `file://` is
+            the desktop app's, and may also be what a browser sends for any HTML file opened from disk: a hostile one
+            that somebody opens could then use the service. Leave it out where nobody uses the app.
         array_origins: the desktop app's origins, which are answered with bare lists.
     """
 

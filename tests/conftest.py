@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.long_results import LongResults
 from tests.postgresql_server import PostgresServer, fresh_database, running_server
 
 if TYPE_CHECKING:
@@ -18,8 +19,15 @@ CASES, LONG_CASES = 3, 12
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--long`."""
+    """Add `--long` and `--long-results`."""
     parser.addoption("--long", action="store_true", help="run the long proofs (marked `long`), and no other tests")
+    parser.addoption("--long-results", type=Path, metavar="FILE", help="keep a table of the long proofs in this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the table that was asked for."""
+    if (file := config.getoption("--long-results")) is not None:
+        config.pluginmanager.register(LongResults(file))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

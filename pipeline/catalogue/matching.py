@@ -12,7 +12,7 @@ import torch
 from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.rows import EMPTY, Confirmation, Head
-from pipeline.catalogue.vectors import embedding_problem, storable_key, storable_text
+from pipeline.catalogue.vectors import embedding_problem, length_problem, storable_key, storable_text
 from pipeline.errors import BadEmbeddingError, BadItemError, ItemError, OtherModelError, UnknownBodyPartError
 from pipeline.names import normalise_identity
 from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Actor, Candidate, Failure, Query, Ranking
@@ -28,12 +28,14 @@ class LoadedModel:
     Attributes:
         body_part: name from models.yaml.
         model: short hash of its weights.
-        dimension: length of its embeddings.
+        dimension: how many numbers its embeddings have.
+        normalised: they have length 1, as those of every network that the service loads.
     """
 
     body_part: str
     model: str
     dimension: int
+    normalised: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,11 @@ class CatalogueMatcher:
         problem = embedding_problem(query.values, loaded.dimension)
         if problem is not None:
             raise BadEmbeddingError(f"the embedding {problem}: extract the photo again")
+        # A query misleads nobody but its own answer; a confirmation stays.
+        stays = loaded.normalised and query.identity is not None
+        problem = length_problem(query.values) if stays else None
+        if problem is not None:
+            raise BadEmbeddingError(f"the embedding {problem}: confirm it as `extract` answered it")
         if query.key.animal > _MAX_ANIMAL:
             raise BadItemError(f"animal: must be at most {_MAX_ANIMAL}")
         identity = None if query.identity is None else normalise_identity(query.identity)

@@ -11,6 +11,9 @@ Vector = npt.NDArray[np.float64]
 MAX_KEY_BYTES = 1024
 """Of a photo's key, in UTF-8; PostgreSQL indexes no more than 2704 bytes a row."""
 
+LENGTH_TOLERANCE = 1e-3
+"""How far the length of a confirmed embedding may be from 1: float32 and rounded decimals cost less."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -30,6 +33,21 @@ def embedding_problem(values: npt.NDArray[np.floating], dimension: int) -> str |
     if np.abs(values).max(initial=0.0) > _LARGEST:
         return "holds a number beyond the range of float32"  # its distance to anything would overflow
     return None
+
+
+def length_problem(values: npt.NDArray[np.floating]) -> str | None:
+    """Return what is wrong with the length of a model's embedding, as the end of a sentence; None where nothing is.
+
+    Every model's last layer is L2 normalisation (`pipeline.networks.architectures`); a longer vector would outweigh an
+    individual's other photos in their mean.
+
+    Args:
+        values: (d,), of `embedding_problem`.
+    """
+    length = float(np.linalg.norm(values.astype(np.float64)))
+    return (
+        None if abs(length - 1.0) <= LENGTH_TOLERANCE else f"has length {length:.4g}, where every model's has length 1"
+    )
 
 
 def pack_vector(values: Vector) -> bytes:

@@ -27,7 +27,7 @@ NO_ANSWER = ItemFailure("unavailable", "the server ended the request without an 
 _ENVELOPE_BYTES = 1024
 """Room in a message for everything but its items."""
 
-_TRANSIENT = ("ack_timeout", "too_many_requests", "unavailable")
+_TRANSIENT = ("ack_timeout", "too_many_requests", "unavailable", "upload_timeout")
 """Refusals of a whole request that pass by themselves; nothing was done for what is still unanswered."""
 
 _PASSING = ("unavailable", "cancelled")

@@ -32,6 +32,14 @@ class SessionLimits(Protocol):
         """Photos of one connection that are worked on at once."""
 
 
+class UploadRoom(Protocol):
+    """What the uploads of all connections share."""
+
+    @property
+    def others_wait(self) -> bool:
+        """Somebody waits for room that photos on their way hold."""
+
+
 @dataclass(frozen=True)
 class SessionConfig:
     """One connection's circumstances.
@@ -44,6 +52,8 @@ class SessionConfig:
         uploads_only: refuse every path.
         limits: what one client may ask for.
         room: what the connection's unfinished results may hold together; a new one for each connection.
+        upload_room: what the uploads of all connections share.
+        upload_timeout_s: how long a photo on its way may not move, and may take in all while others wait for room.
         ack_timeout_s: how long a full stream waits for an acknowledgement.
         idle_timeout_s: how long a connection without work stays open.
     """
@@ -55,6 +65,8 @@ class SessionConfig:
     uploads_only: bool
     limits: SessionLimits
     room: ResultRoom
+    upload_room: UploadRoom
+    upload_timeout_s: float
     ack_timeout_s: float
     idle_timeout_s: float
 

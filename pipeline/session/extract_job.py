@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import assert_never
 
-from pipeline.errors import ItemError, OutsideRootsError, PhotoTooLargeError, UnreadablePhotoError
+from pipeline.errors import (
+    ItemError,
+    OutsideRootsError,
+    PhotoTooLargeError,
+    UnreadablePhotoError,
+    UploadTimeoutError,
+)
 from pipeline.protocol.items import UploadItem
 from pipeline.protocol.replies import Entry, Photo, Replies, RepliesWithId
 from pipeline.protocol.requests import Extract
@@ -33,8 +39,12 @@ class ExtractJob(ListJob):
         self._unsegmented: set[int] = set()
         """Photos with the shell whose segmentation has not ended."""
         self._done: Counter[str] = Counter()
+        self._others_go = False
+        """A slice of refused photos has ended, and the next one waits for other connections."""
 
     def _advance(self) -> list[Action]:
+        if self._others_go:
+            return []
         actions: list[Action] = []
         refused = 0
         window = _WINDOW_FACTOR * self._config.limits.in_flight_per_connection
@@ -45,9 +55,14 @@ class ExtractJob(ListJob):
             actions += self._issue(self._next, source)
             self._next += 1
             refused += isinstance(source, Failure)
-            if refused == SLICE_ELEMENTS:
-                return [*actions, self._ask(LetOthersGo(), self._go_on)]
+            if refused == SLICE_ELEMENTS and self._next < self._total:
+                self._others_go = True
+                return [*actions, self._ask(LetOthersGo(), self._others_went)]
         return actions
+
+    def _others_went(self, _: None) -> list[Action]:
+        self._others_go = False
+        return []
 
     def _issue(self, index: int, source: PhotoSource | Failure) -> list[Action]:
         if isinstance(source, Failure):
@@ -154,6 +169,25 @@ class UploadsJob(ExtractJob):
         if not self._lacking:
             self._lifecycle.fire(RequestEvent.BYTES_COMPLETE)
         return self.proceed()
+
+    @property
+    def deadline_s(self) -> float | None:
+        """See `Job`: also when the photo on its way has taken too long."""
+        deadlines = (self.ack_deadline_s, self._uploads.deadline_s(self.number))
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def timed_out(self) -> list[Action]:
+        """See `Job`."""
+        if self.ack_deadline_s is not None and self.ack_deadline_s <= self._clock.monotonic():
+            return super().timed_out()
+        index, _ = self.awaited[-self._lacking]
+        waited_s = self._config.upload_timeout_s
+        return self.fail(
+            UploadTimeoutError(
+                f"{self._name(index)}: nothing of it came for {waited_s:g} s, or it took longer than that "
+                "while others waited for its memory; ask again for what is missing"
+            )
+        )
 
     def _starting_event(self) -> RequestEvent:
         return RequestEvent.START_UPLOAD if self._lacking else RequestEvent.START

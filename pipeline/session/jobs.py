@@ -62,6 +62,11 @@ class Job(ABC):
         """The shell has been asked for something that has not ended yet."""
         return bool(self._asked)
 
+    @property
+    def deadline_s(self) -> float | None:
+        """When `timed_out` is due; None while the client is not waited for."""
+        return self.ack_deadline_s
+
     def start(self) -> list[Action]:
         """Begin."""
         self._started_s = self._clock.monotonic()
@@ -99,7 +104,7 @@ class Job(ABC):
         """
         raise MalformedMessageError("ack: the request does not stream")
 
-    def ack_timed_out(self) -> list[Action]:
+    def timed_out(self) -> list[Action]:
         """End a stream whose client has stopped taking items in."""
         waited_s = self._config.ack_timeout_s
         return self.fail(AckTimeoutError(f"no item was acknowledged for {waited_s:g} s; ask again for what is missing"))

@@ -11,6 +11,7 @@ For the shell:
 - `StopRequest` comes only while something of that request is asked for and has neither ended nor failed.
 - After `CloseConnection` nothing else comes, and everything outstanding has been stopped before it.
 - `next_deadline` may change with every call.
+- `uploads` says how much memory a binary message will take; it is handed over when there is room for it.
 - `close` ends the connection from the shell's side (1011, 1012); `idle` tells whether no request is unfinished.
 """
 
@@ -54,8 +55,8 @@ class Session:
         self._clock = clock
         self._connection = Lifecycle(CONNECTION_TRANSITIONS, ConnectionState.OPEN)
         self._open = OpenRequests()
-        self._uploads = UploadQueue()
-        self._factory = JobFactory(config, clock, self._uploads)
+        self.uploads = UploadQueue(clock, config.upload_timeout_s, config.upload_room)
+        self._factory = JobFactory(config, clock, self.uploads)
         self._waiting: ClassicQueue[Job | RequestError] = ClassicQueue(config.limits.max_requests_per_connection)
         self._classic: Job | None = None
         self._held = False
@@ -97,7 +98,7 @@ class Session:
         if len(data) > MAX_BINARY_BYTES:
             return self.close(CloseCode.TOO_BIG, f"binary messages are at most {MAX_BINARY_BYTES} bytes")
         try:
-            photos = self._uploads.take(data)
+            photos = self.uploads.take(data)
         except PolicyViolationError as error:
             return self.close(CloseCode.POLICY, error.message)
         actions = self._acknowledge_bytes()
@@ -136,17 +137,17 @@ class Session:
         """Return the monotonic time at which `tick` should be called; None when nothing is waited for."""
         if self.state is not ConnectionState.OPEN:
             return None
-        deadlines = [job.ack_deadline_s for job in self._open if job.ack_deadline_s is not None]
+        deadlines = [at for job in self._open if (at := job.deadline_s) is not None]
         idle_deadline_s = self._idle_deadline_s()
         return min(deadlines if idle_deadline_s is None else [*deadlines, idle_deadline_s], default=None)
 
     def tick(self) -> list[Action]:
-        """End the streams that were not acknowledged in time, and the connection when it has been idle."""
+        """End streams not acknowledged in time, uploads that do not move, and the connection when it has been idle."""
         if self.state is not ConnectionState.OPEN:
             return []
         now_s = self._clock.monotonic()
-        late = [job for job in self._open if job.ack_deadline_s is not None and job.ack_deadline_s <= now_s]
-        actions = [action for job in late for action in self._settle(job, job.ack_timed_out())]
+        late = [job for job in self._open if (at := job.deadline_s) is not None and at <= now_s]
+        actions = [action for job in late for action in self._settle(job, job.timed_out())]
         if (idle := self._idle_deadline_s()) is not None and idle <= now_s:
             actions += self.close(CloseCode.IDLE, f"idle for {self._config.idle_timeout_s:g} s")
         return actions
@@ -204,7 +205,7 @@ class Session:
         if number is None:
             raise UnknownIdError("id: no request of this id is running")
         if isinstance(message, Cancel):
-            self._uploads.forgive(number)
+            self.uploads.forgive(number)
         return []
 
     def _begin(self, message: Request, request_id: str) -> list[Action]:
@@ -214,7 +215,7 @@ class Session:
         if self._open.with_id >= limit:
             raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
         job = self._make(message)
-        self._uploads.forgive(self._open.ended(request_id))
+        self.uploads.forgive(self._open.ended(request_id))
         self._open.add(job, request_id)
         return self._start(job)
 
@@ -262,8 +263,8 @@ class Session:
         if job.state is not RequestState.ENDED:
             return [*actions, *self._acknowledge_bytes()]
         job.give_up_results()
-        self._uploads.end(job.number, by_client=by_client)
-        self._uploads.forgive(self._open.end(job))
+        self.uploads.end(job.number, by_client=by_client)
+        self.uploads.forgive(self._open.end(job))
         actions = [*actions, *self._acknowledge_bytes()]
         if job is self._classic:
             self._classic = None
@@ -272,7 +273,7 @@ class Session:
         return actions
 
     def _acknowledge_bytes(self) -> list[Action]:
-        due = self._uploads.acknowledgements()
+        due = self.uploads.acknowledgements()
         return [SendText(RepliesWithId(self._open.id_of(request)).received(count)) for request, count in due]
 
     def _discard_all(self) -> list[Action]:
@@ -280,7 +281,7 @@ class Session:
         for job in self._open:
             stops += job.discard()
             self._open.end(job)
-            self._uploads.end(job.number, by_client=True)
+            self.uploads.end(job.number, by_client=True)
         return stops
 
     def _touch(self) -> bool:
@@ -290,5 +291,5 @@ class Session:
 
     def _idle_deadline_s(self) -> float | None:
         """Only the shell's outstanding work keeps a silent connection; a client may not leave an upload half done."""
-        working = any(job.outstanding for job in self._open)
+        working = self.uploads.waits or any(job.outstanding for job in self._open)
         return None if working else self._active_s + self._config.idle_timeout_s

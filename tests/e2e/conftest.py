@@ -1,6 +1,7 @@
 """Real Ray Serve applications for the end-to-end tests: one Ray cluster for all of them."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from tests.e2e.running import launch_environment, start_serve, stop_ray
 from tests.e2e.stub_networks import make_stub_folder
+from tests.ending import end_the_run
 
 
 def free_port() -> int:
@@ -34,7 +36,7 @@ def stub_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def ray_cluster() -> Iterator[int]:
+def ray_cluster(request: pytest.FixtureRequest) -> Iterator[int]:
     """One Ray cluster with pretended CPUs and GPUs, as the start command sets it up otherwise, and Serve on it.
 
     Both are gone before the tests of other folders, which start their own. Its value is the port that Serve listens on;
@@ -44,6 +46,7 @@ def ray_cluster() -> Iterator[int]:
 
     os.environ.update(launch_environment())
     ray.init(num_cpus=8, num_gpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    signal.signal(signal.SIGTERM, lambda number, _: end_the_run(request.config, number))
     port = free_port()
     start_serve(port)
     yield port

@@ -114,6 +114,23 @@ def titled_processes(title: str) -> list[psutil.Process]:
     return found
 
 
+def only_process(title: str) -> psutil.Process:
+    """Wait until exactly one process has this in its title, and return it."""
+    found: list[psutil.Process] = []
+
+    def is_alone() -> bool:
+        found[:] = titled_processes(title)
+        return len(found) == 1
+
+    wait_until(is_alone)
+    return found[0]
+
+
+def only_replica(deployment: str) -> psutil.Process:
+    """Wait until a deployment has exactly one replica, and return its process."""
+    return only_process(f"ServeReplica:{APPLICATION}:{deployment}")
+
+
 def wait_until(condition: Any, timeout_s: float = 120.0, pause_s: float = 0.2) -> None:
     """Wait until a condition holds; fails the test where it does not in time."""
     deadline = time.monotonic() + timeout_s

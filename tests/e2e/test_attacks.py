@@ -1,24 +1,26 @@
 """One client attacks, another works: nobody is closed or waits long, no replica restarts, and the memory comes back.
 
-The attacks are those that stopped an earlier release for everybody, or took gigabytes. What the decoders are attacked
-with is in tests/unit/photos; benchmarks measure how long the second client waits.
+The attacks are those that stopped an earlier release for everybody, or took gigabytes (benchmarks/hostile.py), each in
+a smaller size. How long the second client waits is measured by benchmarks.attacks.
 """
 
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 from websockets.uri import parse_uri
 
+from benchmarks.hostile import ATTACKS, Victim
+from benchmarks.workers import worker
 from pipeline.client import Client, Query
 from tests.e2e.running import Service, replica_processes, start_service
 from tests.e2e.stub_networks import DIMENSION, StubNetworks
@@ -34,6 +36,19 @@ GENEROUS_S = 20.0
 """The second client's worst wait on a machine that does other things, too; an earlier release took 28 s and more."""
 
 ITEM = {"path": "a.jpg", "type": "fluke", "embedding": [1.0] + [0.0] * (DIMENSION - 1)}
+SHARES = {
+    "small_messages": 0.3,
+    "bad_elements": 0.13,
+    "bad_elements_and_leave": 0.5,
+    "millions_of_values": 0.25,
+    "unread_answers": 0.1,
+    "long_paths": 0.3,
+    "hostile_photos": 0.1,
+    "unfinished_uploads": 1.0,
+    "many_sockets": 0.5,
+    "saves_of_one_name": 0.3,
+}
+"""How much of each attack is done here; benchmarks.attacks does all of it."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +60,7 @@ def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPa
         ray_cluster,
         StubNetworks(stub_models),
         replicas={"ingress": one, "extractor": one},
-        timeouts={"drain_timeout_s": 5, "unsent_timeout_s": 5},
+        timeouts={"drain_timeout_s": 5, "unsent_timeout_s": 5, "upload_timeout_s": 2},
     )
     with Client(running.url) as client:
         queries = [Query(f"{number}.jpg", "fluke", ITEM["embedding"]) for number in range(200)]
@@ -92,58 +107,27 @@ def ask(client: ClientConnection, message: dict[str, Any]) -> None:
         assert answer["type"] != "error", answer
 
 
-def small_messages(client: ClientConnection) -> None:
-    text = json.dumps({"type": "cancel", "id": "never"})
-    for _ in range(30_000):
-        client.send(text)
-
-
-def bad_elements(client: ClientConnection) -> None:
-    for number in range(60):
-        client.send(json.dumps({"type": "extract", "id": str(number % 30), "fileNames": [0] * 10_000}))
-
-
-def millions_of_values(client: ClientConnection) -> None:
-    client.send('{"type":"identify","id":"x","data":[' + "{}," * 5_000_000 + "{}]}")
-
-
-def unread_answers(client: ClientConnection) -> None:
-    for _ in range(30):
-        client.send(json.dumps({"type": "identify", "data": [ITEM] * 1000}))
-
-
-ATTACKS = (small_messages, bad_elements, millions_of_values, unread_answers)
-
-
-def attack_and_leave(service: Service, attack: Callable[[ClientConnection], None]) -> None:
-    """Attack without reading, stay for a while, and leave without a word."""
-    with suppress(ConnectionClosed, TimeoutError):
-        client = connect(service.url, max_size=None, max_queue=1, open_timeout=60, close_timeout=0.1)
-        attack(client)
-        time.sleep(8)
-        client.socket.close()
-
-
 @contextmanager
 def somebody_works(service: Service, photos: list[Path]) -> Iterator[Worker]:
-    worker = Worker(service, photos)
-    worker.start()
+    working = Worker(service, photos)
+    working.start()
     try:
-        yield worker
+        yield working
     finally:
-        worker.stop()
+        working.stop()
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_who_works_beside_an_attack_goes_on(service, photos, attack):
+@pytest.mark.parametrize("attack", SHARES)
+def test_who_works_beside_an_attack_goes_on(service, photos, tmp_path, attack):
+    victim = Victim(service.url, ITEM, tmp_path)
     with somebody_works(service, photos) as warm:
         time.sleep(2)
     before = {name: private_bytes(name) for name in WATCHED}
     replicas = {name: [process.pid for process in replica_processes(name)] for name in WATCHED}
-    with peaks_during(WATCHED) as peaks, somebody_works(service, photos) as worker:
-        attack_and_leave(service, attack)
-    assert warm.errors == worker.errors == []
-    assert max(worker.waits) < GENEROUS_S
+    with peaks_during(WATCHED) as peaks, somebody_works(service, photos) as working, worker(gives_way=True) as attacker:
+        attacker.submit(ATTACKS[attack], victim, SHARES[attack]).result()
+    assert warm.errors == working.errors == []
+    assert max(working.waits) < GENEROUS_S
     assert {name: [process.pid for process in replica_processes(name)] for name in WATCHED} == replicas
     for name in WATCHED:
         assert peaks.bytes[name] < before[name] + ROOM_BYTES, name
@@ -168,7 +152,7 @@ def test_a_socket_that_is_never_read_is_let_go(service, photos):
             raw.sendall(b"".join(protocol.data_to_send()))
         time.sleep(15)
         assert private_bytes("Ingress") < before + LEFT_BYTES
-        with somebody_works(service, photos) as worker:
+        with somebody_works(service, photos) as working:
             time.sleep(2)
-        assert worker.errors == []
-        assert max(worker.waits) < GENEROUS_S
+        assert working.errors == []
+        assert max(working.waits) < GENEROUS_S

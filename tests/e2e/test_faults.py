@@ -3,8 +3,6 @@
 Each is killed once; in the long form again and again during one request.
 """
 
-import os
-import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +17,7 @@ import pytest
 
 from pipeline.client import Client, ClientOptions, PhotoResult, Query
 from pipeline.model_files import load_model_folder, short_hash
-from tests.e2e.running import Service, replica_processes, start_service, titled_processes, wait_until
+from tests.e2e.running import Service, only_process, only_replica, start_service, wait_until
 from tests.e2e.stub_networks import DIMENSION, Journal, StubNetworks
 from tests.e2e.stub_photos import write_photos
 
@@ -28,7 +26,7 @@ pytestmark = pytest.mark.serve
 PHOTOS = 20
 ANSWERED_BEFORE = 4
 STAGE_SECONDS = 0.15
-KILLS = [1, pytest.param(40, marks=(pytest.mark.long, pytest.mark.timeout(3600)))]
+KILLS = [1, pytest.param(25, marks=(pytest.mark.long, pytest.mark.timeout(3600)))]
 BATCHES, BATCH_ITEMS = 60, 20
 ONE_ATTEMPT = ClientOptions(attempts=1)
 """A client that takes `unavailable` for an answer, so that the service cannot leave the repetition to it."""
@@ -69,6 +67,12 @@ def _whole_again(service: Service) -> None:
     wait_until(lambda: _answers(service), timeout_s=120)
 
 
+@pytest.fixture(autouse=True)
+def _noted(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Say in the long proofs' table how many kills each was."""
+    record_property("proved", f"{request.node.callspec.params['kills']} kills")
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return write_photos(tmp_path_factory.mktemp("photos"), PHOTOS)
@@ -89,9 +93,8 @@ def _answers(service: Service) -> bool:
 
 def kill_replica(deployment: str) -> psutil.Process:
     """Kill the only replica of a deployment and return what is left of it."""
-    wait_until(lambda: len(replica_processes(deployment)) == 1)
-    (process,) = replica_processes(deployment)
-    os.kill(process.pid, signal.SIGKILL)
+    process = only_replica(deployment)
+    process.kill()
     return process
 
 
@@ -130,7 +133,7 @@ def test_killed_network_replica_costs_a_running_extract_only_time(service, photo
     killed = []
 
     def kill_between_begin_and_end() -> None:
-        (process,) = replica_processes(deployment)
+        process = only_replica(deployment)
         wait_until(lambda: held_in_a_call(process, journal), pause_s=0.01)
         process.kill()
         killed.append(process.pid)
@@ -180,9 +183,7 @@ def test_killed_proxy_is_a_reconnect_that_the_client_survives(service, photos, c
     caplog.set_level("INFO")
 
     def kill_proxy() -> None:
-        wait_until(lambda: len(titled_processes("ray::ProxyActor")) == 1)
-        (process,) = titled_processes("ray::ProxyActor")
-        os.kill(process.pid, signal.SIGKILL)
+        only_process("ray::ProxyActor").kill()
 
     results = extract_with(service, photos * kills, kill_proxy)
     assert_each_answered_once(results, photos * kills)
@@ -195,7 +196,6 @@ def test_killed_matcher_loses_nothing_that_was_confirmed(service, stub_models, c
     everything: list[Query] = []
     with Client(service.url, options=ONE_ATTEMPT) as client:
         for kill in range(kills):
-            wait_until(lambda: len(replica_processes("Matcher")) == 1)
             batches = [confirmations(stub_models, kill * BATCHES + batch) for batch in range(BATCHES)]
             before, stored = confirm_through_a_kill(service, client, batches)
             assert ANSWERED_BEFORE * BATCH_ITEMS <= len(before) < BATCHES * BATCH_ITEMS, "the kill was to land between"
@@ -216,7 +216,7 @@ def confirm_through_a_kill(service: Service, client: Client, batches: list[list[
     """
     acknowledged: list[str] = []
     enough = Event()
-    (matcher,) = replica_processes("Matcher")
+    matcher = only_replica("Matcher")
 
     def confirm(batch: list[Query]) -> None:
         answers = client.identify(batch, top_k=1)
@@ -240,6 +240,7 @@ def confirmations(models: Path, batch: int) -> list[Query]:
     """Photos of one individual with embeddings of their own."""
     model = short_hash(load_model_folder(models).embedder_file("fluke"))
     vectors = np.random.default_rng(batch).normal(batch, 0.01, size=(BATCH_ITEMS, DIMENSION))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [
         Query(f"photo-{batch}-{number}.jpg", "fluke", tuple(map(float, vector)), f"individual-{batch}", model)
         for number, vector in enumerate(vectors)

@@ -108,17 +108,23 @@ def base(service: Service, small_photos: list[Path]) -> dict[str, int]:
 
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=LONG)])
 @pytest.mark.parametrize("way", WAYS)
-def test_hundreds_of_photos_leave_the_replicas_as_they_were(service, base, small_photos, way, times):
+def test_hundreds_of_photos_leave_the_replicas_as_they_were(service, base, small_photos, way, times, record_property):
+    record_property("proved", f"{len(small_photos) * times:,} photos")
     assert way(service, small_photos * times) == len(small_photos) * times
     for name in WATCHED:
         wait_until_given_back(name, base[name] * 1.05)
 
 
 @pytest.mark.parametrize(
-    ("options", "room_bytes"), [(ClientOptions(), ROOM_BYTES), (WHOLE_WINDOW, ROOM_BYTES + 2 * 8 * MIB)]
+    ("options", "room_bytes"),
+    [(ClientOptions(), ROOM_BYTES), (WHOLE_WINDOW, ROOM_BYTES + 2 * 8 * MIB)],
+    ids=["usual window", "whole window"],
 )
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=LONG)])
-def test_uploads_of_200_mb_take_little_room_and_leave_none(service, base, tmp_path, options, room_bytes, times):
+def test_uploads_of_200_mb_take_little_room_and_leave_none(
+    service, base, tmp_path, options, room_bytes, times, record_property
+):
+    record_property("proved", f"{UPLOADS * times} uploads of {UPLOAD_BYTES // MIB} MiB")
     photos = write_photos(tmp_path, UPLOADS, BRIGHT, padding_bytes=UPLOAD_BYTES) * times
     with peaks_during(WATCHED) as peaks, Client(service.url, options=options) as client:
         results = client.extract(photos, uploads=True)

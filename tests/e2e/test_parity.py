@@ -43,7 +43,8 @@ def running(
     service.stop()
 
 
-def test_boxes_embeddings_and_rankings_are_the_originals(running, original_cases):
+def test_boxes_embeddings_and_rankings_are_the_originals(running, original_cases, record_property):
+    record_property("proved", f"{len(original_cases)} photos")
     entries = ask(running, type="extract", id="1", fileNames=[str(case.photo) for case in original_cases])
     answers = ask(running, type="identify", id="2", data=[_as_query(entry) for entry in entries])
     for entry, answer, case in zip(entries, answers, original_cases, strict=True):

@@ -5,27 +5,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from benchmarks.processes import MIB, private_bytes_of
 from tests.e2e.running import replica_processes
 
-MIB = 2**20
+__all__ = ["MIB", "peaks_during", "private_bytes", "wait_until_given_back"]
+
 PAUSE_S = 0.02
 GIVEN_BACK_S = 20.0
-OBJECT_STORE = ("/dev/shm/", "/tmp/plasma")
 
 
 def private_bytes(deployment: str) -> int:
-    """Memory that a deployment's only replica holds and nobody else does.
-
-    Resident size would count the interpreter's and Ray's libraries, which all replicas share. The object store is left
-    out, too: it is shared memory of Ray's with a bound of its own, that spills to disk, and its pages look private to
-    the kernel while only one process has touched them.
-    """
+    """Memory that a deployment's only replica holds and nobody else does."""
     (process,) = replica_processes(deployment)
-    return sum(
-        area.private_clean + area.private_dirty
-        for area in process.memory_maps(grouped=True)
-        if not area.path.startswith(OBJECT_STORE)
-    )
+    return private_bytes_of(process)
 
 
 def wait_until_given_back(deployment: str, most_bytes: float, within_s: float = GIVEN_BACK_S) -> None:

@@ -4,6 +4,8 @@ import logging
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ import torch
 import yaml
 
 from deployments import launch
-from deployments.launch import main
+from deployments.catalogue_lock import check_not_held
+from deployments.launch import ON_LOOPBACK, RAY_ENVIRONMENT, main, ray_environment
 from pipeline.catalogue.sql_store import found_layout, open_catalogue
+from pipeline.errors import CatalogueHeldError
 from pipeline.model_files import load_model_folder
 from pipeline.networks.architectures import build_detector, build_embedder
 
@@ -170,7 +174,7 @@ LAYOUT_1 = Path(__file__).parents[1] / "unit" / "catalogue" / "layout1.sqlite"
 def started(monkeypatch):
     """The config files with which the start command would have become the service."""
     files = []
-    monkeypatch.setattr(launch, "_become_the_service", files.append)
+    monkeypatch.setattr(launch, "_become_the_service", lambda file, _: files.append(file))
     return files
 
 
@@ -215,6 +219,76 @@ def test_nothing_is_brought_up_to_date_while_another_application_is_wrong(tmp_pa
     assert "no such models folder" in capsys.readouterr().err
     assert found_layout(f"sqlite:///{tmp_path / 'c.sqlite'}") == 1
     assert not started
+
+
+@pytest.fixture
+def another_service(tmp_path):
+    """A process that holds the catalogue of `config`, as a running service does."""
+    code = (
+        "import sys; from deployments.catalogue_lock import held_catalogues\n"
+        "with held_catalogues([sys.argv[1]]): print('held', flush=True); sys.stdin.read()"
+    )
+    url = f"sqlite:///{tmp_path / 'c.sqlite'}"
+    with subprocess.Popen([sys.executable, "-c", code, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_catalogue_of_a_running_service_is_refused_and_its_process_named(
+    tmp_path, models, port, started, capsys, another_service, options
+):
+    file = config(tmp_path, models, port)
+    assert main([file, *options]) == 1
+    assert f"in use by another service (process {another_service.pid} on " in capsys.readouterr().err
+    assert not (tmp_path / "c.sqlite").exists()
+    another_service.kill()
+    another_service.wait()
+    assert main([file, *options]) == 0
+
+
+def test_a_catalogue_is_held_while_the_start_command_becomes_the_service(tmp_path, models, port, monkeypatch):
+    url = f"sqlite:///{tmp_path / 'c.sqlite'}"
+
+    def become(*_) -> None:
+        with pytest.raises(CatalogueHeldError):
+            check_not_held([url])
+
+    monkeypatch.setattr(launch, "_become_the_service", become)
+    main([config(tmp_path, models, port)])
+    check_not_held([url])
+
+
+def test_a_cluster_of_its_own_has_a_new_token_at_each_start():
+    first, second = ray_environment({}), ray_environment({"RAY_ADDRESS": "local"})
+    assert first["RAY_ADDRESS"] == second["RAY_ADDRESS"] == "local"
+    assert first["RAY_AUTH_MODE"] == second["RAY_AUTH_MODE"] == "token"
+    assert len(first["RAY_AUTH_TOKEN"]) == 64
+    assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
+    assert first.items() >= ON_LOOPBACK.items()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"RAY_AUTH_TOKEN": "own"},
+        {"RAY_AUTH_TOKEN_PATH": "/own"},
+        {"RAY_AUTH_MODE": "disabled"},
+        {"RAY_AUTH_TOKEN": "own", **dict.fromkeys(ON_LOOPBACK, "1")},
+    ],
+)
+def test_the_operators_way_into_the_cluster_stays(given):
+    environment = ray_environment(given)
+    assert environment | given == environment
+    assert environment.get("RAY_AUTH_TOKEN") == given.get("RAY_AUTH_TOKEN")
+    assert environment["RAY_AUTH_MODE"] == given.get("RAY_AUTH_MODE", "token")
+
+
+def test_a_cluster_that_the_operator_names_keeps_its_own_ways():
+    environment = ray_environment({"RAY_ADDRESS": "10.0.0.1:6379"})
+    assert environment == RAY_ENVIRONMENT | {"RAY_ADDRESS": "10.0.0.1:6379"}
 
 
 def test_missing_photo_root(tmp_path, models, port, capsys):

@@ -135,6 +135,23 @@ def test_wrong_token_gets_401_and_the_right_one_is_let_in():
             assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
 
 
+def test_an_address_that_guesses_tokens_gets_429_and_is_told_when_to_come_back():
+    with Edge(tokens=[hashlib.sha256(b"secret").hexdigest()]) as edge:
+        for expected in (401, 401, 401, 429):
+            with (
+                pytest.raises(InvalidStatus) as refused,
+                edge.connect(additional_headers={"Authorization": "Bearer guess"}),
+            ):
+                pass
+            assert refused.value.response.status_code == expected
+        assert refused.value.response.headers["Retry-After"] == "1"
+        assert edge.get("/", Authorization="Bearer secret")[0] == 429
+        assert json.loads(edge.get("/healthz", Authorization="Bearer secret")[1]) == {"status": "ok"}
+        time.sleep(1.1)
+        with edge.connect(additional_headers={"Authorization": "Bearer secret"}) as websocket:
+            assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
+
+
 def test_one_socket_too_many_gets_1013_and_a_later_one_is_let_in():
     with Edge(limits={"max_connections": 1}) as edge:
         with edge.connect():

@@ -18,7 +18,8 @@ from pipeline.records import LOCAL_USER, Actor, PhotoKey, Query, Ranking
 from tests.confirming import confirm
 from tests.memory_catalogue import MemoryCatalogue
 
-FLUKE, FLANK = LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m2", 2)
+FLUKE, FLANK = (LoadedModel(part, model, 2, normalised=False) for part, model in (("fluke", "m1"), ("flank", "m2")))
+"""Their embeddings may stand anywhere in the plane, where distances are worked out by hand."""
 Statement = tuple[str, str, str, str, tuple[float, ...]]  # photo, body part, individual, model, values
 
 
@@ -172,7 +173,7 @@ def test_a_matcher_that_followed_along_equals_a_fresh_one(
     requests: list[tuple[list[Statement], bool]], values: tuple[float, float]
 ) -> None:
     catalogue = MemoryCatalogue()
-    models = [LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m1", 2)]
+    models = [LoadedModel(part, "m1", 2, normalised=False) for part in ("fluke", "flank")]
     following = CatalogueMatcher(catalogue, models)
     for request, look in requests:
         confirm(catalogue, [confirmation(statement) for statement in request])
@@ -440,3 +441,30 @@ def test_threads_that_confirm_and_rank_at_once_see_whole_requests(tmp_path: Path
     assert len(seen) == 40
     assert all({name[:-1] + "a" for name in names} == {n for n in names if n.endswith("a")} for names in seen)
     assert len(max(seen, key=len)) == 80
+
+
+# --- the length of what is confirmed ---
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (3.0, 4.0), (0.6, 0.798), (1.0, 0.05), (1e30, 0.0)])
+def test_a_confirmed_embedding_of_another_length_than_one_is_refused_by_itself(values: tuple[float, float]) -> None:
+    matcher = matcher_of(models=[LoadedModel("fluke", "m1", 2)])
+    good, bad = query("path:good", (0.6, 0.8), "DANTE"), query("path:bad.jpg", values, "DANTE")
+    kept, refused = matcher.confirm([good, bad], LOCAL_USER)
+    assert kept is None
+    assert refused is not None
+    assert refused.code == "bad_embedding"
+    assert refused.message.startswith("bad.jpg: the embedding has length ")
+    assert "as `extract` answered it" in refused.message
+    assert rank_one(matcher, query(values=(0.6, 0.8)))[0] == ("DANTE", pytest.approx(0.0, abs=1e-6))
+
+
+@pytest.mark.parametrize("values", [(0.6, 0.8), (0.6005, 0.8005), (0.5995, 0.7995)])
+def test_rounding_does_not_make_an_embedding_another_length(values: tuple[float, float]) -> None:
+    matcher = matcher_of(models=[LoadedModel("fluke", "m1", 2)])
+    assert matcher.confirm([query("path:a", values, "DANTE")], LOCAL_USER) == [None]
+
+
+def test_what_is_only_asked_for_may_have_any_length() -> None:
+    matcher = matcher_of(models=[LoadedModel("fluke", "m1", 2)])
+    assert rank_one(matcher, query(values=(3.0, 4.0))) == [("Unknown", 1.0)]

@@ -1,5 +1,7 @@
 from pathlib import Path
 
+from ray.serve._private.constants import REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD
+
 from deployments.application import bind_graph
 from deployments.networks import LoadedNetworks
 from deployments.resources import ClusterResources
@@ -15,3 +17,14 @@ def test_whoever_builds_the_application_makes_the_catalogue_that_replicas_open(
     settings = Settings(models_dir=narrow_folder.path, catalogue_url=url, device="cpu")
     bind_graph(settings, LoadedNetworks(narrow_folder.path, "auto"), ClusterResources(cpus=4.0, gpus=0.0, nodes=1))
     assert found_layout(url) is not None
+
+
+def test_an_ingress_that_hangs_fails_its_health_checks_within_the_documented_time(
+    narrow_folder: ModelFolder, tmp_path: Path
+) -> None:
+    settings = Settings(models_dir=narrow_folder.path, catalogue_url=f"sqlite:///{tmp_path / 'c.sqlite'}", device="cpu")
+    networks = LoadedNetworks(narrow_folder.path, "auto")
+    ingress = bind_graph(settings, networks, ClusterResources(cpus=4.0, gpus=0.0, nodes=1))._bound_deployment
+    config = ingress._deployment_config
+    checks_s = REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * config.health_check_timeout_s
+    assert config.health_check_period_s + checks_s == 35.0

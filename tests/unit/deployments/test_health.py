@@ -88,6 +88,34 @@ async def test_deployment_that_starts_is_absent_or_silent_is_named(monkeypatch):
     assert (await check()).deployments == {"Segmenter": "updating", "Matcher": "missing", "Ingress": "missing"}
 
 
+async def test_many_probes_ask_the_controller_once_a_second(monkeypatch):
+    asked = []
+
+    def controller():
+        asked.append(1)
+        return serving(Ingress=RUNNING)
+
+    check = HealthCheck("whales", ("Ingress",), {}, controller)
+    for _ in range(50):
+        assert (await check()).is_complete
+    assert len(asked) == 1
+    monkeypatch.setattr(health, "STATES_HOLD_S", 0.0)
+    await check()
+    assert len(asked) == 2
+
+
+async def test_deployment_that_starts_is_not_waited_for():
+    asked = []
+
+    async def starting():
+        asked.append("Segmenter")
+        await asyncio.Event().wait()
+
+    check = HealthCheck("whales", ("Segmenter",), {"Segmenter": starting}, lambda: serving(Segmenter=Status()))
+    assert (await check()).deployments == {"Segmenter": "updating"}
+    assert asked == []
+
+
 async def test_controller_that_is_gone_leaves_the_states_unknown():
     def gone():
         raise RayServeException("no controller")

@@ -21,7 +21,7 @@ PATIENCE_S = 10.0
 
 def query(folder: ModelFolder, identity: str | None = None) -> Query:
     part = folder.body_parts[0]
-    return Query(PhotoKey("path:a"), "a", part.name, np.zeros(part.dimension, dtype=np.float32), None, identity)
+    return Query(PhotoKey("path:a"), "a", part.name, np.eye(part.dimension, dtype=np.float32)[0], None, identity)
 
 
 async def test_ranking_and_health_do_not_wait_for_a_writer_that_waits_for_another_process(

@@ -5,6 +5,7 @@ import random
 import time
 import zlib
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pillow_heif
@@ -148,5 +149,8 @@ async def test_mutated_photos_have_an_outcome_each(kind: str) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", KINDS)
-async def test_twenty_thousand_mutated_photos_have_an_outcome_each(kind: str) -> None:
+async def test_twenty_thousand_mutated_photos_have_an_outcome_each(
+    kind: str, record_property: Callable[[str, object], None]
+) -> None:
+    record_property("proved", "20,000 photos")
     check(kind, await fuzz(kind, 20_000), 20_000)

@@ -45,6 +45,7 @@ _Kind = TypeVar("_Kind")
 
 ACK_TIMEOUT_S = 60.0
 IDLE_TIMEOUT_S = 600.0
+UPLOAD_TIMEOUT_S = 30.0
 
 
 @dataclass
@@ -72,6 +73,13 @@ class SmallLimits:
     in_flight_per_connection: int = 2
 
 
+@dataclass
+class FakeRoom:
+    """Memory for uploads, for which others wait when a test says so."""
+
+    others_wait: bool = False
+
+
 class DrivenSession(Session):
     """Remembers what it asked for, so that a test can report by request and place."""
 
@@ -94,7 +102,7 @@ class DrivenSession(Session):
     @property
     def held_bytes(self) -> int:
         """Bytes of uploaded photos that have not left for their extraction."""
-        return self._uploads.held_bytes
+        return self.uploads.held_bytes
 
     def photo_started(self, request: int, index: int) -> list[Action]:
         return self._photo(request, index, Started())
@@ -156,6 +164,8 @@ def make_session(
         "uploads_only": False,
         "limits": limits or SmallLimits(),
         "room": ResultRoom((limits or SmallLimits()).max_result_bytes),
+        "upload_room": FakeRoom(),
+        "upload_timeout_s": UPLOAD_TIMEOUT_S,
         "ack_timeout_s": ACK_TIMEOUT_S,
         "idle_timeout_s": IDLE_TIMEOUT_S,
     }
@@ -269,3 +279,17 @@ def good_steps(call: Call[Any]) -> list[Any]:
         case Answer():
             return [{"good": True}]
     raise AssertionError(call)
+
+
+def last_step(call: Call[Any], *, good: bool) -> Any:
+    """Return the last step of a call that goes well, or of one whose elements have no answer."""
+    *_, last = good_steps(call)
+    failure = Failure("unavailable", "ask again")
+    match call:
+        case ExtractPhoto() if not good:
+            return not_found()
+        case RankQueries() if not good:
+            return tuple(Ranking((), failure) for _ in call.queries)
+        case SavePhoto() if not good:
+            return SaveOutcome(None, failure=failure)
+    return last

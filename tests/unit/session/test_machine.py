@@ -1,38 +1,27 @@
 """Any client before any shell: random messages, random bytes, random reports, in any order."""
 
 import json
+from contextlib import ExitStack
 from typing import Any
-from unittest.mock import patch
 
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import pipeline.session.answers
-import pipeline.session.identify_job
-import pipeline.session.uploads
 from pipeline.errors import CatalogueUnavailableError
-from pipeline.records import Failure, Ranking, SaveOutcome, Segmented
-from pipeline.session.actions import Ask, ExtractPhoto, RankQueries, SavePhoto, Started
+from pipeline.records import Segmented
+from pipeline.session.actions import Ask, ExtractPhoto, Started
 from pipeline.session.lifecycle import ConnectionState
-from tests.unit.session.session_made import FakeClock, SmallLimits, good_steps, make_session, not_found
-from tests.unit.session.toy_shell import Conversation, ToyShell
-
-LIMITS = SmallLimits(
-    max_photo_bytes=20, max_photos_per_request=12, max_requests_per_connection=3, in_flight_per_connection=1
+from tests.unit.session.session_made import FakeClock, last_step, make_session
+from tests.unit.session.small_bounds import (
+    LIMITS,
+    MOST_HELD_BYTES,
+    STREAM_WINDOW,
+    UNACKNOWLEDGED_BYTES,
+    WINDOWS,
+    small_bounds,
 )
-STREAM_WINDOW = 3
-HELD_BYTES = 8
-UNACKNOWLEDGED_BYTES = 16
-SMALL = {
-    pipeline.session.answers: {"MAX_UNACKNOWLEDGED_ITEMS": STREAM_WINDOW},
-    pipeline.session.identify_job: {"PORTION_ITEMS": 2},
-    pipeline.session.uploads: {
-        "FREELY_HELD_BYTES": HELD_BYTES,
-        "MAX_UNACKNOWLEDGED_BYTES": UNACKNOWLEDGED_BYTES,
-        "ACKNOWLEDGED_STEP_BYTES": 2,
-    },
-}
+from tests.unit.session.toy_shell import Conversation, ToyShell
 
 ids = st.sampled_from(["a", "b", "c", "d"])
 paths = st.lists(st.sampled_from(["a.jpg", "b.jpg", "\ud800"]) | st.integers(), max_size=8)
@@ -63,9 +52,8 @@ class AnyClientAnyShell(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.patches = [patch.multiple(module, **values) for module, values in SMALL.items()]
-        for small in self.patches:
-            small.start()
+        self.bounds = ExitStack()
+        self.bounds.enter_context(small_bounds(WINDOWS))
 
     @initialize(array=st.booleans())
     def connect(self, array: bool) -> None:
@@ -154,17 +142,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
 
     def _finish(self, ask: Ask[Any], good: bool) -> list[Any]:
         """Report the last step of something that was asked for."""
-        *_, last = good_steps(ask.call)
-        failure = Failure("unavailable", "ask again")
-        if not good:
-            match ask.call:
-                case ExtractPhoto():
-                    last = not_found()
-                case RankQueries():
-                    last = tuple(Ranking((), failure) for _ in ask.call.queries)
-                case SavePhoto():
-                    last = SaveOutcome(None, failure=failure)
-        return self.session.report(ask, last)
+        return self.session.report(ask, last_step(ask.call, good=good))
 
     @precondition(lambda self: self.shell.outstanding)
     @rule(data=st.data(), good=st.booleans())
@@ -204,7 +182,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
     @invariant()
     def held_bytes_are_bounded(self) -> None:
         if hasattr(self, "session"):
-            assert self.session.held_bytes <= max(HELD_BYTES, LIMITS.max_photo_bytes) + UNACKNOWLEDGED_BYTES
+            assert self.session.held_bytes <= MOST_HELD_BYTES
 
     def teardown(self) -> None:
         try:
@@ -215,8 +193,7 @@ class AnyClientAnyShell(RuleBasedStateMachine):
                 stops = self.session.disconnected()
                 assert {stop.request for stop in stops} == before  # type: ignore[union-attr]
         finally:
-            for small in self.patches:
-                small.stop()
+            self.bounds.close()
 
     def _answer_everything(self) -> None:
         """Cancel what waits for the client, answer the rest: every classic request must come to its end."""

@@ -11,7 +11,7 @@ from pipeline.errors import CatalogueUnavailableError
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
 from pipeline.protocol.requests import MESSAGES, Request
 from pipeline.records import Failure, Ranking, SaveOutcome
-from pipeline.session.actions import Action, SavePhoto, SendText, StopRequest
+from pipeline.session.actions import Action, LetOthersGo, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
 from pipeline.session.session import Session
 from tests.unit.session.session_made import (
@@ -542,7 +542,6 @@ def test_an_upload_that_is_left_half_done_does_not_keep_the_connection() -> None
     clock = FakeClock()
     session = make_session(clock)
     _receiving(session)
-    session.receive_bytes(b"abc")
     clock.time_s += IDLE_TIMEOUT_S
     assert closed(session.tick()) == [1000]
     assert session.held_bytes == 0
@@ -577,3 +576,17 @@ def test_photos_are_saved_one_after_the_other() -> None:
     actions = send(session, type="save", id="x", whaleIdentities=[{"file": "a", "selectedIdentity": "Dante"}] * 3)
     assert len(calls(actions, SavePhoto)) == 1
     assert len(calls(finish(session, actions), SavePhoto)) == 3
+
+
+def test_a_client_that_is_slow_to_read_has_one_slice_of_its_bad_elements_asked_for_at_a_time() -> None:
+    session = make_session(limits=SmallLimits(max_photos_per_request=1000))
+    assert len(calls(send(session, type="extract", id="x", fileNames=[0] * 250), LetOthersGo)) == 1
+    assert session.hold(True) == []
+    assert session.hold(False) == []
+
+
+def test_nothing_is_asked_for_a_request_that_ends_with_a_slice() -> None:
+    session = make_session(limits=SmallLimits(max_photos_per_request=1000))
+    actions = send(session, type="extract", id="x", fileNames=[0] * 100)
+    assert of_type(actions, "complete")
+    assert calls(actions, LetOthersGo) == []

@@ -19,7 +19,9 @@ from pipeline.session.uploads import (
 )
 from tests.unit.session.session_made import (
     ACK_TIMEOUT_S,
+    UPLOAD_TIMEOUT_S,
     FakeClock,
+    FakeRoom,
     SmallLimits,
     asked,
     closed,
@@ -205,7 +207,7 @@ def test_a_client_can_say_that_it_sends_no_more_bytes_of_an_ended_upload(sign: d
 
 
 def test_one_large_photo_is_acknowledged_to_its_end() -> None:
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     queue.add(1, [(0, 64 * MIB)])
     acknowledged = 0
     for _ in range(64):
@@ -216,7 +218,7 @@ def test_one_large_photo_is_acknowledged_to_its_end() -> None:
 
 
 def test_bytes_beyond_the_free_share_are_acknowledged_when_photos_leave() -> None:
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     queue.add(1, [(index, 3 * MIB) for index in range(4)])
     due = 0
     for _ in range(9):
@@ -229,7 +231,7 @@ def test_bytes_beyond_the_free_share_are_acknowledged_when_photos_leave() -> Non
 
 
 def test_a_client_that_overruns_the_window_is_cut_off() -> None:
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     queue.add(1, [(index, 4 * MIB) for index in range(20)])
     for _ in range((FREELY_HELD_BYTES + MAX_UNACKNOWLEDGED_BYTES) // MIB):
         queue.take(bytes(MIB))
@@ -239,7 +241,7 @@ def test_a_client_that_overruns_the_window_is_cut_off() -> None:
 
 
 def test_the_end_of_a_request_gives_its_share_to_the_others() -> None:
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     queue.add(1, [(0, FREELY_HELD_BYTES)])
     queue.add(2, [(0, MIB), (1, MIB)])
     for _ in range(10):
@@ -251,7 +253,7 @@ def test_the_end_of_a_request_gives_its_share_to_the_others() -> None:
 
 
 def test_tiny_messages_do_not_cost_an_answer_each() -> None:
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     size = 2 * ACKNOWLEDGED_STEP_BYTES
     queue.add(1, [(0, size)])
     answers = []
@@ -262,7 +264,7 @@ def test_tiny_messages_do_not_cost_an_answer_each() -> None:
 
 
 def test_swallowed_bytes_need_no_acknowledgement() -> None:
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     queue.add(1, [(0, 60 * MIB)])
     queue.take(bytes(MIB))
     queue.end(1, by_client=False)
@@ -282,7 +284,7 @@ def test_photos_come_out_as_they_went_in_however_the_bytes_are_cut(
     sizes: list[int], cuts: list[int], split: int
 ) -> None:
     contents = [bytes([65 + place]) * size for place, size in enumerate(sizes)]
-    queue = UploadQueue()
+    queue = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom())
     for request, part in ((1, range(0, split)), (2, range(split, len(sizes)))):
         photos = [(index, sizes[index]) for index in part if index < len(sizes)]
         if photos:
@@ -305,7 +307,7 @@ def test_photos_come_out_as_they_went_in_however_the_bytes_are_cut(
 def test_an_obedient_client_always_gets_on_and_never_fills_the_memory(data: st.DataObject) -> None:
     """The client sends whenever the window allows; photos leave at random moments, and always while it is stuck."""
     sizes = data.draw(st.lists(st.integers(1, 40 * MIB), min_size=1, max_size=6))
-    queue, window = UploadQueue(), MAX_UNACKNOWLEDGED_BYTES
+    queue, window = UploadQueue(FakeClock(), UPLOAD_TIMEOUT_S, FakeRoom()), MAX_UNACKNOWLEDGED_BYTES
     queue.add(1, list(enumerate(sizes)))
     left, complete = sum(sizes), list[int]()
     while left:
@@ -325,3 +327,116 @@ def test_an_obedient_client_always_gets_on_and_never_fills_the_memory(data: st.D
 def test_the_ready_message_comes_first() -> None:
     session = make_session()
     assert find(upload(session, "x", 0, 5), "{")[0] == '{"type":"ready","id":"x","skip":[0]}'
+
+
+# --- memory and time ---
+
+
+@pytest.mark.parametrize("sent", [b"", b"a", b"abc", b"abcd"])
+def test_what_begins_in_the_next_bytes_is_known_before_they_are_taken(sent: bytes) -> None:
+    session = make_session()
+    upload(session, "x", 3, 0, 2, 1)
+    upload(session, "y", 4)
+    if sent:
+        session.receive_bytes(sent)
+    before, coming = session.uploads.begun_bytes, 6 - len(sent)
+    expected = {0: 3 + 2 + 1, 1: 2 + 1, 3: 2 + 1, 4: 1}[len(sent)]
+    assert session.uploads.beginning_in(coming) == expected
+    assert session.uploads.beginning_in(coming + 1) == expected + 4
+    session.receive_bytes(bytes(coming))
+    assert session.uploads.begun_bytes == before + expected == 6
+
+
+def test_a_photo_holds_its_declared_size_from_its_first_byte_until_it_leaves() -> None:
+    session = make_session()
+    upload(session, "x", 3)
+    session.receive_bytes(b"a")
+    assert (session.uploads.begun_bytes, session.uploads.unfinished_bytes) == (3, 3)
+    session.receive_bytes(b"bc")
+    assert (session.uploads.begun_bytes, session.uploads.unfinished_bytes) == (3, 0)
+    session.photo_started(1, 0)
+    assert session.uploads.begun_bytes == 0
+
+
+def test_bytes_of_an_ended_upload_need_no_memory() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    upload(session, "x", 3, 5)
+    session.receive_bytes(b"a")
+    clock.time_s += UPLOAD_TIMEOUT_S
+    session.tick()
+    assert (session.uploads.begun_bytes, session.uploads.beginning_in(7)) == (0, 0)
+
+
+def test_a_photo_that_does_not_move_ends_its_request_and_names_itself() -> None:
+    clock = FakeClock()
+    session = make_session(clock)
+    upload(session, "x", 2, 4)
+    session.receive_bytes(b"abc")
+    clock.time_s += UPLOAD_TIMEOUT_S - 1
+    session.receive_bytes(b"d")
+    clock.time_s += UPLOAD_TIMEOUT_S - 1
+    assert session.tick() == []
+    assert session.next_deadline() == clock.time_s + 1
+    clock.time_s += 1
+    (error,) = said(session.tick())
+    assert (error["type"], error["id"], error["code"]) == ("error", "x", "upload_timeout")
+    assert error["message"].startswith("x1.jpg: ")
+    assert session.held_bytes == 0
+
+
+def test_a_slow_photo_may_take_long_while_nobody_waits_for_its_memory() -> None:
+    clock, room = FakeClock(), FakeRoom()
+    session = make_session(clock, upload_room=room)
+    upload(session, "x", 100)
+    for _ in range(50):
+        session.receive_bytes(b"a")
+        clock.time_s += UPLOAD_TIMEOUT_S / 2
+        assert session.tick() == []
+    assert session.next_deadline() == clock.time_s + 1  # looked at again, because somebody may come to wait
+    room.others_wait = True
+    (error,) = said(session.tick())
+    assert error["code"] == "upload_timeout"
+
+
+def test_a_photo_has_its_time_also_while_others_wait() -> None:
+    clock = FakeClock()
+    session = make_session(clock, upload_room=FakeRoom(others_wait=True))
+    upload(session, "x", 100)
+    session.receive_bytes(b"a")
+    clock.time_s += UPLOAD_TIMEOUT_S - 1
+    session.receive_bytes(b"b")
+    assert session.tick() == []
+    clock.time_s += 1
+    assert of_type(session.tick(), "error")
+
+
+def test_the_time_does_not_pass_while_the_client_is_held_back() -> None:
+    clock = FakeClock()
+    session = make_session(clock, idle_timeout_s=UPLOAD_TIMEOUT_S)
+    upload(session, "x", 3)
+    session.receive_bytes(b"a")
+    session.uploads.hold_back(True)
+    clock.time_s += 10 * UPLOAD_TIMEOUT_S
+    assert session.tick() == []
+    assert session.next_deadline() is None
+    session.uploads.hold_back(False)
+    session.receive_bytes(b"b")
+    clock.time_s += UPLOAD_TIMEOUT_S - 1
+    assert session.tick() == []
+
+
+def test_the_time_does_not_pass_while_bytes_are_not_acknowledged() -> None:
+    clock = FakeClock()
+    limits = SmallLimits(max_photo_bytes=20 * MIB, in_flight_per_connection=1)
+    session = make_session(clock, limits)
+    upload(session, "x", 9 * MIB, 2 * MIB, 3)
+    for _ in range(10):
+        session.receive_bytes(bytes(MIB))
+    clock.time_s += UPLOAD_TIMEOUT_S
+    assert session.tick() == []
+    session.photo_started(1, 0)
+    clock.time_s += UPLOAD_TIMEOUT_S - 1
+    assert session.tick() == []
+    clock.time_s += 1
+    assert of_type(session.tick(), "error")

@@ -3,17 +3,28 @@
 It reads the messages as a client would and fails as soon as one breaks a promise of the protocol.
 """
 
+import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
+from pipeline.protocol.requests import MESSAGES, Request
 from pipeline.protocol.server_messages import ServerMessage
 from pipeline.records import UploadSource
 from pipeline.session.actions import Action, Ask, CloseConnection, ExtractPhoto, SendText, StopRequest
 
 SERVER_MESSAGE: TypeAdapter[Any] = TypeAdapter(ServerMessage, config=ConfigDict(extra="forbid"))
+ANSWERS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(kind.reply)
+    for name, kind in MESSAGES.items()
+    if issubclass(kind, Request) and kind.reply is not None
+}
+"""Of the requests without elements."""
+SURROGATE = re.compile(r"(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}")
+"""Escaped in what the session sends; pydantic takes none."""
 ENDINGS = ("complete", "error")
 
 
@@ -25,7 +36,10 @@ class Conversation:
     total: int
     stream: bool
     sizes: list[int] = field(default_factory=list)
-    indexes: list[int] = field(default_factory=list)
+    animals: int = 1
+    """A photo's, at most."""
+    heard: list[tuple[int, int]] = field(default_factory=list)
+    """Photo and animal of each item of a stream."""
     unacknowledged: int = 0
     progress: Counter[str] = field(default_factory=Counter)
     answered: bool = False
@@ -38,26 +52,32 @@ class Conversation:
             assert message["done"] == self.progress[message["stage"]] <= message["total"] == self.total
         elif "item" in message:
             assert self.stream
-            assert message["item"]["index"] not in self.indexes
-            self.indexes.append(message["item"]["index"])
+            entry = message["item"]["index"], message["item"].get("animal", 1)
+            assert entry not in self.heard
+            self.heard.append(entry)
             self.unacknowledged += 1
             assert self.unacknowledged <= max_unacknowledged
         elif message["type"] == self.kind:
             self._hear_result(message)
         elif message["type"] == "complete":
-            assert self.answered
+            assert self.answered or (self.cancelled and self.kind in ANSWERS)
             assert self.cancelled or set(self.progress.values()) <= {self.total}
 
     def _hear_result(self, message: dict[str, Any]) -> None:
         assert not self.answered
         self.answered = True
+        if self.kind in ANSWERS:
+            return
         if self.stream:
             counts = message["counts"]
-            assert counts["items"] == len(self.indexes)
-            assert counts["items"] + counts["cancelled"] == self.total
+            assert counts["items"] == len(self.heard)
+            whole = len({index for index, _ in self.heard}) + counts["cancelled"]
+            assert self.total <= whole <= self.total + self.animals - 1, "a photo may be cancelled between two animals"
             assert self.cancelled or not counts["cancelled"]
         else:
-            assert [entry["index"] for entry in message["data"]] == list(range(self.total))
+            entries = [(entry["index"], entry.get("animal", 1)) for entry in message["data"]]
+            assert entries == sorted(set(entries))
+            assert {index for index, _ in entries} == set(range(self.total))
 
 
 @dataclass
@@ -85,7 +105,10 @@ class ToyShell:
     unacknowledged_bytes: Counter[str] = field(default_factory=Counter)
     abandoned: list[str] = field(default_factory=list)
     """Ids of requests that the server ended before their bytes were sent; the client has to say that it knows."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Errors about messages that begin nothing and end nothing, by `id`."""
     closed: bool = False
+    close_code: int | None = None
     lost_count: bool = False
     """The client sent bytes that are not those it announced: what comes in and is acknowledged says nothing more."""
 
@@ -115,7 +138,7 @@ class ToyShell:
                     self._hear(action.text)
                 case CloseConnection():
                     assert not self.outstanding, "closed with work outstanding"
-                    self.closed = True
+                    self.closed, self.close_code = True, action.code
                 case Ask():
                     self._ask(action)
                 case StopRequest():
@@ -140,23 +163,31 @@ class ToyShell:
             assert len([other for other in self.outstanding if other.request == ask.request]) <= self.window
 
     def _hear(self, text: str) -> None:
-        message = SERVER_MESSAGE.validate_json(text.replace("\\ud800", "?")) if text.startswith("{") else {}
+        message: dict[str, Any] = json.loads(text) if text.startswith("{") else {}
+        if message:
+            self._check(message, SURROGATE.sub(r"\1?", text))
         if "id" not in message:
             self.classic.append(text)
-        elif message.get("code") in ("duplicate_id", "unknown_id", "too_many_requests", "too_many_photos"):
-            pass
+        elif message["type"] == "error" and (
+            message["code"] == "duplicate_id" or message["id"] not in self.conversations
+        ):
+            self.refusals[message["id"]] += 1
         elif message["type"] == "received":
             self.unacknowledged_bytes[message["id"]] -= message["bytes"]
             assert self.lost_count or self.unacknowledged_bytes[message["id"]] >= 0
             assert message["id"] in self.conversations
         elif message["type"] == "ready":
             self._hear_ready(message)
-        elif message["type"] == "error" and message["id"] not in self.conversations:
-            pass
         else:
             self.conversations[message["id"]].hear(message, self.max_unacknowledged)
             if message["type"] in ENDINGS:
                 self._end(message["id"])
+
+    def _check(self, message: dict[str, Any], text: str) -> None:
+        if message["type"] in ANSWERS:
+            ANSWERS[message["type"]].validate_python(message["data"])
+        else:
+            SERVER_MESSAGE.validate_json(text)
 
     def _hear_ready(self, message: dict[str, Any]) -> None:
         sizes = self.conversations[message["id"]].sizes

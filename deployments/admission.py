@@ -1,0 +1,93 @@
+"""Who may come in, and how often somebody may guess a token."""
+
+import ipaddress
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.access import AccessRules, Handshake, Peer, Refusal
+
+logger = logging.getLogger(__name__)
+
+FREE_GUESSES = 3
+"""Wrong tokens of one address that cost nothing: somebody pasted the wrong one."""
+
+LONGEST_PAUSE_S = 60.0
+FORGOTTEN_AFTER_S = 600.0
+MAX_ADDRESSES = 4096
+"""Addresses that are remembered; the one that guessed longest ago gives way."""
+
+_PREFIX_BITS = 64
+"""Of an IPv6 address: one customer has all addresses that begin so."""
+
+
+@dataclass(slots=True)
+class _Guesses:
+    wrong: int = 0
+    last_s: float = 0.0
+    next_s: float = 0.0
+    """Until then no token of this address is looked at."""
+
+
+class Admission:
+    """The access rules, slowed down for addresses that send wrong tokens.
+
+    After the third wrong token in a row the next one is looked at only after 1 s, then 2 s, up to 60 s. Until then
+    every handshake with a token is answered at once with 429, right or wrong, since any other answer would tell which.
+    Nothing is held open meanwhile. Handshakes without a token are no guesses.
+    """
+
+    def __init__(self, rules: AccessRules, clock: Callable[[], float]) -> None:
+        """Begin with no guesses.
+
+        Args:
+            rules: decide what no pause decides.
+            clock: seconds that never go back.
+        """
+        self._rules = rules
+        self._clock = clock
+        self._guesses: OrderedDict[str, _Guesses] = OrderedDict()
+
+    def admit(self, handshake: Handshake) -> Peer | Refusal:
+        """Return who connects, or why it may not."""
+        if "authorization" not in handshake.headers:
+            return self._rules.admit(handshake)
+        place, now_s = _place(handshake.address), self._clock()
+        guesses = self._guesses.get(place)
+        if guesses is not None and now_s < guesses.next_s:
+            wait_s = math.ceil(guesses.next_s - now_s)
+            return Refusal(429, f"too many wrong tokens from your address; try again in {wait_s} s", wait_s)
+        answer = self._rules.admit(handshake)
+        if isinstance(answer, Peer):
+            self._guesses.pop(place, None)
+        elif answer.status == 401:
+            self._note_wrong(place, now_s)
+        return answer
+
+    def _note_wrong(self, place: str, now_s: float) -> None:
+        guesses = self._guesses.pop(place, None)
+        if guesses is None or now_s - guesses.last_s > FORGOTTEN_AFTER_S:
+            guesses = _Guesses()
+        guesses.wrong += 1
+        guesses.last_s = now_s
+        excess = guesses.wrong - FREE_GUESSES
+        pause_s = min(2.0 ** min(excess, 32), LONGEST_PAUSE_S) if excess >= 0 else 0.0
+        guesses.next_s = now_s + pause_s
+        self._guesses[place] = guesses
+        if len(self._guesses) > MAX_ADDRESSES:
+            self._guesses.popitem(last=False)
+        if pause_s:
+            logger.warning("%s sent %d wrong tokens; its next is looked at in %g s", place, guesses.wrong, pause_s)
+
+
+def _place(address: str | None) -> str:
+    """Return what stands for all addresses of one peer."""
+    try:
+        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return address or "a client of unknown address"
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((parsed, _PREFIX_BITS), strict=False))
