@@ -83,9 +83,9 @@ class Change:
         for table in VERSIONED:
             rows = self.opened.get(table)
             if rows:
-                columns = {key for row in rows for key in row}
-                if any(len(row) != len(columns) for row in rows):
-                    rows = [dict.fromkeys(columns) | row for row in rows]
+                columns = dict.fromkeys(key for row in rows for key in row)
+                if any(len(row) < len(columns) for row in rows):
+                    rows = [columns | row for row in rows]
                 self.connection.execute(insert(table), rows)
 
     def payload(self) -> str:
@@ -105,8 +105,8 @@ def write_payload(opened: Mapping[str, Sequence[Mapping[str, Any]]], closed: Map
     """Return an event's payload: columns once a table, one list a row, and the numbers of the rows that ended."""
     tables: dict[str, Any] = {}
     for name, rows in opened.items():
-        columns = [column for column in _columns(name) if any(row.get(column) is not None for row in rows)]
-        tables[name] = {"columns": columns, "rows": [[row.get(column) for column in columns] for row in rows]}
+        columns = [column for column in _PAYLOAD_COLUMNS[name] if any(row.get(column) is not None for row in rows)]
+        tables[name] = {"columns": columns, "rows": [list(map(row.get, columns)) for row in rows]}
     said = {part: content for part, content in (("opened", tables), ("closed", closed)) if content}
     return json.dumps(said, ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat)
 
@@ -151,10 +151,6 @@ def chunks(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     """Yield parts of a sequence that one statement takes."""
     for start in range(0, len(items), _KEYS_A_STATEMENT):
         yield items[start : start + _KEYS_A_STATEMENT]
-
-
-def _columns(table: str) -> list[str]:
-    return _PAYLOAD_COLUMNS[table]
 
 
 _PAYLOAD_COLUMNS = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import FromClause, Select, and_, select
+from sqlalchemy import FromClause, Select, and_, bindparam, select
 
 from pipeline.catalogue.change import Change, Row, chunks
 from pipeline.catalogue.gallery_rows import read_imports
@@ -121,9 +121,8 @@ def _open_assignment(change: Change, annotation: int, individual: int, path: str
 def _read_standing(change: Change, subjects: Iterable[Subject]) -> Mapping[Subject, _Standing]:
     wanted = set(subjects)
     standing: dict[Subject, _Standing] = {}
-    query = _standing_of().where(annotations.c.catalogue_id == change.catalogue_id, annotations.c.gone.is_(None))
     for photos in chunks(sorted({photo for photo, _, _ in wanted})):
-        for row in change.connection.execute(query.where(annotations.c.source_key.in_(photos))):
+        for row in change.connection.execute(_STANDING, {"of": change.catalogue_id, "photos": photos}):
             subject = (row.source_key, row.animal, row.body_part)
             if subject not in wanted:
                 continue
@@ -146,14 +145,19 @@ def _standing_of() -> Select[Any]:
             table.c.gone.is_(None),
         )
         joined = joined.outerjoin(table, of_annotation)
-    return select(
+    rows = select(
         annotations.c.id.label("annotation"),
         *(annotations.c.source_key, annotations.c.animal, annotations.c.body_part, annotations.c.path),
         *(assignments.c.row.label("assignment"), assignments.c.individual, assignments.c.reviewed),
         *(embeddings.c.row.label("embedding"), embeddings.c.model, embeddings.c.vector),
         decisions.c.row.label("decision"),
     ).select_from(joined)
+    of_catalogue = (annotations.c.catalogue_id == bindparam("of"), annotations.c.gone.is_(None))
+    return rows.where(*of_catalogue, annotations.c.source_key.in_(bindparam("photos", expanding=True)))
 
 
 def _subject_of(confirmation: Confirmation) -> Subject:
     return (confirmation.key.photo, confirmation.key.animal, confirmation.body_part)
+
+
+_STANDING = _standing_of()  # asked with every confirmation, so it is put together once

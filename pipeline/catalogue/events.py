@@ -24,6 +24,13 @@ _HEAD = (  # asked at every call of every matcher, so it is put together once
     .outerjoin_from(catalogues, events, _LAST_EVENT)
     .where(catalogues.c.id == bindparam("of"))
 )
+_known = events.alias()
+_HEAD_SINCE = _HEAD.add_columns(
+    select(_known.c.nonce)
+    .where(_known.c.catalogue_id == bindparam("of"), _known.c.version == bindparam("known"))
+    .scalar_subquery()
+    .label("known_nonce")
+)
 
 
 def read_head(connection: Connection, catalogue_id: int) -> Head:
@@ -36,6 +43,18 @@ def read_head(connection: Connection, catalogue_id: int) -> Head:
     if found is None:
         raise _gone()
     return Head(found.head, found.nonce or "")
+
+
+def read_head_since(connection: Connection, catalogue_id: int, known: Head) -> tuple[Head, bool]:
+    """Return the state that the last event left, and whether a reader's state is one that this catalogue was in.
+
+    Raises:
+        CatalogueUnavailableError: the database holds no such catalogue any more.
+    """
+    found = connection.execute(_HEAD_SINCE, {"of": catalogue_id, "known": known.version}).one_or_none()
+    if found is None:
+        raise _gone()
+    return Head(found.head, found.nonce or ""), known == EMPTY or found.known_nonce == known.nonce
 
 
 def lock_catalogue(connection: Connection, catalogue_id: int) -> Change:

@@ -3,7 +3,7 @@
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Integer, Select, and_, bindparam, func, or_, select
 
 from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Head, ImportFile
 from pipeline.catalogue.schema import annotations, assignments, embeddings, imports, names
@@ -12,6 +12,8 @@ from pipeline.records import PhotoKey
 
 _said = assignments.c
 _ranked = and_(_said.gone.is_(None), _said.reviewed)
+_OF, _SINCE = bindparam("of", type_=Integer), bindparam("since", type_=Integer)
+_gone = _said.gone > _SINCE
 
 
 def read_changes(connection: Connection, catalogue_id: int, since: int, head: Head) -> Changes:
@@ -19,26 +21,18 @@ def read_changes(connection: Connection, catalogue_id: int, since: int, head: He
 
     Where an individual has another name now, its rows are given anew.
     """
-    of_catalogue = _said.catalogue_id == catalogue_id
-    came: ColumnElement[bool] = _said.version > since
-    ended = and_(_said.gone > since, _said.reviewed)
-    renamed = _renamed(connection, catalogue_id, since)
+    parameters = {"of": catalogue_id, "since": since}
+    rows, ended = _CAME, _ENDED
+    renamed = list(connection.execute(_RENAMED, parameters).scalars()) if since else []
     if renamed:
-        came = or_(came, _said.individual.in_(renamed))
-        ended = or_(ended, and_(_said.individual.in_(renamed), _ranked))
-    superseded = select(_said.row).where(of_catalogue, ended, _said.version <= since)
-    added = [_read_row(row) for row in connection.execute(_gallery_rows(catalogue_id).where(came))]
+        rows = _rows_where(or_(_said.version > since, _said.individual.in_(renamed)))
+        ended = _ended_where(or_(_gone, and_(_said.individual.in_(renamed), _said.gone.is_(None))))
+    added = [_read_row(row) for row in connection.execute(rows, parameters)]
     return Changes(
         head=head,
         added=tuple(sorted(added, key=attrgetter("row_id"))),  # a database would sort the embeddings with them
-        superseded=tuple(sorted(connection.execute(superseded).scalars())) if since else (),
+        superseded=tuple(sorted(connection.execute(ended, parameters).scalars())) if since else (),
     )
-
-
-def _renamed(connection: Connection, catalogue_id: int, since: int) -> list[int]:
-    """Return the individuals whose name a reader of version `since` has, and that have another now."""
-    gone = select(names.c.individual).where(names.c.catalogue_id == catalogue_id, names.c.gone > since)
-    return list(connection.execute(gone.where(names.c.version <= since, ~names.c.is_alias)).scalars())
 
 
 def read_imports(connection: Connection, catalogue_id: int) -> tuple[ImportFile, ...]:
@@ -66,7 +60,8 @@ def read_counts(connection: Connection, catalogue_id: int) -> CatalogueCounts:
     )
 
 
-def _gallery_rows(catalogue_id: int) -> Select[Any]:
+def _rows_where(condition: ColumnElement[bool]) -> Select[Any]:
+    """Select ranked rows of galleries."""
     is_name = and_(
         names.c.catalogue_id == _said.catalogue_id,
         names.c.individual == _said.individual,
@@ -80,8 +75,13 @@ def _gallery_rows(catalogue_id: int) -> Select[Any]:
             *(names.c.name, embeddings.c.vector, embeddings.c.model),
         )
         .select_from(joined)
-        .where(_said.catalogue_id == catalogue_id, _ranked)
+        .where(_said.catalogue_id == _OF, _ranked, condition)
     )
+
+
+def _ended_where(condition: ColumnElement[bool]) -> Select[Any]:
+    """Select the rows of galleries that a reader of version `since` has and that are gone or given anew."""
+    return select(_said.row).where(_said.catalogue_id == _OF, _said.version <= _SINCE, _said.reviewed, condition)
 
 
 def _is_annotation() -> ColumnElement[bool]:
@@ -107,3 +107,11 @@ def _count(connection: Connection, rows: FromClause) -> int:
 def _read_row(row: Any) -> CatalogueRow:
     row_id, photo, animal, body_part, individual, vector, model = row
     return CatalogueRow(row_id, PhotoKey(photo, animal), body_part, individual, unpack_vector(vector), model)
+
+
+# Asked whenever a matcher catches up, so they are put together once.
+_CAME = _rows_where(_said.version > _SINCE)
+_ENDED = _ended_where(_gone)
+_RENAMED = select(names.c.individual).where(  # whose name a reader has that is another's, or nobody's, now
+    *(names.c.catalogue_id == _OF, names.c.gone > _SINCE, names.c.version <= _SINCE, ~names.c.is_alias)
+)

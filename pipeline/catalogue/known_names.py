@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from pipeline.catalogue.change import Change, Row, chunks
 from pipeline.catalogue.schema import assignments, individuals, names
@@ -40,6 +40,14 @@ class _Known:
         return str(self.row["name"])
 
 
+_OF_KEYS = (  # asked with every confirmation, so it is put together once
+    select(names, _HAS_PHOTO.label("has_photo"))
+    .where(names.c.catalogue_id == bindparam("of"), names.c.gone.is_(None))
+    .where(names.c.key.in_(bindparam("keys", expanding=True)))
+    .order_by(names.c.row)
+)
+
+
 class KnownNames:
     """The names that a change has to do with; it opens individuals and names in that change.
 
@@ -52,10 +60,8 @@ class KnownNames:
         self._change = change
         self._keys = {name: name_key(name) for name in set(spelled)}
         self._known: dict[str, list[_Known]] = {key: [] for key in self._keys.values()}
-        columns = (names, _HAS_PHOTO.label("has_photo"))
-        query = select(*columns).where(names.c.catalogue_id == change.catalogue_id, names.c.gone.is_(None))
         for keys in chunks(sorted(self._known)):
-            for found in change.connection.execute(query.where(names.c.key.in_(keys)).order_by(names.c.row)):
+            for found in change.connection.execute(_OF_KEYS, {"of": change.catalogue_id, "keys": keys}):
                 row = dict(found._mapping)
                 has_photo = bool(row.pop("has_photo"))
                 self._known[row["key"]].append(_Known(row, has_photo))
@@ -79,9 +85,10 @@ class KnownNames:
 
     def exactly(self, name: str) -> int:
         """Return the individual of exactly this name, made where there is none, also as another's twin."""
-        alike = self._known[self._keys[name]]
-        found = next((known for known in alike if known.name == name), None)
-        return self._make(name) if found is None else found.individual
+        for known in self._known[self._keys[name]]:
+            if known.name == name:
+                return known.individual
+        return self._make(name)
 
     def new(self, name: str) -> int:
         """Make an individual.
@@ -100,7 +107,7 @@ class KnownNames:
         Raises:
             NameInUseError: as said.
         """
-        for known in self._known[name_key(name)]:
+        for known in self._known[self._key(name)]:
             if known.individual != unless_of:
                 kind = "an alias" if known.row["is_alias"] else "the name"
                 raise NameInUseError(
@@ -120,8 +127,7 @@ class KnownNames:
         return taken.individual
 
     def _make(self, name: str) -> int:
-        key = name_key(name)
-        alike = self._known[key]
+        alike = self._known[self._key(name)]
         individual = self._change.open(individuals, {})
         twin = max((known.row["twin"] + 1 for known in alike), default=0)
         self.add(individual, name, is_alias=False, twin=twin)
@@ -130,7 +136,10 @@ class KnownNames:
 
     def add(self, individual: int, name: str, is_alias: bool, twin: int = 0) -> None:
         """Give an individual a name."""
-        key = name_key(name)
+        key = self._key(name)
         values = {"individual": individual, "name": name, "is_alias": is_alias, "key": key, "twin": twin}
         self._change.open(names, values)
         self._known.setdefault(key, []).append(_Known(self._change.opened[names][-1], has_photo=False))
+
+    def _key(self, name: str) -> str:
+        return self._keys.get(name) or name_key(name)

@@ -15,9 +15,9 @@ from pipeline.catalogue.events import (
     Header,
     answer_repeat,
     commit,
-    is_history,
     lock_catalogue,
     read_head,
+    read_head_since,
     remember_confirmations,
 )
 from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
@@ -155,8 +155,8 @@ class SqlCatalogue:
     def changes_since(self, known: Head) -> Changes:
         """See the port."""
         with self._database.reading() as connection:
-            head = read_head(connection, self._catalogue_id)
-            if is_history(connection, self._catalogue_id, known):
+            head, is_history = read_head_since(connection, self._catalogue_id, known)
+            if is_history:
                 return read_changes(connection, self._catalogue_id, known.version, head)
             return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
 
