@@ -204,6 +204,39 @@ class KeyReusedError(RequestError):
     code = "key_reused"
 
 
+# --- a change of the catalogue that is refused as a whole; nothing of it was stored ---
+
+
+class ChangeRefusedError(RequestError):
+    """The catalogue cannot be changed so."""
+
+    code = "bad_change"
+
+
+class NotInCatalogueError(ChangeRefusedError):
+    """The catalogue has no such individual, annotation, encounter, sighting or event, or has it no longer."""
+
+    code = "not_in_catalogue"
+
+
+class NameInUseError(ChangeRefusedError):
+    """A name is one that another individual has, as its name or an alias."""
+
+    code = "name_in_use"
+
+
+class ChangedSinceError(ChangeRefusedError):
+    """What was decided on has changed since the version that the decision names; the message says by which events."""
+
+    code = "changed_since"
+
+
+class UndoBlockedError(ChangeRefusedError):
+    """The event is undone already, or later ones that touch the same things stand; the message names them."""
+
+    code = "undo_blocked"
+
+
 # --- a peer that broke the protocol: the connection is closed ---
 
 

@@ -149,9 +149,11 @@ class MemoryCatalogue:
 
     def _supersede(self, word: Confirmation) -> None:
         for entry in self._standing():
-            same_subject = (entry.row.key, entry.row.body_part) == (word.key, word.body_part)
-            if same_subject and (entry.row.model == word.model or entry.row.individual != word.individual):
+            row = entry.row
+            if (row.key, row.body_part) == (word.key, word.body_part):
                 entry.superseded_version = self._version
+                if row.model != word.model:
+                    self._append(replace(word, model=row.model, values=row.values))
 
     def _append(self, word: Confirmation) -> None:
         row_id = len(self._entries) + 1

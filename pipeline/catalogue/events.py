@@ -3,19 +3,18 @@
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from pipeline.catalogue.change import Change
 from pipeline.catalogue.rows import EMPTY, Confirmation, Head
 from pipeline.catalogue.schema import actors, catalogues, event_confirmations, events
 from pipeline.catalogue.vectors import pack_vector, storable_text
 from pipeline.errors import BadIdentityError, CatalogueUnavailableError, KeyReusedError
 from pipeline.records import Actor
-
-EventKind = Literal["confirm", "import", "migrate"]
 
 _DIGEST_BYTES = 16
 
@@ -24,6 +23,13 @@ _HEAD = (  # asked at every call of every matcher, so it is put together once
     select(catalogues.c.head, events.c.nonce)
     .outerjoin_from(catalogues, events, _LAST_EVENT)
     .where(catalogues.c.id == bindparam("of"))
+)
+_known = events.alias()
+_HEAD_SINCE = _HEAD.add_columns(
+    select(_known.c.nonce)
+    .where(_known.c.catalogue_id == bindparam("of"), _known.c.version == bindparam("known"))
+    .scalar_subquery()
+    .label("known_nonce")
 )
 
 
@@ -39,17 +45,30 @@ def read_head(connection: Connection, catalogue_id: int) -> Head:
     return Head(found.head, found.nonce or "")
 
 
-def lock_head(connection: Connection, catalogue_id: int) -> int:
-    """Return the last event's version and keep other writers out until the transaction ends.
+def read_head_since(connection: Connection, catalogue_id: int, known: Head) -> tuple[Head, bool]:
+    """Return the state that the last event left, and whether a reader's state is one that this catalogue was in.
 
     Raises:
         CatalogueUnavailableError: the database holds no such catalogue any more.
     """
-    query = select(catalogues.c.head).where(catalogues.c.id == catalogue_id).with_for_update()
-    found = connection.execute(query).scalar()
+    found = connection.execute(_HEAD_SINCE, {"of": catalogue_id, "known": known.version}).one_or_none()
     if found is None:
         raise _gone()
-    return int(found)
+    return Head(found.head, found.nonce or ""), known == EMPTY or found.known_nonce == known.nonce
+
+
+def lock_catalogue(connection: Connection, catalogue_id: int) -> Change:
+    """Keep other writers out until the transaction ends, and begin what the next event changes.
+
+    Raises:
+        CatalogueUnavailableError: the database holds no such catalogue any more.
+    """
+    columns = (catalogues.c.head, catalogues.c.next_row)
+    query = select(*columns).where(catalogues.c.id == catalogue_id).with_for_update()
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        raise _gone()
+    return Change(connection, catalogue_id, found.head + 1, found.next_row)
 
 
 def is_history(connection: Connection, catalogue_id: int, known: Head) -> bool:
@@ -60,29 +79,54 @@ def is_history(connection: Connection, catalogue_id: int, known: Head) -> bool:
     return connection.execute(query).scalar() == known.nonce
 
 
-def write_event(
-    connection: Connection,
-    catalogue_id: int,
-    version: int,
-    kind: EventKind,
-    actor: Actor,
-    at: datetime,
-    key: str | None = None,
-    reason: str | None = None,
-) -> Head:
-    """Write the header of this transaction; `catalogues.head` is the caller's."""
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an event says of itself.
+
+    Attributes:
+        kind: "confirm", "import", "migrate" or that of a verb.
+        actor: who speaks.
+        at: aware UTC time.
+        key: of the request, the client's or the service's.
+        digest: of the verb that the key came with.
+        reason: free text.
+        undoes: version of the event that this one takes back.
+    """
+
+    kind: str
+    actor: Actor
+    at: datetime
+    key: str | None = None
+    digest: str | None = None
+    reason: str | None = None
+    undoes: int | None = None
+
+
+def commit(change: Change, header: Header) -> Head:
+    """Write a change and its event; the transaction's end makes them last."""
+    change.write()
+    counted = update(catalogues).where(catalogues.c.id == change.catalogue_id)
+    change.connection.execute(counted.values(head=change.version, next_row=change.next_row))
+    return write_event(*change.place, change.version, header, change.payload())
+
+
+def write_event(connection: Connection, catalogue_id: int, version: int, header: Header, payload: str = "{}") -> Head:
+    """Write an event alone; its rows and `catalogues.head` are the caller's."""
     head = Head(version, secrets.token_hex(16))
-    header = {
+    values = {
         "catalogue_id": catalogue_id,
         "version": version,
         "nonce": head.nonce,
-        "key": key,
-        "kind": kind,
-        "actor_id": _actor_id(connection, actor),
-        "at": at,
-        "reason": reason,
+        "key": header.key,
+        "digest": header.digest,
+        "kind": header.kind,
+        "actor_id": _actor_id(connection, header.actor),
+        "at": header.at,
+        "reason": header.reason,
+        "payload": payload,
+        "undoes": header.undoes,
     }
-    connection.execute(insert(events).values(header))
+    connection.execute(insert(events).values(values))
     return head
 
 
@@ -103,6 +147,14 @@ def remember_confirmations(
     connection.execute(insert(event_confirmations), rows)
 
 
+def event_of_key(connection: Connection, catalogue_id: int, actor: Actor, key: str) -> Row[int, str, str, str] | None:
+    """Return version, nonce, digest and payload of the event that an actor's key made; None where the key is new."""
+    of_key = and_(events.c.catalogue_id == catalogue_id, events.c.key == key)
+    by_actor = events.join(actors, and_(actors.c.id == events.c.actor_id, _is_actor(_actor_values(actor))))
+    columns = (events.c.version, events.c.nonce, events.c.digest, events.c.payload)
+    return connection.execute(select(*columns).select_from(by_actor).where(of_key)).one_or_none()
+
+
 def answer_repeat(
     connection: Connection, catalogue_id: int, actor: Actor, key: str, confirmations: Sequence[Confirmation]
 ) -> dict[int, BadIdentityError] | None:
@@ -111,20 +163,34 @@ def answer_repeat(
     Raises:
         KeyReusedError: the key came with other confirmations.
     """
-    of_key = and_(events.c.catalogue_id == catalogue_id, events.c.key == key)
-    by_actor = events.join(actors, and_(actors.c.id == events.c.actor_id, _is_actor(_actor_values(actor))))
-    version = connection.execute(select(events.c.version).select_from(by_actor).where(of_key)).scalar()
-    if version is None:
+    event = event_of_key(connection, catalogue_id, actor, key)
+    if event is None:
         return None
     said = event_confirmations.c
-    query = select(said.digest, said.refusal).where(said.catalogue_id == catalogue_id, said.version == version)
+    query = select(said.digest, said.refusal).where(said.catalogue_id == catalogue_id, said.version == event.version)
     refusals = {row.digest: row.refusal for row in connection.execute(query)}
     digests = [_digest(confirmation) for confirmation in confirmations]
     if not refusals.keys() >= set(digests):
-        raise KeyReusedError(
-            "the key came before with other confirmations, so nothing was stored: give each request a key of its own"
-        )
+        raise key_reused()
     return {place: BadIdentityError(refusals[digest]) for place, digest in enumerate(digests) if refusals[digest]}
+
+
+def undone_by(connection: Connection, catalogue_id: int, since: int) -> dict[int, int]:
+    """Return which events from version `since` on are undone, each with the version of the undo that stands."""
+    query = select(events.c.version, events.c.undoes).where(events.c.catalogue_id == catalogue_id)
+    query = query.where(events.c.undoes >= since).order_by(events.c.version.desc())
+    undone: dict[int, int] = {}
+    for version, undoes in connection.execute(query):
+        if version not in undone:  # else this undo is undone itself
+            undone[undoes] = version
+    return undone
+
+
+def key_reused() -> KeyReusedError:
+    """Return the error of a key that came before with something else."""
+    return KeyReusedError(
+        "the key came before with other confirmations, so nothing was stored: give each request a key of its own"
+    )
 
 
 def _actor_id(connection: Connection, actor: Actor) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from pipeline.catalogue import migrations
 from pipeline.catalogue.database import open_database
-from pipeline.catalogue.events import write_event
+from pipeline.catalogue.events import Header, write_event
 from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, read_layout, schema_versions
 from pipeline.catalogue.sql_store import found_layout
 from pipeline.errors import CatalogueOpenError
@@ -70,7 +70,7 @@ def _upgrade(connection: Connection, found: int, backup: str) -> None:
     now = datetime.now(UTC)
     for catalogue_id, head in connection.execute(select(catalogues.c.id, catalogues.c.head)).all():
         reason = f"layout {found} to {SCHEMA_VERSION}; backup: {backup}"
-        write_event(connection, catalogue_id, head + 1, "migrate", SERVICE, now, reason=reason)
+        write_event(connection, catalogue_id, head + 1, Header("migrate", SERVICE, now, reason=reason))
     connection.execute(update(catalogues).values(head=catalogues.c.head + 1))
 
 

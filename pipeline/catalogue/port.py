@@ -1,4 +1,4 @@
-"""The narrow port to one catalogue; the matcher and the CSV import know nothing else of it."""
+"""The ports to one catalogue: the narrow one, which the matcher and the CSV import know, and that of people's verbs."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,6 +12,18 @@ from pipeline.catalogue.rows import (
     ImportBatch,
     ImportFile,
     ImportOutcome,
+)
+from pipeline.catalogue.verbs import Changed, Verb
+from pipeline.catalogue.views import (
+    PAGE,
+    AnnotationEntry,
+    AnnotationFilter,
+    EventEntry,
+    HistoryFilter,
+    IndividualDetail,
+    IndividualEntry,
+    IndividualFilter,
+    Page,
 )
 from pipeline.records import Actor
 
@@ -77,4 +89,61 @@ class Catalogue(Protocol):
 
     def counts(self) -> CatalogueCounts:
         """Return how much the catalogue holds."""
+        ...
+
+
+class EditableCatalogue(Catalogue, Protocol):
+    """A catalogue that people change and look at, beside confirming photos.
+
+    The methods that give a page also raise MalformedMessageError, for an `after` that no page gave.
+    """
+
+    def change(
+        self, verb: Verb, actor: Actor, key: str | None = None, known: Head | None = None, reason: str | None = None
+    ) -> Changed:
+        """Carry out one verb of `pipeline.catalogue.verbs` as one event, on disk when this returns.
+
+        It is stored whole or not at all. A verb that changes nothing makes no event, unless it has a key.
+
+        Args:
+            verb: what is said.
+            actor: who says it.
+            key: of the request, chosen by the client: a repeat changes nothing and is answered as the first time.
+            known: the state that was decided on, which pages and galleries name; what has to do with the verb must not
+                have changed since. None: whatever stands.
+            reason: in the actor's words; kept with the event.
+
+        Raises:
+            BadIdentityError: a name cannot be that of an individual.
+            ChangedSinceError: something has changed since; the message says by which events.
+            ChangeRefusedError: the verb contradicts itself or what the catalogue holds.
+            KeyReusedError: the actor's key came with something else.
+            NameInUseError: a name or an alias is that of another individual.
+            NotInCatalogueError: something that the verb names does not stand.
+            UndoBlockedError: the event is undone already, or later ones are in the way; the message names them.
+        """
+        ...
+
+    def individuals(
+        self, wanted: IndividualFilter, after: str | None = None, limit: int = PAGE
+    ) -> Page[IndividualEntry]:
+        """Return a page of individuals, in the order of their names' folds."""
+        ...
+
+    def individual(self, individual: int) -> IndividualDetail:
+        """Return one individual; of a number that was merged into another, that one.
+
+        Raises:
+            NotInCatalogueError: there is none of this number.
+        """
+        ...
+
+    def annotations(
+        self, wanted: AnnotationFilter, after: str | None = None, limit: int = PAGE
+    ) -> Page[AnnotationEntry]:
+        """Return a page of annotations, in the order in which they came; `waiting` makes it the list to review."""
+        ...
+
+    def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
+        """Return a page of events, newest first; a head is in it as soon as its change is in any answer."""
         ...

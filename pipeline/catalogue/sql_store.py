@@ -5,18 +5,24 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert
 
+from pipeline.catalogue.change import Change
+from pipeline.catalogue.changing import carry_out
+from pipeline.catalogue.confirming import import_files, store_confirmations
 from pipeline.catalogue.database import Database, open_database
 from pipeline.catalogue.events import (
-    EventKind,
+    Header,
     answer_repeat,
-    is_history,
-    lock_head,
+    commit,
+    lock_catalogue,
     read_head,
+    read_head_since,
     remember_confirmations,
-    write_event,
 )
+from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
+from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
+from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import (
     EMPTY,
     CatalogueCounts,
@@ -27,28 +33,25 @@ from pipeline.catalogue.rows import (
     ImportBatch,
     ImportFile,
     ImportOutcome,
-    classify_import,
 )
 from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
-from pipeline.catalogue.sql_rows import (
-    RowWriter,
-    StandingRow,
-    name_key,
-    read_changes,
-    read_counts,
-    read_imports,
-    read_spellings,
-    read_standing,
-    subject_of,
+from pipeline.catalogue.verbs import Changed, Verb
+from pipeline.catalogue.views import (
+    PAGE,
+    AnnotationEntry,
+    AnnotationFilter,
+    EventEntry,
+    HistoryFilter,
+    IndividualDetail,
+    IndividualEntry,
+    IndividualFilter,
+    Page,
 )
-from pipeline.catalogue.vectors import pack_vector
 from pipeline.catalogue_url import catalogue_file
-from pipeline.errors import BadIdentityError, CatalogueOpenError
-from pipeline.names import known_spelling
+from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE, Actor
 
 DEFAULT_CATALOGUE = "default"
-IDENTIFY_ORIGIN = "identify"
 
 
 def utc_now() -> datetime:
@@ -131,7 +134,7 @@ def _make_in(connection: Connection, name: str) -> int:
 
 
 class SqlCatalogue:
-    """One catalogue of a database; implements `pipeline.catalogue.port.Catalogue`. Made by `open_catalogue`.
+    """One catalogue of a database; implements `pipeline.catalogue.port.EditableCatalogue`. Made by `open_catalogue`.
 
     Args:
         database: with prepared tables.
@@ -152,8 +155,8 @@ class SqlCatalogue:
     def changes_since(self, known: Head) -> Changes:
         """See the port."""
         with self._database.reading() as connection:
-            head = read_head(connection, self._catalogue_id)
-            if is_history(connection, self._catalogue_id, known):
+            head, is_history = read_head_since(connection, self._catalogue_id, known)
+            if is_history:
                 return read_changes(connection, self._catalogue_id, known.version, head)
             return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
 
@@ -163,17 +166,16 @@ class SqlCatalogue:
         """See the port."""
         if not confirmations:
             return Confirmed(self.head(), {})
-        with self._writing() as writer:
-            repeated = None if key is None else answer_repeat(*writer.place, actor, key, confirmations)
+        with self._writing() as change:
+            repeated = None if key is None else answer_repeat(*change.place, actor, key, confirmations)
             if repeated is not None:
-                return Confirmed(read_head(*writer.place), repeated)
-            words, refused = _spelled_as_known(writer, confirmations)
-            changed = self._store(writer, words)
-            if not changed and (key is None or only_changes):
-                return Confirmed(read_head(*writer.place), refused)
-            head = self._advance(writer, "confirm", actor, key)
+                return Confirmed(read_head(*change.place), repeated)
+            refused = store_confirmations(change, confirmations)
+            if change.is_empty and (key is None or only_changes):
+                return Confirmed(read_head(*change.place), refused)
+            head = commit(change, Header("confirm", actor, self._clock(), key))
             if key is not None:
-                remember_confirmations(*writer.place, head.version, confirmations, refused)
+                remember_confirmations(*change.place, head.version, confirmations, refused)
             return Confirmed(head, refused)
 
     def imports(self) -> tuple[ImportFile, ...]:
@@ -183,10 +185,10 @@ class SqlCatalogue:
 
     def import_rows(self, batches: Sequence[ImportBatch]) -> tuple[ImportOutcome, ...]:
         """See the port."""
-        with self._writing() as writer:
-            outcomes = tuple(self._import_batch(writer, batch) for batch in batches)
-            if any(outcome.rows for outcome in outcomes):
-                self._advance(writer, "import", SERVICE)
+        with self._writing() as change:
+            outcomes = import_files(change, batches)
+            if not change.is_empty:
+                commit(change, Header("import", SERVICE, self._clock()))
             return outcomes
 
     def counts(self) -> CatalogueCounts:
@@ -194,65 +196,48 @@ class SqlCatalogue:
         with self._database.reading() as connection:
             return read_counts(connection, self._catalogue_id)
 
+    def change(
+        self, verb: Verb, actor: Actor, key: str | None = None, known: Head | None = None, reason: str | None = None
+    ) -> Changed:
+        """See the port."""
+        with self._writing() as change:
+            return carry_out(change, verb, Header("", actor, self._clock(), key, reason=reason), known)
+
+    def individuals(
+        self, wanted: IndividualFilter, after: str | None = None, limit: int = PAGE
+    ) -> Page[IndividualEntry]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_individuals(connection, self._catalogue_id, wanted, after, limit)
+
+    def individual(self, individual: int) -> IndividualDetail:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_individual(connection, self._catalogue_id, individual)
+
+    def annotations(
+        self, wanted: AnnotationFilter, after: str | None = None, limit: int = PAGE
+    ) -> Page[AnnotationEntry]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_annotations(connection, self._catalogue_id, wanted, after, limit)
+
+    def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_history(connection, self._catalogue_id, wanted, after, limit)
+
+    def differences_from_log(self) -> list[str]:
+        """Return where the tables say something else than the log of events, one line a row; empty if nowhere."""
+        with self._database.reading() as connection:
+            return differences(connection, self._catalogue_id)
+
     def close(self) -> None:
         """Close the connections that are not in use."""
         self._database.close()
 
-    def _import_batch(self, writer: RowWriter, batch: ImportBatch) -> ImportOutcome:
-        status = classify_import(batch.file, read_imports(writer.connection, self._catalogue_id))
-        if status != "new" or not batch.rows:
-            return ImportOutcome(batch.file, status, rows=0)
-        writer.insert(batch.rows, f"csv:{batch.file.digest}")
-        writer.record_import(batch.file)
-        return ImportOutcome(batch.file, status, rows=len(batch.rows))
-
-    def _store(self, writer: RowWriter, words: Sequence[Confirmation]) -> bool:
-        """Write what is not said yet; returns whether there was anything."""
-        last_words = {subject_of(word): word for word in words}
-        standing = read_standing(*writer.place, last_words)
-        news = [word for subject, word in last_words.items() if not _is_said(word, standing[subject])]
-        writer.supersede(row.row_id for word in news for row in _contradicted(word, standing[subject_of(word)]))
-        writer.insert(news, IDENTIFY_ORIGIN)
-        return bool(news)
-
-    def _advance(self, writer: RowWriter, kind: EventKind, actor: Actor, key: str | None = None) -> Head:
-        query = update(catalogues).where(catalogues.c.id == self._catalogue_id).values(head=writer.version)
-        writer.connection.execute(query)
-        return write_event(*writer.place, writer.version, kind, actor, writer.created_at, key)
-
     @contextmanager
-    def _writing(self) -> Iterator[RowWriter]:
+    def _writing(self) -> Iterator[Change]:
         """Hold the catalogue's write lock: that of its own row where the database does not lock as a whole."""
         with self._database.writing() as connection:
-            version = lock_head(connection, self._catalogue_id) + 1
-            yield RowWriter(connection, self._catalogue_id, version, self._clock())
-
-
-def _spelled_as_known(
-    writer: RowWriter, confirmations: Sequence[Confirmation]
-) -> tuple[list[Confirmation], dict[int, BadIdentityError]]:
-    """Give each the spelling of the individual that it means; the first spelling of a new one holds for all of them."""
-    known = read_spellings(*writer.place, [confirmation.individual for confirmation in confirmations])
-    words: list[Confirmation] = []
-    refused: dict[int, BadIdentityError] = {}
-    for place, confirmation in enumerate(confirmations):
-        alike = known[name_key(confirmation.individual)]
-        try:
-            individual = known_spelling(confirmation.individual, alike)
-        except BadIdentityError as error:
-            refused[place] = error
-            continue
-        if not alike:
-            alike.append(individual)
-        words.append(replace(confirmation, individual=individual))
-    return words, refused
-
-
-def _is_said(word: Confirmation, standing: Sequence[StandingRow]) -> bool:
-    said = (word.individual, word.model, pack_vector(word.values))
-    return any((row.individual, row.model, row.embedding) == said for row in standing)
-
-
-def _contradicted(word: Confirmation, standing: Sequence[StandingRow]) -> list[StandingRow]:
-    """The same label by another model may stand: it serves again when the operator goes back to that model."""
-    return [row for row in standing if row.model == word.model or row.individual != word.individual]
+            yield lock_catalogue(connection, self._catalogue_id)

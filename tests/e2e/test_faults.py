@@ -248,8 +248,9 @@ def confirmations(models: Path, batch: int) -> list[Query]:
 
 
 def stored_photos(service: Service) -> list[tuple[str, str]]:
-    """Every row of the catalogue file with its individual, replaced rows too: read without the service."""
+    """Every row of the catalogue file with its individual, replaced words too: read without the service."""
     with closing(sqlite3.connect(service.catalogue)) as connection:
         return connection.execute(
-            "SELECT path, name FROM annotations JOIN individuals ON individuals.id = individual_id"
+            "SELECT annotations.path, names.name FROM assignments "
+            "JOIN annotations ON annotations.id = annotation JOIN names USING (individual)"
         ).fetchall()

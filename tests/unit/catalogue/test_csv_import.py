@@ -49,12 +49,12 @@ def test_every_row_of_every_file_comes_in_also_two_of_one_path(store: SqlCatalog
     assert {row.model for row in rows} == {"m1"}
 
 
-def test_path_and_origin_are_kept_as_provenance(store: SqlCatalogue, tmp_path: Path) -> None:
+def test_path_and_file_are_kept_as_provenance(store: SqlCatalogue, tmp_path: Path) -> None:
     import_csvs(store, [source(tmp_path, "flank", FLANKS)])
     with sqlite3.connect(tmp_path / "catalogue.sqlite") as raw:
-        ((path, origin),) = raw.execute("SELECT path, origin FROM annotations").fetchall()
+        ((path, source_key),) = raw.execute("SELECT path, source_key FROM annotations").fetchall()
     assert path == "dataset/3.jpg"
-    assert origin == f"csv:{store.imports()[0].digest}"
+    assert source_key == f"csv:{store.imports()[0].digest}:1"
 
 
 def test_the_same_content_comes_in_once_whatever_its_name(store: SqlCatalogue, tmp_path: Path) -> None:

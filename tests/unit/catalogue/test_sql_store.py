@@ -57,9 +57,9 @@ def test_replaced_rows_stay_as_history(url: str) -> None:
     catalogue = open_catalogue(url)
     for individual in ("A", "B"):
         confirm(catalogue, [word("a", individual)])
-    columns = "version, superseded_version, origin, dimension"
-    rows = query(catalogue, f"SELECT {columns} FROM annotations ORDER BY id")
-    assert rows == [(1, 2, "identify", 2), (2, None, "identify", 2)]
+    rows = query(catalogue, "SELECT version, gone, said_in FROM assignments ORDER BY row")
+    assert rows == [(1, 2, 1), (2, None, 2)]
+    assert query(catalogue, "SELECT version, gone, dimension FROM embeddings") == [(1, None, 2)]
 
 
 def test_each_event_carries_who_spoke_and_the_key(url: str) -> None:
@@ -92,12 +92,12 @@ def test_a_catalogue_that_the_database_lost_is_unavailable(url: str) -> None:
             call()
 
 
-def test_rows_carry_their_time_in_utc(url: str) -> None:
+def test_events_carry_their_time_in_utc(url: str) -> None:
     noon_in_lisbon = datetime(2026, 7, 1, 13, 0, tzinfo=timezone(timedelta(hours=1)))
     opened = open_catalogue(url)
     confirm(SqlCatalogue(opened._database, 1, clock=lambda: noon_in_lisbon), [word("a")])
-    ((created_at,),) = query(opened, "SELECT CAST(created_at AS VARCHAR) FROM annotations")
-    assert datetime.fromisoformat(str(created_at)).replace(tzinfo=UTC) == noon_in_lisbon
+    ((at,),) = query(opened, "SELECT CAST(at AS VARCHAR) FROM events")
+    assert datetime.fromisoformat(str(at)).replace(tzinfo=UTC) == noon_in_lisbon
 
 
 def test_everything_acknowledged_survives_kill_9(url: str) -> None:
@@ -127,7 +127,7 @@ def test_row_ids_follow_the_versions_of_several_writers(url: str) -> None:
     for process in [confirming(url, prefix, "10") for prefix in "XY"]:
         process.communicate(timeout=120)
     catalogue = open_catalogue(url)
-    in_order = query(catalogue, "SELECT version FROM annotations ORDER BY id")
+    in_order = query(catalogue, "SELECT version FROM assignments ORDER BY row")
     assert in_order == sorted(in_order)
     assert len(in_order) == 40
 

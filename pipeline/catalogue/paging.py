@@ -1,0 +1,66 @@
+"""Pages of lists by keyset: a page begins after the last entry of the one before, whatever came or went meanwhile."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Connection, Select, and_, func, or_, select
+
+from pipeline.catalogue.rows import Head
+from pipeline.catalogue.views import MAX_PAGE, Entry, Page
+from pipeline.errors import MalformedMessageError
+
+
+def read_page(
+    connection: Connection,
+    head: Head,
+    rows: Select[Any],
+    keys: Sequence[Column[Any]],
+    after: str | None,
+    limit: int,
+    entries_of: Callable[[Sequence[Any]], Sequence[Entry]],
+    descending: bool = False,
+) -> Page[Entry]:
+    """Read one page.
+
+    Args:
+        connection: in a transaction that sees one state.
+        head: of that state.
+        rows: the whole list, without an order; it selects the keys.
+        keys: columns that order the list, and of which no two rows share the values.
+        after: `next` of the page before; None for the first.
+        limit: how many entries; at most `MAX_PAGE` are given.
+        entries_of: makes entries of rows.
+        descending: by the keys.
+
+    Raises:
+        MalformedMessageError: `after` is none that a page gave.
+    """
+    limit = max(1, min(limit, MAX_PAGE))
+    some = rows if after is None else rows.where(_beyond(keys, _read_cursor(after, keys), descending))
+    some = some.order_by(*(key.desc() if descending else key for key in keys)).limit(limit + 1)
+    found = connection.execute(some).all()
+    total = connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
+    more = len(found) > limit
+    page = found[:limit]
+    cursor = json.dumps([getattr(page[-1], key.name) for key in keys]) if more else None
+    return Page(head, tuple(entries_of(page)), cursor, int(total))
+
+
+def _beyond(keys: Sequence[Column[Any]], values: Sequence[Any], descending: bool) -> Any:
+    beyond = []
+    for place, (key, value) in enumerate(zip(keys, values, strict=True)):
+        same = [earlier == known for earlier, known in zip(keys[:place], values[:place], strict=True)]
+        beyond.append(and_(*same, key < value if descending else key > value))
+    return or_(*beyond)
+
+
+def _read_cursor(after: str, keys: Sequence[Column[Any]]) -> list[Any]:
+    try:
+        values = json.loads(after)
+    except (ValueError, RecursionError):
+        values = None
+    kinds = [key.type.python_type for key in keys]
+    if isinstance(values, list) and [type(value) for value in values] == kinds:
+        return values
+    raise MalformedMessageError("after: must be `next` of the page before")
