@@ -1,13 +1,17 @@
 """Who may come in, and how often somebody may guess a token."""
 
+import asyncio
 import ipaddress
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
-from pipeline.access import AccessRules, Handshake, Peer, Refusal
+from pipeline.access import AccessRules, Handshake, Peer, Refusal, bearer_token
+from pipeline.errors import CatalogueUnavailableError
+from pipeline.records import Actor
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +22,9 @@ LONGEST_PAUSE_S = 60.0
 FORGOTTEN_AFTER_S = 600.0
 MAX_ADDRESSES = 4096
 """Addresses that are remembered; the one that guessed longest ago gives way."""
+
+TRY_AGAIN_S = 5
+"""For a client whose token cannot be looked up."""
 
 _PREFIX_BITS = 64
 """Of an IPv6 address: one customer has all addresses that begin so."""
@@ -39,27 +46,43 @@ class Admission:
     Nothing is held open meanwhile. Handshakes without a token are no guesses.
     """
 
-    def __init__(self, rules: AccessRules, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, rules: AccessRules, owner_of: Callable[[str], Awaitable[Actor | None]], clock: Callable[[], float]
+    ) -> None:
         """Begin with no guesses.
 
         Args:
             rules: decide what no pause decides.
+            owner_of: looks up who speaks with a token (its sha256); raises CatalogueUnavailableError.
             clock: seconds that never go back.
         """
         self._rules = rules
+        self._owner_of = owner_of
         self._clock = clock
         self._guesses: OrderedDict[str, _Guesses] = OrderedDict()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def admit(self, handshake: Handshake) -> Peer | Refusal:
+    async def admit(self, handshake: Handshake) -> Peer | Refusal:
         """Return who connects, or why it may not."""
-        if "authorization" not in handshake.headers:
+        if not self._rules.asks_for_tokens or "authorization" not in handshake.headers:
             return self._rules.admit(handshake)
-        place, now_s = _place(handshake.address), self._clock()
-        guesses = self._guesses.get(place)
+        place = _place(handshake.address)
+        turn = self._turns.setdefault(place, asyncio.Lock())
+        async with turn:  # else many guesses could be looked up at once, before the first was counted
+            return await self._look_at(handshake, place)
+
+    async def _look_at(self, handshake: Handshake, place: str) -> Peer | Refusal:
+        guesses, now_s = self._guesses.get(place), self._clock()
         if guesses is not None and now_s < guesses.next_s:
             wait_s = math.ceil(guesses.next_s - now_s)
             return Refusal(429, f"too many wrong tokens from your address; try again in {wait_s} s", wait_s)
-        answer = self._rules.admit(handshake)
+        token = bearer_token(handshake)
+        try:
+            owner = None if token is None else await self._owner_of(token)
+        except CatalogueUnavailableError as error:
+            logger.warning("a token could not be looked up: %s", error)
+            return Refusal(503, "your token cannot be looked up at the moment; try again", TRY_AGAIN_S)
+        answer = self._rules.admit(handshake, owner)
         if isinstance(answer, Peer):
             self._guesses.pop(place, None)
         elif answer.status == 401:

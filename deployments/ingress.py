@@ -16,6 +16,7 @@ from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
 from deployments.photo_queue import PhotoQueue
 from deployments.remote import RemoteExtractor, RemoteMatcher, describe
+from deployments.rights import rights_of
 from deployments.services import Services
 from deployments.site import Site
 from pipeline.photos.export import PhotoExport
@@ -50,10 +51,12 @@ class Ingress:
         limits, timeouts = settings.limits, settings.timeouts
         queue = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
         self._photos = PhotoQueue(RemoteExtractor(extractor, timeouts.photo_timeout_s), queue, metrics)
+        rights = rights_of(settings)
         services = Services(
             photos=self._photos,
             catalogue=RemoteMatcher(matcher, timeouts.identify_timeout_s),
             export=PhotoExport.from_settings(settings),
+            rights=rights,
         )
         told = {**models, matcher.deployment_name: matcher}
         health = HealthCheck(
@@ -61,7 +64,7 @@ class Ingress:
             expected=("Ingress", extractor.deployment_name, *told),
             describers={name: partial(describe, handle) for name, handle in told.items()},
         )
-        self._site = Site(settings, description, services, health, metrics)
+        self._site = Site(settings, description, services, health, metrics, rights)
         settle_memory()
 
     def __serve_build_asgi_app__(self) -> Starlette:

@@ -15,6 +15,7 @@ from websockets.sync.client import connect
 from deployments.description import ServiceDescription
 from deployments.health import RUNNING, Health
 from deployments.photo_queue import PhotoQueue
+from deployments.rights import rights_of
 from deployments.services import Services
 from deployments.site import Site
 from pipeline.records import (
@@ -92,21 +93,21 @@ class FakeMatcher:
     confirmed: list = field(default_factory=list)
     broken: Exception | None = None
 
-    async def confirm(self, queries, actor, key):
+    async def confirm(self, catalogue, queries, actor, key):
         if self.broken:
             raise self.broken
         self.confirmed += [query.identity for query in queries]
         return [None] * len(queries)
 
-    async def rank(self, queries, top_k):
+    async def rank(self, catalogue, queries, top_k):
         if self.broken:
             raise self.broken
         return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]
 
-    async def answer(self, message, actor):
+    async def answer(self, message, permit):
         if self.broken:
             raise self.broken
-        return {"asked": message.type, "by": actor.name}
+        return {"asked": message.type, "by": permit.actor.name}
 
 
 class FakeExport:
@@ -125,9 +126,10 @@ class Edge:
         self.extractor, self.matcher = extractor or FakeExtractor(), matcher or FakeMatcher()
         self.metrics = FakeMetrics()
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
-        services = Services(PhotoQueue(self.extractor, turns, self.metrics), self.matcher, FakeExport())
+        rights = rights_of(self.settings)
+        services = Services(PhotoQueue(self.extractor, turns, self.metrics), self.matcher, FakeExport(), rights)
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
-        self._site = Site(self.settings, DESCRIPTION, services, self._health, self.metrics)
+        self._site = Site(self.settings, DESCRIPTION, services, self._health, self.metrics, rights)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]

@@ -13,15 +13,19 @@ ROOMS: dict[str, set[str]] = {
     "pipeline.names": {"errors", "records"},
     "pipeline.catalogue_url": set(),
     "pipeline.settings": {"errors", "records", "catalogue_url"},
-    "pipeline.access": {"records"},
+    "pipeline.rights": {"errors", "records"},
+    "pipeline.access": {"records", "rights"},
     "pipeline.model_files": {"errors"},
     "pipeline.protocol": {"errors", "records", "names"},
     "pipeline.session": {"errors", "records", "access", "protocol"},
     "pipeline.photos": {"errors", "records", "names", "settings"},
     "pipeline.networks": {"errors", "records", "settings", "model_files"},
-    "pipeline.catalogue": {"errors", "records", "names", "catalogue_url", "protocol", "model_files"},
+    "pipeline.catalogue": {
+        *("errors", "records", "names", "catalogue_url", "rights", "access", "protocol", "model_files"),
+    },
     "pipeline.extraction": {"errors", "records", "names", "model_files", "photos", "networks"},
     "pipeline.client": {"errors"},
+    "pipeline.admin": {"errors", "records", "rights", "settings", "catalogue"},
 }
 """Each room of `pipeline` and those that it may import; docs/architecture.md has the same table."""
 
@@ -33,6 +37,8 @@ MAY_NOT_IMPORT = {
 }
 SOURCES = sorted(path for room in MAY_NOT_IMPORT for path in (ROOT / room).rglob("*.py"))
 TORCH_FREE = (
+    "pipeline.admin.command_line",
+    "pipeline.catalogue.people",
     "pipeline.client",
     "deployments.ingress",
     "deployments.site",

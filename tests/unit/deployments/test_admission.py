@@ -1,11 +1,13 @@
 """Wrong tokens are slowed down by address, and nobody else notices."""
 
+import asyncio
 import hashlib
 
 import pytest
 
-from deployments.admission import FORGOTTEN_AFTER_S, MAX_ADDRESSES, Admission
+from deployments.admission import FORGOTTEN_AFTER_S, MAX_ADDRESSES, TRY_AGAIN_S, Admission
 from pipeline.access import AccessRules, Handshake, Peer
+from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import Actor
 
 MAYA = Actor("WDC", "Maya")
@@ -16,16 +18,28 @@ class Door:
 
     def __init__(self) -> None:
         self.now_s = 1000.0
-        rules = AccessRules({hashlib.sha256(b"right").hexdigest(): MAYA}, (), ())
-        self._admission = Admission(rules, lambda: self.now_s)
+        self.fails: CatalogueUnavailableError | None = None
+        self.looked_up = 0
+        self._admission = Admission(AccessRules(True, (), ()), self._owner_of, lambda: self.now_s)
+
+    async def _owner_of(self, token: str) -> Actor | None:
+        self.looked_up += 1
+        await asyncio.sleep(0)
+        if self.fails is not None:
+            raise self.fails
+        return {hashlib.sha256(b"right").hexdigest(): MAYA}.get(token)
 
     def knock(self, token: str | None = "wrong", address: str | None = "192.0.2.1") -> int:
         """Return the HTTP status: 101 for who is let in."""
+        return asyncio.run(self.knock_beside_others(token, address))
+
+    async def knock_beside_others(self, token: str | None = "wrong", address: str | None = "192.0.2.1") -> int:
+        """Do the same, where others knock meanwhile."""
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        answer = self._admission.admit(Handshake(address, headers))
+        answer = await self._admission.admit(Handshake(address, headers))
         if isinstance(answer, Peer):
             return 101
-        assert (answer.status == 429) == (answer.retry_after_s is not None)
+        assert (answer.status in (429, 503)) == (answer.retry_after_s is not None)
         self.retry_after_s = answer.retry_after_s
         return answer.status
 
@@ -118,7 +132,21 @@ def test_the_log_names_the_address_and_no_token(door: Door, caplog: pytest.LogCa
     assert "guessed" not in caplog.text
 
 
-def test_without_tokens_nothing_is_slowed_down() -> None:
-    admission = Admission(AccessRules({}, (), ()), lambda: 0.0)
+async def test_of_many_guesses_at_once_three_are_looked_up(door: Door) -> None:
+    answers = await asyncio.gather(*(door.knock_beside_others() for _ in range(50)))
+    assert (sorted(answers), door.looked_up) == ([401] * 3 + [429] * 47, 3)
+
+
+def test_a_token_that_cannot_be_looked_up_is_no_guess(door: Door) -> None:
+    door.fails = CatalogueUnavailableError("the server is away")
+    assert [door.knock("right") for _ in range(5)] == [503] * 5
+    assert door.retry_after_s == TRY_AGAIN_S
+    door.fails = None
+    assert door.knock("right") == 101
+
+
+async def test_without_tokens_nothing_is_slowed_down_or_looked_up(door: Door) -> None:
+    admission = Admission(AccessRules(False, (), ()), door._owner_of, lambda: 0.0)
     handshake = Handshake("127.0.0.1", {"host": "localhost", "authorization": "Bearer any"})
-    assert all(isinstance(admission.admit(handshake), Peer) for _ in range(10))
+    assert all([isinstance(await admission.admit(handshake), Peer) for _ in range(10)])
+    assert door.looked_up == 0
