@@ -1,4 +1,4 @@
-"""The matcher deployment: query embeddings in, ranked individuals out; the only writer of the catalogue."""
+"""The matcher deployment: query embeddings in, ranked individuals out; the catalogue's lists, and its only writer."""
 
 import asyncio
 import time
@@ -12,20 +12,22 @@ from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
-from pipeline.protocol.requests import Request
+from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_requests import ChangeRequest
 from pipeline.records import Actor, Failure, Query, Ranking
 from pipeline.settings import Settings
 
 Answer = TypeVar("Answer")
 
 
+THREADS = {"confirm": 1, "change": 1, "rank": 1, "answer": 4, "describe": 1}
+"""Of each call: none waits for another kind's, above all not for one that waits for another process's lock, and a list
+that takes long holds up no other list."""
+
+
 @serve.deployment
 class Matcher:
-    """Confirms and ranks; every replica answers with all that was committed before the call.
-
-    Each of its calls has a thread of its own, so that rankings and health checks do not wait while a confirmation waits
-    for another process's lock.
-    """
+    """Confirms, ranks, lists and changes; every replica answers with all that was committed before the call."""
 
     def __init__(self, settings: Settings, folder: ModelFolder, device: str) -> None:
         """Open the catalogue and take in the models folder's CSVs, once for each content.
@@ -39,14 +41,16 @@ class Matcher:
             CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
             CatalogueOpenError: there is no catalogue, since a replica never makes one, or it cannot be opened.
         """
-        from pipeline.catalogue.opening import open_matcher
+        from pipeline.catalogue.opening import make_matcher
+        from pipeline.catalogue.sql_store import open_catalogue
 
         log_with_serve()
-        self._matcher = open_matcher(settings.catalogue_url, folder, device)
+        self._catalogue = open_catalogue(settings.catalogue_url, make=False)
+        self._matcher = make_matcher(self._catalogue, folder, device)
         self._threads = {
-            call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "answer", "describe")
+            call: ThreadPoolExecutor(threads, thread_name_prefix=call) for call, threads in THREADS.items()
         }
-        self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
+        self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "change", "rank", "answer")}
         settle_memory()
 
     async def confirm(
@@ -78,14 +82,19 @@ class Matcher:
         return await self._timed("rank", lambda: self._matcher.rank(queries, top_k))
 
     async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
-        """Answer a request that has one answer; see `pipeline.catalogue.answers`.
-
-        Raises:
-            CatalogueUnavailableError: the catalogue cannot be read or written.
-        """
+        """Answer a request that has one answer and changes nothing; see `pipeline.catalogue.answers.answer`."""
         from pipeline.catalogue.answers import answer
 
-        return await self._timed("answer", lambda: answer(self._matcher, message, actor))
+        return await self._timed("answer", lambda: answer(self._catalogue, message, actor))
+
+    async def change(self, message: ChangeRequest, actor: Actor, only_changes: bool) -> dict[str, Any]:
+        """Change the catalogue: on disk when this returns; see `pipeline.catalogue.answers.change`.
+
+        Repeating it with the message's key changes nothing.
+        """
+        from pipeline.catalogue.answers import change
+
+        return await self._timed("change", lambda: change(self._catalogue, message, actor, only_changes))
 
     async def describe(self) -> dict[str, Any]:
         """Return counts of what is in the catalogue."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from deployments.photo_queue import PhotoQueue
 from pipeline.access import Peer
-from pipeline.protocol.requests import Request
+from pipeline.protocol.base import Request
 from pipeline.records import Actor, Failure, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
     Answer,
@@ -48,7 +48,7 @@ class Catalogue(Protocol):
         ...
 
     async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
-        """Answer a request that has one answer."""
+        """Answer a request that has one answer; a change is on disk then, and safe to repeat."""
         ...
 
 

@@ -33,6 +33,20 @@ NEEDED: Mapping[str, Right] = {
     "identify": Right.CONFIRM,
     "save": Right.CONFIRM,
     "catalogues": Right.CONFIRM,
+    "individuals": Right.CONFIRM,
+    "individual": Right.CONFIRM,
+    "annotations": Right.CONFIRM,
+    "review": Right.CONFIRM,
+    "history": Right.CONFIRM,
+    "decide": Right.CONFIRM,
+    "rename": Right.CONFIRM,
+    "aliases": Right.CONFIRM,
+    "merge": Right.CONFIRM,
+    "split": Right.CONFIRM,
+    "move": Right.CONFIRM,
+    "remove": Right.CONFIRM,
+    "describe": Right.CONFIRM,
+    "undo": Right.CONFIRM,
 }
 """The right that each request needs, by its `type`; one without a row is refused to everybody, and fails a test."""
 

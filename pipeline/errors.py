@@ -198,8 +198,14 @@ class CatalogueUnavailableError(RequestError):
     code = "catalogue_unavailable"
 
 
+class NoSuchCatalogueError(RequestError):
+    """There is no catalogue of this name that the client may see; absent and forbidden are not told apart."""
+
+    code = "no_such_catalogue"
+
+
 class KeyReusedError(RequestError):
-    """The `key` came before with other confirmations: a key belongs to one request and its repeats."""
+    """The `key` came before with something else: a key belongs to one request and its repeats."""
 
     code = "key_reused"
 

@@ -4,6 +4,7 @@ import logging
 
 from pipeline.catalogue.csv_import import CsvSource, check_csvs, import_csvs
 from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.rows import ImportOutcome
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import found_layout, open_catalogue
@@ -24,22 +25,20 @@ def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
     )
 
 
-def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher:
-    """Open a catalogue that exists, import what is new in the folder's CSVs, and wrap it in a matcher.
+def make_matcher(catalogue: Catalogue, folder: ModelFolder, device: str) -> CatalogueMatcher:
+    """Import what is new in the folder's CSVs into a catalogue, and wrap it in a matcher.
 
     Args:
-        url: of the database, as SQLAlchemy has it.
+        catalogue: shared with whoever reads and changes it.
         folder: names the CSVs and the embedders whose rows are ranked.
         device: where distances are computed.
 
     Raises:
         CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
-        CatalogueOpenError: there is no catalogue, or it cannot be opened.
         CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
         ModelFilesError: a weight file cannot be read.
     """
     models = loaded_models(folder)
-    catalogue = open_catalogue(url, make=False)
     import_csvs(catalogue, csv_sources(folder, models))
     return CatalogueMatcher(catalogue, models, device)
 
@@ -51,7 +50,7 @@ def check_catalogue(url: str, folder: ModelFolder) -> None:
     ones have come in is known once it is up to date.
 
     Raises:
-        StartupError: as `open_matcher`.
+        StartupError: a CSV holds a bad row, a weight file cannot be read, or the catalogue cannot be opened.
         CatalogueUnavailableError: the catalogue's file was replaced at this moment.
     """
     sources = csv_sources(folder, loaded_models(folder))
@@ -73,7 +72,7 @@ def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
     """Make the catalogue where there is none, import what is new in the folder's CSVs and close it again.
 
     Raises:
-        StartupError: as `open_matcher`.
+        StartupError: a CSV holds a bad row, a weight file cannot be read, or the catalogue cannot be opened.
         CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
     """
     catalogue = open_catalogue(url)
