@@ -23,6 +23,24 @@ NEEDED: Mapping[str, Right] = {
     "identify": Right.MATCH,
     "save": Right.CONFIRM,
     "catalogues": Right.MATCH,
+    "members": Right.ADMIN,
+    "grant": Right.ADMIN,
+    "revoke": Right.ADMIN,
+    "catalogue_create": Right.ADMIN,
+    "individuals": Right.VIEW,
+    "individual": Right.VIEW,
+    "annotations": Right.VIEW,
+    "review": Right.VIEW,
+    "history": Right.VIEW,
+    "decide": Right.CONFIRM,
+    "rename": Right.CONFIRM,
+    "aliases": Right.CONFIRM,
+    "merge": Right.CONFIRM,
+    "split": Right.CONFIRM,
+    "move": Right.CONFIRM,
+    "remove": Right.CONFIRM,
+    "describe": Right.CONFIRM,
+    "undo": Right.CONFIRM,
 }
 """The right that each request needs, by its `type`, in the catalogue that it is about.
 
@@ -32,7 +50,7 @@ One without a row is refused to everybody, and fails a test.
 NEEDED_FOR_IDENTITY = Right.CONFIRM
 """The right that an `identify` needs besides, whose items carry an `identity`."""
 
-ANYWHERE = frozenset({"extract", "save"})
+ANYWHERE = frozenset({"extract", "save", "catalogue_create"})
 """Requests that are about no catalogue: the right is needed in any."""
 
 FOR_ALL = frozenset({"catalogues"})
