@@ -35,6 +35,7 @@ from pipeline.client.results import (
     as_query,
     confirmed,
 )
+from pipeline.client.rights import CatalogueEntry, InstitutionGrant, Member, Members
 from pipeline.client.synchronous import Client
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "BadAnswerError",
     "Candidate",
     "Catalogue",
+    "CatalogueEntry",
     "Changed",
     "Client",
     "ClientClosedError",
@@ -60,8 +62,11 @@ __all__ = [
     "Identification",
     "Individual",
     "IndividualDetail",
+    "InstitutionGrant",
     "ItemFailure",
     "Listing",
+    "Member",
+    "Members",
     "Page",
     "PhotoResult",
     "Progress",

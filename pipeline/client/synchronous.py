@@ -14,6 +14,7 @@ from pipeline.client.errors import ClientClosedError
 from pipeline.client.extraction import Animals
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import Identification, OnProgress, PhotoResult, Query, SavedPhoto
+from pipeline.client.rights import Rights
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class Client:
 
     Attributes:
         catalogue: the client's own catalogue: its lists, and changes of it.
+        rights: the catalogues that there are, and who may do what in them.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
@@ -35,6 +37,7 @@ class Client:
         self._thread.start()
         self._closed = False
         self.catalogue = Catalogue(self._client.catalogue, self._run)
+        self.rights = Rights(self._client.rights, self._run)
 
     def __enter__(self) -> Self:
         return self
