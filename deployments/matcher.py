@@ -96,6 +96,12 @@ class Matcher:
 
         return await self._timed("change", lambda: change(self._catalogue, message, actor, only_changes))
 
+    async def heads(self) -> dict[str, Any]:
+        """Return the state of each catalogue by its name; see `pipeline.catalogue.answers.heads`."""
+        from pipeline.catalogue.answers import heads
+
+        return await self._timed("answer", lambda: heads(self._catalogue))
+
     async def describe(self) -> dict[str, Any]:
         """Return counts of what is in the catalogue."""
         status = await asyncio.get_running_loop().run_in_executor(self._threads["describe"], self._matcher.status)

@@ -5,12 +5,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from deployments.head_watch import HeadWatch
 from deployments.photo_queue import PhotoQueue
 from pipeline.access import Peer
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_replies import Head
 from pipeline.records import Actor, Failure, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
     Answer,
+    AwaitChange,
     Call,
     ExtractPhoto,
     LetOthersGo,
@@ -47,6 +50,10 @@ class Catalogue(Protocol):
         """Rank the known individuals for each query."""
         ...
 
+    async def heads(self) -> Mapping[str, Head]:
+        """Return the state of each catalogue by its name."""
+        ...
+
     async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
         """Answer a request that has one answer; a change is on disk then, and safe to repeat."""
         ...
@@ -73,12 +80,14 @@ class Services:
         """
         self._catalogue = catalogue
         self._export = export
+        self._watch = HeadWatch(catalogue.heads)
         self._handlers: Mapping[type[Call[Any]], Handler] = {
             ExtractPhoto: photos.extract,
             StoreConfirmations: _once(self._confirm),
             RankQueries: _once(self._rank),
             SavePhoto: _once(self._save),
             Answer: _once(self._answer),
+            AwaitChange: _once(self._await_change),
             LetOthersGo: _once(self._let_others_go),
         }
 
@@ -102,6 +111,9 @@ class Services:
 
     async def _let_others_go(self, _: LetOthersGo, __: Client) -> None:
         await asyncio.sleep(0)
+
+    async def _await_change(self, call: AwaitChange, _: Client) -> None:
+        await self._watch.changed(call.catalogue, call.known)
 
     async def _answer(self, call: Answer, client: Client) -> dict[str, Any]:
         return await self._catalogue.answer(call.message, client.peer.actor)

@@ -38,6 +38,7 @@ NEEDED: Mapping[str, Right] = {
     "annotations": Right.CONFIRM,
     "review": Right.CONFIRM,
     "history": Right.CONFIRM,
+    "subscribe": Right.CONFIRM,
     "decide": Right.CONFIRM,
     "rename": Right.CONFIRM,
     "aliases": Right.CONFIRM,

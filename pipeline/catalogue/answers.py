@@ -14,6 +14,7 @@ from pipeline.catalogue.views import PAGE, AnnotationFilter, HistoryFilter, Indi
 from pipeline.errors import NoSuchCatalogueError
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import (
+    LARGEST,
     Aliases,
     Annotations,
     AnnotationsRequest,
@@ -31,6 +32,7 @@ from pipeline.protocol.catalogue_requests import (
     Rename,
     Review,
     Split,
+    Subscribe,
     Undo,
 )
 from pipeline.protocol.requests import CatalogueEntry, Catalogues
@@ -72,6 +74,12 @@ def _history(catalogue: EditableCatalogue, message: History, _: Actor) -> Answer
     return _page("events", catalogue.history(wanted, *_place(message)))
 
 
+def _news(catalogue: EditableCatalogue, message: Subscribe, _: Actor) -> Answer:
+    since = LARGEST if message.since is None else message.since
+    page = catalogue.history(HistoryFilter(since=since, oldest_first=True))
+    return {"catalogue": DEFAULT_CATALOGUE, "head": _plain(asdict(page.head)), "events": _plain_entries(page)}
+
+
 READERS: Mapping[type[Request], Reader] = {
     Catalogues: _catalogues,
     Individuals: _individuals,
@@ -79,8 +87,9 @@ READERS: Mapping[type[Request], Reader] = {
     Annotations: _annotations,
     Review: _annotations,
     History: _history,
+    Subscribe: _news,
 }
-"""What answers each request without elements that changes nothing."""
+"""What answers each request without elements that changes nothing; `subscribe` is answered anew as events come."""
 
 
 def _decide(message: Decide) -> verbs.Verb:
@@ -145,6 +154,11 @@ def change(catalogue: EditableCatalogue, message: ChangeRequest, actor: Actor, o
     return _plain(asdict(changed))
 
 
+def heads(catalogue: EditableCatalogue) -> Answer:
+    """Return the state of each catalogue by its name, as answers have it."""
+    return {DEFAULT_CATALOGUE: _plain(asdict(catalogue.head()))}
+
+
 def refuse_other_catalogue(message: Request) -> None:
     """Refuse a request about another catalogue than the one that there is.
 
@@ -168,7 +182,12 @@ def _place(message: PageRequest) -> tuple[str | None, int]:
 
 
 def _page(name: str, page: Page[Any]) -> Answer:
-    return {name if field == "entries" else field: value for field, value in _plain(asdict(page)).items()}
+    head = _plain(asdict(page.head))
+    return {"head": head, name: _plain_entries(page), "next": page.next, "total": page.total}
+
+
+def _plain_entries(page: Page[Any]) -> list[Any]:
+    return [_plain(asdict(entry)) for entry in page.entries]
 
 
 def _plain(value: Any) -> Any:

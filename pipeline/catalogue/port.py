@@ -152,5 +152,5 @@ class EditableCatalogue(Catalogue, Protocol):
         ...
 
     def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
-        """Return a page of events, newest first; a head is in it as soon as its change is in any answer."""
+        """Return a page of events; a head is in it as soon as its change is in any answer."""
         ...

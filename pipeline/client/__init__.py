@@ -11,6 +11,7 @@ from pipeline.client.catalogue_results import (
     Head,
     Individual,
     IndividualDetail,
+    News,
     Page,
 )
 from pipeline.client.errors import (
@@ -62,6 +63,7 @@ __all__ = [
     "IndividualDetail",
     "ItemFailure",
     "Listing",
+    "News",
     "Page",
     "PhotoResult",
     "Progress",

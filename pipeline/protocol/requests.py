@@ -37,6 +37,7 @@ from pipeline.protocol.catalogue_requests import (
     Rename,
     Review,
     Split,
+    Subscribe,
     Undo,
 )
 from pipeline.protocol.items import FileName, IdentifyElement, SaveElement, Upload
@@ -174,6 +175,7 @@ Message = (
     | Annotations
     | Review
     | History
+    | Subscribe
     | Decide
     | Rename
     | Aliases

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_replies import Head
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 
 Step = TypeVar("Step")
@@ -97,6 +98,19 @@ class Answer(Call[dict[str, Any]]):
     """Answer a request that has one answer and no elements; the type of `message` says who does."""
 
     message: Request
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitChange(Call[None]):
+    """Wait until a catalogue is in another state than the one that is known.
+
+    Attributes:
+        catalogue: its name.
+        known: the state, as an answer had it.
+    """
+
+    catalogue: str
+    known: Head
 
 
 @dataclass(frozen=True, slots=True, eq=False)
