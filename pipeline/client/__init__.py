@@ -11,6 +11,7 @@ from pipeline.client.catalogue_results import (
     Head,
     Individual,
     IndividualDetail,
+    News,
     Page,
 )
 from pipeline.client.errors import (
@@ -67,6 +68,7 @@ __all__ = [
     "Listing",
     "Member",
     "Members",
+    "News",
     "Page",
     "PhotoResult",
     "Progress",

@@ -30,6 +30,9 @@ SLICE_ELEMENTS = 100
 class Job(ABC):
     """One request from its arrival to its end; methods return what the shell has to do."""
 
+    subscribes = False
+    """It has no end of its own: it counts for no limit of requests, and nobody waits for it to be done."""
+
     def __init__(self, number: int, message: Request, replies: Replies, config: SessionConfig, clock: Clock) -> None:
         """Let the request wait for its turn.
 
