@@ -249,6 +249,19 @@ def test_somebody_without_any_right_may_not_even_extract(service):
         assert answer_of(ask(websocket, type="catalogues")) == {"catalogues": []}
 
 
+def test_folders_are_for_the_institution_that_the_settings_name_and_for_their_own_tokens(tmp_path):
+    def outcome(websocket):
+        (entry,) = answer_of(ask(websocket, type="extract", fileNames=["/a.jpg"]))
+        return entry.get("error", {}).get("code")
+
+    lena = {"sha256": digest("old"), "name": "Lena"}
+    with Service(f"sqlite:///{tmp_path}/c.sqlite", folders_of="WDC", tokens=[lena]) as service:
+        with service.open(MAYA) as maya, service.open(OLE) as ole:
+            assert (outcome(maya), outcome(ole)) == (None, "outside_roots")
+        with service.connect(additional_headers={"Authorization": "Bearer old"}) as websocket:
+            assert outcome(websocket) is None
+
+
 def test_health_and_the_page_tell_what_default_holds_only_to_who_may_view_it(service):
     def seen(user):
         headers = {"Authorization": f"Bearer {service.tokens[user]}"}
