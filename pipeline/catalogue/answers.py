@@ -60,7 +60,7 @@ def _individuals(catalogue: EditableCatalogue, message: Individuals, _: Actor) -
 
 
 def _individual(catalogue: EditableCatalogue, message: Individual, _: Actor) -> Answer:
-    return _plain(asdict(catalogue.individual(message.individual)))
+    return _as_answer(catalogue.individual(message.individual))
 
 
 def _annotations(catalogue: EditableCatalogue, message: AnnotationsRequest, _: Actor) -> Answer:
@@ -77,7 +77,7 @@ def _history(catalogue: EditableCatalogue, message: History, _: Actor) -> Answer
 def _news(catalogue: EditableCatalogue, message: Subscribe, _: Actor) -> Answer:
     since = LARGEST if message.since is None else message.since
     page = catalogue.history(HistoryFilter(since=since, oldest_first=True))
-    return {"catalogue": DEFAULT_CATALOGUE, "head": _plain(asdict(page.head)), "events": _plain_entries(page)}
+    return {"catalogue": DEFAULT_CATALOGUE, "head": _as_answer(page.head), "events": _plain_entries(page)}
 
 
 READERS: Mapping[type[Request], Reader] = {
@@ -151,12 +151,12 @@ def change(catalogue: EditableCatalogue, message: ChangeRequest, actor: Actor, o
     known = None if message.known is None else Head(message.known.version, message.known.nonce)
     key, reason = (None if text is None else storable_text(text) for text in (message.key, message.reason))
     changed = catalogue.change(VERBS[type(message)](message), actor, key, known, reason, only_changes)
-    return _plain(asdict(changed))
+    return _as_answer(changed)
 
 
 def heads(catalogue: EditableCatalogue) -> Answer:
     """Return the state of each catalogue by its name, as answers have it."""
-    return {DEFAULT_CATALOGUE: _plain(asdict(catalogue.head()))}
+    return {DEFAULT_CATALOGUE: _as_answer(catalogue.head())}
 
 
 def refuse_other_catalogue(message: Request) -> None:
@@ -182,12 +182,16 @@ def _place(message: PageRequest) -> tuple[str | None, int]:
 
 
 def _page(name: str, page: Page[Any]) -> Answer:
-    head = _plain(asdict(page.head))
-    return {"head": head, name: _plain_entries(page), "next": page.next, "total": page.total}
+    return {"head": _as_answer(page.head), name: _plain_entries(page), "next": page.next, "total": page.total}
 
 
-def _plain_entries(page: Page[Any]) -> list[Any]:
-    return [_plain(asdict(entry)) for entry in page.entries]
+def _plain_entries(page: Page[Any]) -> list[Answer]:
+    return [_as_answer(entry) for entry in page.entries]
+
+
+def _as_answer(record: Any) -> Answer:
+    plain: Answer = _plain(asdict(record))
+    return plain
 
 
 def _plain(value: Any) -> Any:
