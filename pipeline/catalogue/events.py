@@ -120,7 +120,7 @@ def write_event(connection: Connection, catalogue_id: int, version: int, header:
         "key": header.key,
         "digest": header.digest,
         "kind": header.kind,
-        "actor_id": _actor_id(connection, header.actor),
+        "actor_id": actor_id(connection, header.actor),
         "at": header.at,
         "reason": header.reason,
         "payload": payload,
@@ -150,7 +150,7 @@ def remember_confirmations(
 def event_of_key(connection: Connection, catalogue_id: int, actor: Actor, key: str) -> Row[int, str, str, str] | None:
     """Return version, nonce, digest and payload of the event that an actor's key made; None where the key is new."""
     of_key = and_(events.c.catalogue_id == catalogue_id, events.c.key == key)
-    by_actor = events.join(actors, and_(actors.c.id == events.c.actor_id, _is_actor(_actor_values(actor))))
+    by_actor = events.join(actors, and_(actors.c.id == events.c.actor_id, is_actor(actor)))
     columns = (events.c.version, events.c.nonce, events.c.digest, events.c.payload)
     return connection.execute(select(*columns).select_from(by_actor).where(of_key)).one_or_none()
 
@@ -193,17 +193,23 @@ def key_reused() -> KeyReusedError:
     )
 
 
-def _actor_id(connection: Connection, actor: Actor) -> int:
-    values = _actor_values(actor)
-    known = select(actors.c.id).where(_is_actor(values))
+def actor_id(connection: Connection, actor: Actor) -> int:
+    """Return the number of an actor, who is written down where they are not known."""
+    known = select(actors.c.id).where(is_actor(actor))
     found = connection.execute(known).scalar()
     if found is not None:
         return int(found)
     try:
         with connection.begin_nested():
-            return int(connection.execute(insert(actors).values(values).returning(actors.c.id)).scalar_one())
+            inserted = insert(actors).values(_actor_values(actor)).returning(actors.c.id)
+            return int(connection.execute(inserted).scalar_one())
     except IntegrityError:  # a writer of another catalogue, who holds another lock, was first
         return int(connection.execute(known).scalar_one())
+
+
+def is_actor(actor: Actor) -> ColumnElement[bool]:
+    """Return the condition that a row of `actors` is this one."""
+    return and_(*(actors.c[column] == value for column, value in _actor_values(actor).items()))
 
 
 def _actor_values(actor: Actor) -> dict[str, str]:
@@ -212,10 +218,6 @@ def _actor_values(actor: Actor) -> dict[str, str]:
         "name": storable_text(actor.name),
         "kind": actor.kind,
     }
-
-
-def _is_actor(values: Mapping[str, str]) -> ColumnElement[bool]:
-    return and_(*(actors.c[column] == value for column, value in values.items()))
 
 
 def _digest(confirmation: Confirmation) -> str:

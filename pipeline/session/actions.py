@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.protocol.requests import Request
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
+from pipeline.stored_photos import StoreSource
 
 Step = TypeVar("Step")
 """What a call gives back: once for most calls, several times for a photo."""
@@ -30,6 +31,9 @@ class Started:
 
 PhotoStep = Started | Segmented | Extracted
 
+AnySource = PhotoSource | StoreSource
+"""A photo that a client names, sends, or has sent before."""
+
 
 @dataclass(slots=True, eq=False)
 class ExtractPhoto(Call[PhotoStep]):
@@ -42,10 +46,10 @@ class ExtractPhoto(Call[PhotoStep]):
     """
 
     index: int
-    source: PhotoSource | None
+    source: AnySource | None
     animals: Animals
 
-    def take_source(self) -> PhotoSource:
+    def take_source(self) -> AnySource:
         """Return the photo and forget it; a call is carried out once."""
         source, self.source = self.source, None
         assert source is not None, "the photo was taken already"
