@@ -75,6 +75,15 @@ class Connection:
             finally:
                 self._share.settle(0, 0)
 
+    @property
+    def token(self) -> str | None:
+        """The sha256 of the token that it was let in with."""
+        return self._client.peer.token
+
+    def revoke(self) -> None:
+        """Close the connection at once: its token is no longer valid."""
+        self._perform(self._session.close(CloseCode.POLICY, "the token was revoked or has expired"))
+
     def drain(self) -> None:
         """Close the connection as soon as no request of it is unfinished."""
         self._draining = True

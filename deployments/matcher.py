@@ -4,17 +4,22 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray import serve
 
 from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
+from pipeline.access import Permit
 from pipeline.model_files import ModelFolder
 from pipeline.protocol.requests import Request
 from pipeline.records import Actor, Failure, Query, Ranking
+from pipeline.rights import DEFAULT_CATALOGUE
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.catalogue.matching import CatalogueMatcher
 
 Answer = TypeVar("Answer")
 
@@ -39,22 +44,24 @@ class Matcher:
             CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
             CatalogueOpenError: there is no catalogue, since a replica never makes one, or it cannot be opened.
         """
-        from pipeline.catalogue.opening import open_matcher
+        from pipeline.catalogue.opening import load_catalogues
 
         log_with_serve()
-        self._matcher = open_matcher(settings.catalogue_url, folder, device)
+        self._loaded = load_catalogues(settings.catalogue_url, folder, device)
         self._threads = {
-            call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "answer", "describe")
+            call: ThreadPoolExecutor(1, thread_name_prefix=call)
+            for call in ("confirm", "rank", "answer", "describe", "load")
         }
         self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
         settle_memory()
 
     async def confirm(
-        self, queries: Sequence[Query], actor: Actor, key: str, only_changes: bool
+        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str, only_changes: bool
     ) -> list[Failure | None]:
         """Store confirmed photos in one event: on disk when this returns; repeating it with its key changes nothing.
 
         Args:
+            catalogue: its name.
             queries: each with an identity.
             actor: who confirms.
             key: of the request, by which a repeat is known also after a correction.
@@ -67,17 +74,20 @@ class Matcher:
             CatalogueUnavailableError: nothing was stored.
             KeyReusedError: the actor's key came with other confirmations; nothing was stored.
         """
-        return await self._timed("confirm", lambda: self._matcher.confirm(queries, actor, key, only_changes))
+        matcher = await self._matcher_of(catalogue)
+        return await self._timed("confirm", lambda: matcher.confirm(queries, actor, key, only_changes))
 
-    async def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
-        """Rank the known individuals for each query, in order.
+    async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
+        """Rank a catalogue's known individuals for each query, in order.
 
         Raises:
             CatalogueUnavailableError: the catalogue cannot be read.
+            NoSuchCatalogueError: there is none of this name.
         """
-        return await self._timed("rank", lambda: self._matcher.rank(queries, top_k))
+        matcher = await self._matcher_of(catalogue)
+        return await self._timed("rank", lambda: matcher.rank(queries, top_k))
 
-    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+    async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """Answer a request that has one answer; see `pipeline.catalogue.answers`.
 
         Raises:
@@ -85,11 +95,12 @@ class Matcher:
         """
         from pipeline.catalogue.answers import answer
 
-        return await self._timed("answer", lambda: answer(self._matcher, message, actor))
+        return await self._timed("answer", lambda: answer(self._loaded, message, permit))
 
     async def describe(self) -> dict[str, Any]:
-        """Return counts of what is in the catalogue."""
-        status = await asyncio.get_running_loop().run_in_executor(self._threads["describe"], self._matcher.status)
+        """Return counts of what is in the catalogue `default`."""
+        matcher = self._loaded.matcher(DEFAULT_CATALOGUE)
+        status = await asyncio.get_running_loop().run_in_executor(self._threads["describe"], matcher.status)
         return {
             "catalogue": {
                 "individuals": status.individuals,
@@ -97,6 +108,13 @@ class Matcher:
                 "other_model_rows": status.other_model_rows,
             }
         }
+
+    async def _matcher_of(self, catalogue: str) -> "CatalogueMatcher":
+        """Find the matcher of a catalogue, in a thread of its own, since one that is not loaded takes a while."""
+        if catalogue == DEFAULT_CATALOGUE:
+            return self._loaded.matcher(catalogue)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads["load"], self._loaded.matcher, catalogue)
 
     async def _timed(self, stage: str, work: Callable[[], Answer]) -> Answer:
         start = time.perf_counter()

@@ -26,7 +26,6 @@ table {{ border-collapse: collapse; }} td, th {{ text-align: left; padding: .15r
 <p>This service finds the whale's {body_parts} in a photo, and ranks the known individuals by distance
 (lower is better). It speaks a WebSocket protocol at this same address.</p>
 {warning}
-<h2>Catalogue</h2>
 {catalogue}
 <h2>Connect</h2>
 <pre>python -m pipeline.client identify photo.jpg --server ws://this-host:port</pre>
@@ -42,12 +41,12 @@ table {{ border-collapse: collapse; }} td, th {{ text-align: left; padding: .15r
 """
 
 
-def render_page(description: ServiceDescription, health: Health) -> str:
-    """Return the page as HTML."""
+def render_page(description: ServiceDescription, health: Health, shows_catalogue: bool) -> str:
+    """Return the page as HTML; what the catalogue holds is not for everybody."""
     return _PAGE.format(
         body_parts=escape(" or ".join(description.body_parts)),
         warning=f"<p><strong>{escape(description.provenance)}</strong></p>" if description.provenance else "",
-        catalogue=_catalogue(health.catalogue),
+        catalogue=f"<h2>Catalogue</h2>\n{_catalogue(health.catalogue)}" if shows_catalogue else "",
         deployments="\n".join(_row(name, health) for name in health.deployments),
         models_dir=escape(description.models_dir),
         device=escape(description.device),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from pipeline.errors import ItemError, PhotoNotFoundError
 from pipeline.photo_store.store import PhotoStore
 from pipeline.records import Actor
+from pipeline.settings import Settings
 from pipeline.stored_photos import PhotoFacts, PhotoRecord, Picture
 
 if TYPE_CHECKING:
@@ -184,3 +185,21 @@ def step_of(width_px: int | None) -> int:
     """Return the width that a picture has which is to be at least so wide, as far as there are such."""
     wanted_px = WIDTHS_PX[-1] if width_px is None else width_px
     return next((step for step in WIDTHS_PX if step >= wanted_px), WIDTHS_PX[-1])
+
+
+def library_of(settings: Settings, database: str, looker: Looker, turn: Turn) -> PhotoLibrary:
+    """Return the way to the photos under these settings.
+
+    Args:
+        settings: name the store and the database.
+        database: its id, whose the store is.
+        looker: decodes photos of the store.
+        turn: see `PhotoLibrary`.
+    """
+
+    def open_stored() -> "CataloguePhotos":
+        from pipeline.catalogue.photos import open_photos  # here: a replica that nobody asks for photos needs none
+
+        return open_photos(settings.catalogue_url)
+
+    return PhotoLibrary(PhotoStore(settings.photo_store, database), open_stored, looker, turn)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -107,12 +107,15 @@ class PhotoRoutes:
         ]
 
     def _route(self, method: str, path: str, handler: Handler) -> Route:
+        needed = ROUTES[f"{method} {path}"]
+        assert needed is not None, "about a catalogue"
+
         async def endpoint(request: Request) -> Response:
             peer = await self._gate.admit(request)
             if isinstance(peer, Refusal):
                 return refusal(peer)
             try:
-                need = Need(ROUTES[f"{method} {path}"], request.path_params["catalogue"])
+                need = Need(needed, request.path_params["catalogue"])
                 return await handler(request, await self._gate.permit(peer, need))
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody reads it
@@ -158,7 +161,7 @@ class PhotoRoutes:
         return int(declared)
 
     @contextmanager
-    def _in_room(self, size_bytes: int) -> "AsyncIterator[None]":
+    def _in_room(self, size_bytes: int) -> Iterator[None]:
         """Hold room for a whole photo: what the disk takes slower than the client sends waits in memory.
 
         Raises:

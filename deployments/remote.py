@@ -11,6 +11,7 @@ import ray
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import OUTER_MARGIN_S, call, stream
+from pipeline.access import Permit
 from pipeline.protocol.requests import Request
 from pipeline.records import (
     Actor,
@@ -129,7 +130,9 @@ class RemoteMatcher:
         self._handle = handle
         self._timeout_s = timeout_s
 
-    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
+    async def confirm(
+        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str | None
+    ) -> Sequence[Failure | None]:
         """See `deployments.services.Catalogue`.
 
         Without a key of the client's the call gets one here: where its answer is lost with a replica it is repeated,
@@ -137,22 +140,26 @@ class RemoteMatcher:
         """
         own_key = uuid.uuid4().hex
         answer = await call(
-            lambda: self._handle.confirm.remote(list(queries), actor, own_key if key is None else key, key is None),
+            lambda: self._handle.confirm.remote(
+                catalogue, list(queries), actor, own_key if key is None else key, key is None
+            ),
             "matcher",
             self._timeout_s,
         )
         refused: Sequence[Failure | None] = answer
         return refused
 
-    async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
+    async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
         """See `deployments.services.Catalogue`."""
-        answer = await call(lambda: self._handle.rank.remote(list(queries), top_k), "matcher", self._timeout_s)
+        answer = await call(
+            lambda: self._handle.rank.remote(catalogue, list(queries), top_k), "matcher", self._timeout_s
+        )
         rankings: Sequence[Ranking] = answer
         return rankings
 
-    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+    async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """See `deployments.services.Catalogue`."""
-        answer = await call(lambda: self._handle.answer.remote(message, actor), "matcher", self._timeout_s)
+        answer = await call(lambda: self._handle.answer.remote(message, permit), "matcher", self._timeout_s)
         given: dict[str, Any] = answer
         return given
 

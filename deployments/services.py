@@ -2,23 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from deployments.photo_library import PhotoLibrary
 from deployments.photo_queue import PhotoQueue
-from pipeline.access import Peer
+from deployments.rights import Rights
+from pipeline.access import Peer, Permit, permit
+from pipeline.errors import PhotoNotFoundError
 from pipeline.protocol.requests import Request
-from pipeline.records import Actor, Failure, Query, Ranking, SaveOutcome
+from pipeline.records import Actor, Candidate, Extracted, Failure, Query, Ranking, SaveOutcome
+from pipeline.rights import Right
 from pipeline.session.actions import (
     Answer,
     Call,
     ExtractPhoto,
     LetOthersGo,
+    PhotoStep,
     RankQueries,
     SavePhoto,
     Step,
     StoreConfirmations,
 )
+from pipeline.stored_photos import StoreSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,14 +35,19 @@ class Client:
     peer: Peer
 
 
-Handler = Callable[[Any, Client], AsyncGenerator[Any, None]]
-"""Carries out one kind of call: takes the call and its client, yields the call's steps."""
+Handler = Callable[[Any, Client, Permit], AsyncGenerator[Any, None]]
+"""Carries out one kind of call: takes the call, its client and what that may do, yields the call's steps."""
+
+ROUNDED_DIGITS = 2
+"""Of distances, for who may rank only: exact ones to many embeddings would give an individual's mean away."""
 
 
 class Catalogue(Protocol):
     """Stores confirmations, ranks individuals, and answers every request about the catalogue."""
 
-    async def confirm(self, queries: Sequence[Query], actor: Actor, key: str | None) -> Sequence[Failure | None]:
+    async def confirm(
+        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str | None
+    ) -> Sequence[Failure | None]:
         """Store queries, each of which carries an identity, in one event; safe to repeat.
 
         Returns:
@@ -43,11 +55,11 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
-        """Rank the known individuals for each query."""
+    async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
+        """Rank a catalogue's known individuals for each query."""
         ...
 
-    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+    async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """Answer a request that has one answer."""
         ...
 
@@ -63,18 +75,25 @@ class Export(Protocol):
 class Services:
     """Carries out calls. A call of a new kind is a row of the table."""
 
-    def __init__(self, photos: PhotoQueue, catalogue: Catalogue, export: Export) -> None:
+    def __init__(
+        self, photos: PhotoQueue, catalogue: Catalogue, export: Export, rights: Rights, library: PhotoLibrary
+    ) -> None:
         """Wire the table.
 
         Args:
             photos: extracts photos.
             catalogue: confirms, ranks and answers.
             export: copies photos; it blocks, so it is called in a thread.
+            rights: what each client may do, looked up for every call.
+            library: which catalogue has which photo of the store.
         """
+        self._photos = photos
+        self._library = library
         self._catalogue = catalogue
         self._export = export
+        self._rights = rights
         self._handlers: Mapping[type[Call[Any]], Handler] = {
-            ExtractPhoto: photos.extract,
+            ExtractPhoto: self._extract,
             StoreConfirmations: _once(self._confirm),
             RankQueries: _once(self._rank),
             SavePhoto: _once(self._save),
@@ -82,35 +101,57 @@ class Services:
             LetOthersGo: _once(self._let_others_go),
         }
 
-    def carry_out(self, call: Call[Step], client: Client) -> AsyncGenerator[Step, None]:
+    async def carry_out(self, call: Call[Step], client: Client) -> AsyncGenerator[Step, None]:
         """Yield the steps of a call.
 
         Raises:
-            WhaleVisionError: it cannot be carried out.
+            WhaleVisionError: it cannot be carried out, or the client has no right to it.
         """
-        return self._handlers[type(call)](call, client)
+        permitted = permit(await self._rights.standing(client.peer), call.need)
+        async with aclosing(self._handlers[type(call)](call, client, permitted)) as steps:
+            async for step in steps:
+                yield step
 
-    async def _confirm(self, call: StoreConfirmations, client: Client) -> tuple[Failure | None, ...]:
-        refused = await self._catalogue.confirm(call.queries, client.peer.actor, call.key)
-        return tuple(refused)
+    async def _extract(self, call: ExtractPhoto, client: Client, permit: Permit) -> AsyncGenerator[PhotoStep, None]:
+        if isinstance(call.source, StoreSource):
+            assert permit.catalogue is not None
+            try:
+                await self._library.require(permit.catalogue, call.source.sha256)
+            except PhotoNotFoundError as error:
+                yield Extracted((), Failure.of(error), None)
+                return
+        async with aclosing(self._photos.extract(call, client)) as steps:
+            async for step in steps:
+                yield step
 
-    async def _rank(self, call: RankQueries, _: Client) -> tuple[Ranking, ...]:
-        return tuple(await self._catalogue.rank(call.queries, call.top_k))
+    async def _confirm(self, call: StoreConfirmations, _: Client, permit: Permit) -> tuple[Failure | None, ...]:
+        assert permit.catalogue is not None
+        return tuple(await self._catalogue.confirm(permit.catalogue, call.queries, permit.actor, call.key))
 
-    async def _save(self, call: SavePhoto, client: Client) -> SaveOutcome:
+    async def _rank(self, call: RankQueries, _: Client, permit: Permit) -> tuple[Ranking, ...]:
+        assert permit.catalogue is not None
+        rankings = await self._catalogue.rank(permit.catalogue, call.queries, call.top_k)
+        return tuple(rankings) if permit.held.right.includes(Right.VIEW) else tuple(map(_rounded, rankings))
+
+    async def _save(self, call: SavePhoto, client: Client, _: Permit) -> SaveOutcome:
         return await asyncio.to_thread(self._export.save, call.file, call.identity, client.peer.is_local)
 
-    async def _let_others_go(self, _: LetOthersGo, __: Client) -> None:
+    async def _let_others_go(self, _: LetOthersGo, __: Client, ___: Permit) -> None:
         await asyncio.sleep(0)
 
-    async def _answer(self, call: Answer, client: Client) -> dict[str, Any]:
-        return await self._catalogue.answer(call.message, client.peer.actor)
+    async def _answer(self, call: Answer, _: Client, permit: Permit) -> dict[str, Any]:
+        return await self._catalogue.answer(call.message, permit)
 
 
-def _once(carry_out: Callable[[Any, Client], Awaitable[Any]]) -> Handler:
+def _once(carry_out: Callable[[Any, Client, Permit], Awaitable[Any]]) -> Handler:
     """Make a handler of what gives one step."""
 
-    async def handler(call: Any, client: Client) -> AsyncGenerator[Any, None]:
-        yield await carry_out(call, client)
+    async def handler(call: Any, client: Client, permit: Permit) -> AsyncGenerator[Any, None]:
+        yield await carry_out(call, client, permit)
 
     return handler
+
+
+def _rounded(ranking: Ranking) -> Ranking:
+    candidates = (Candidate(each.individual, round(each.distance, ROUNDED_DIGITS)) for each in ranking.candidates)
+    return replace(ranking, candidates=tuple(candidates))

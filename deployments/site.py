@@ -15,16 +15,22 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from deployments.admission import Admission
+from deployments.admission import TRY_AGAIN_S, Admission
 from deployments.connection import Connection
 from deployments.description import ServiceDescription
 from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
+from deployments.photo_library import PhotoLibrary
+from deployments.photo_routes import PhotoRoutes, refusal
+from deployments.rights import HOLD_S, Rights
 from deployments.services import Client, Services
+from deployments.sessions import COOKIE, SessionRoutes
 from deployments.upload_budget import UploadBudget
-from pipeline.access import AccessRules, Handshake, Peer, Refusal
+from pipeline.access import AccessRules, Handshake, Need, Peer, Permit, Refusal, permit
+from pipeline.errors import CatalogueUnavailableError, RequestError
 from pipeline.protocol.requests import CloseCode
+from pipeline.rights import DEFAULT_CATALOGUE, Right
 from pipeline.session.answers import ResultRoom
 from pipeline.session.config import SessionConfig
 from pipeline.session.session import Session
@@ -58,19 +64,24 @@ class Site:
         services: Services,
         health: Callable[[], Awaitable[Health]],
         metrics: IngressMetrics,
+        rights: Rights,
+        library: PhotoLibrary,
     ) -> None:
-        """Wire the edge; `health` is asked anew for each page."""
+        """Wire the edge; `health` is asked anew for each page, `rights` for each request."""
         self._settings = settings
         self._description = description
         self._services = services
         self._health = health
         self._metrics = metrics
-        rules = AccessRules(
-            settings.token_owners(), settings.allowed_origins, settings.array_origins, settings.local_paths_with_tokens
-        )
-        self._admission = Admission(rules, time.monotonic)
+        self._rights = rights
+        origins = (settings.allowed_origins, settings.array_origins)
+        rules = AccessRules(settings.access == "tokens", *origins, settings.local_paths_with_tokens)
+        self._admission = Admission(rules, rights, time.monotonic)
+        self._sessions = SessionRoutes(self, rights)
+        self._photos = PhotoRoutes(self, library, settings.limits, settings.timeouts.upload_timeout_s)
         self._uploads = UploadBudget(settings.limits.upload_memory_bytes, settings.timeouts.upload_timeout_s)
         self._open: dict[Connection, asyncio.Task[Any]] = {}
+        self._watching: asyncio.Task[None] | None = None
         self._stopping = False
 
     def application(self) -> Starlette:
@@ -79,17 +90,28 @@ class Site:
             routes=[
                 Route("/", self._index),
                 Route("/healthz", self._healthz),
+                *self._sessions.routes(),
+                *self._photos.routes(),
                 WebSocketRoute("/", self._websocket),
             ],
             middleware=[Middleware(PrefixWithoutSlash)],
         )
 
+    async def admit(self, connection: HTTPConnection) -> Peer | Refusal:
+        """Return who comes, over HTTP or by a socket, or why they are not let in."""
+        handshake = _handshake(connection)
+        peer = await self._admission.admit(handshake)
+        if isinstance(peer, Refusal) and peer.status not in (429, 503):  # what came before these has a line
+            logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
+        return peer
+
+    async def permit(self, peer: Peer, need: Need) -> Permit:
+        """Look up whether somebody may do something; see `pipeline.access.permit`."""
+        return permit(await self._rights.standing(peer), need)
+
     async def _websocket(self, websocket: WebSocket) -> None:
-        handshake = _handshake(websocket)
-        peer = self._admission.admit(handshake)
+        peer = await self.admit(websocket)
         if isinstance(peer, Refusal):
-            if peer.status != 429:  # the wrong tokens before it have their line
-                logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
             await _deny(websocket, peer)
             return
         await websocket.accept()
@@ -104,6 +126,7 @@ class Site:
         connection = self._connection(websocket, peer)
         self._open[connection] = task
         self._metrics.connections(len(self._open))
+        self._watch_tokens()
         try:
             await connection.serve()
         finally:
@@ -123,6 +146,23 @@ class Site:
         for connection in list(self._open):
             connection.cut_short()
         await self._wait_until_closed(CLOSING_S)
+
+    def _watch_tokens(self) -> None:
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._close_what_was_revoked())
+
+    async def _close_what_was_revoked(self) -> None:
+        """Look at the tokens of all open sockets together, for as long as there are any."""
+        while tokens := {connection.token for connection in self._open if connection.token is not None}:
+            pause_s = HOLD_S
+            try:
+                ended = await self._rights.ended(tokens)
+            except CatalogueUnavailableError as error:  # sockets stay; requests are answered that it is unavailable
+                logger.warning("tokens of open sockets could not be looked up: %s", error)
+                ended, pause_s = set(), TRY_AGAIN_S
+            for connection in [each for each in self._open if each.token in ended]:
+                connection.revoke()
+            await asyncio.sleep(pause_s)
 
     async def _wait_until_closed(self, timeout_s: float) -> None:
         if self._open:
@@ -149,17 +189,28 @@ class Site:
         )
 
     async def _index(self, request: Request) -> Response:
-        peer = self._admission.admit(_handshake(request))
+        peer = await self.admit(request)
         if isinstance(peer, Refusal):
-            return PlainTextResponse(peer.reason, peer.status, peer.headers)
-        return HTMLResponse(render_page(self._description, await self._health()))
+            return refusal(peer)
+        health = await self._health()
+        return HTMLResponse(render_page(self._description, health, await self._may_see_counts(peer)))
 
     async def _healthz(self, request: Request) -> Response:
         """Answer any peer with the state (a probe carries no token), the details only to those who may connect."""
         health = await self._health()
-        admitted = isinstance(self._admission.admit(_handshake(request)), Peer)
-        body = health.as_json() if admitted else {"status": health.status}
+        peer = await self._admission.admit(_handshake(request))
+        body: dict[str, Any] = {"status": health.status}
+        if isinstance(peer, Peer):
+            body = health.as_json() if await self._may_see_counts(peer) else {**health.as_json(), "catalogue": None}
         return JSONResponse(body, 200 if health.is_complete else 503)
+
+    async def _may_see_counts(self, peer: Peer) -> bool:
+        """Whether somebody may see what the catalogue `default` holds, of which health tells."""
+        try:
+            held = (await self._rights.standing(peer)).held.get(DEFAULT_CATALOGUE)
+        except RequestError:  # it cannot be looked up, or the token is no longer valid
+            return False
+        return held is not None and held.right.includes(Right.VIEW)
 
 
 class PrefixWithoutSlash:
@@ -178,8 +229,13 @@ class PrefixWithoutSlash:
 
 
 def _handshake(connection: HTTPConnection) -> Handshake:
-    address = connection.client.host if connection.client else None
-    return Handshake(address, dict(connection.headers), connection.query_params.get("dialect"))
+    return Handshake(
+        address=connection.client.host if connection.client else None,
+        headers=dict(connection.headers),
+        dialect=connection.query_params.get("dialect"),
+        session=connection.cookies.get(COOKIE),
+        only_reads=connection.scope.get("method") in ("GET", "HEAD"),
+    )
 
 
 async def _deny(websocket: WebSocket, refusal: Refusal) -> None:

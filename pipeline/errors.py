@@ -174,6 +174,18 @@ class ForbiddenError(RequestError):
     code = "forbidden"
 
 
+class NoSuchCatalogueError(RequestError):
+    """There is no catalogue of this name, or the client may not do this in it: which one is never told."""
+
+    code = "no_such_catalogue"
+
+
+class CatalogueNeededError(RequestError):
+    """The request has to name the catalogue that it is about."""
+
+    code = "catalogue_needed"
+
+
 class TooManyRequestsError(RequestError):
     """The connection already runs as many requests as it may."""
 

@@ -284,3 +284,6 @@ LOCAL_USER = Actor("default", "local user")
 
 SERVICE = Actor("default", "whale-vision", "program")
 """The service itself, which takes in the models folder's catalogue files."""
+
+OPERATOR = Actor("default", "python -m pipeline.admin", "program")
+"""Whoever works on the database itself, beside the service."""

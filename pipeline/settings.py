@@ -20,10 +20,11 @@ from pydantic import (
 
 from pipeline.catalogue_url import default_catalogue_url, default_photo_store, with_absolute_file, with_absolute_folder
 from pipeline.errors import SettingsError
-from pipeline.records import LOCAL_USER, SERVICE, Actor
+from pipeline.records import LOCAL_USER, OPERATOR, SERVICE, Actor
 
 Device = Literal["auto", "cuda", "cpu"]
 Backend = Literal["auto", "torch", "openvino"]
+Access = Literal["local", "tokens"]
 GpuFraction = Annotated[float, Field(gt=0.0, le=1.0)]
 Sha256Hex = Annotated[str, Field(pattern=re.compile(r"^[0-9a-f]{64}$"))]
 OwnerName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
@@ -165,7 +166,11 @@ class Settings(_Block):
         uploads_only: refuse every path, also from loopback peers.
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
         photo_store: where uploaded photos are kept, an fsspec URL; by default a folder beside the catalogue's file.
-        tokens: the accepted bearer tokens and their owners; empty lets loopback peers in and nobody else.
+        access: "local" lets in this machine alone, without tokens, to do everything in the catalogue `default`;
+            "tokens" lets in who shows one of the database (`python -m pipeline.admin`) or of `tokens`. Left out, it is
+            "tokens" where `tokens` names some.
+        tokens: bearer tokens that are accepted beside those of the database, and their owners, who may confirm in the
+            catalogue `default`.
         local_paths_with_tokens: with tokens, who comes from this machine's address may still name any path where
             `photo_roots` is empty; not behind a proxy, which comes from there for everybody.
         allowed_origins: `Origin` headers that may connect; requests without the header are not browsers. `file://` is
@@ -190,6 +195,7 @@ class Settings(_Block):
     photo_store: str = Field(default_factory=lambda given: default_photo_store(given.get("catalogue_url", "")))
     allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
+    access: Access = "local"
     tokens: tuple[Token, ...] = ()
     local_paths_with_tokens: bool = False
     limits: Limits = Limits()
@@ -199,7 +205,7 @@ class Settings(_Block):
     @classmethod
     def _tell_their_owners_apart(cls, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
         hashes: set[str] = set()
-        owners = {_identity(LOCAL_USER), _identity(SERVICE)}
+        owners = {_identity(ours) for ours in (LOCAL_USER, SERVICE, OPERATOR)}
         for token in tokens:
             if token.sha256 in hashes:
                 raise ValueError(f"the hash {token.sha256[:SHOWN_DIGITS]}... stands there twice")
@@ -208,6 +214,19 @@ class Settings(_Block):
             hashes.add(token.sha256)
             owners.add(_identity(token.owner))
         return tokens
+
+    @model_validator(mode="before")
+    @classmethod
+    def _access_of_before_it_had_a_name(cls, arguments: object) -> object:
+        if isinstance(arguments, dict) and arguments.get("tokens") and "access" not in arguments:
+            return {**arguments, "access": "tokens"}
+        return arguments
+
+    @model_validator(mode="after")
+    def _local_access_asks_for_no_tokens(self) -> Self:
+        if self.access == "local" and self.tokens:
+            raise ValueError("access: local asks nobody for a token: set access: tokens, or take the tokens out")
+        return self
 
     def token_owners(self) -> dict[str, Actor]:
         """Return who speaks with which token: sha256 (hex) -> owner."""

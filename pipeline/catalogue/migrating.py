@@ -11,7 +11,9 @@ from sqlalchemy import Connection, insert, select, update
 from pipeline.catalogue import migrations
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.events import Header, write_event
-from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, read_layout, schema_versions
+from pipeline.catalogue.layout import read_layout
+from pipeline.catalogue.people_tables import institutions
+from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, schema_versions
 from pipeline.catalogue.sql_store import found_layout
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE
@@ -58,6 +60,7 @@ def create_tables(connection: Connection) -> None:
     """Make the tables in an empty database."""
     metadata.create_all(connection)
     connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
+    connection.execute(insert(institutions).values(name=SERVICE.institution))
     command.stamp(_alembic(connection), "head")
 
 

@@ -1,9 +1,10 @@
-"""From a models folder and a database URL to a matcher: opens the catalogue and takes in the folder's CSVs."""
+"""From a models folder and a database URL to matchers: opens the catalogues and takes in the folder's CSVs."""
 
 import logging
 
 from pipeline.catalogue.csv_import import CsvSource, check_csvs, import_csvs
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.loaded import LoadedCatalogues
+from pipeline.catalogue.matching import LoadedModel
 from pipeline.catalogue.rows import ImportOutcome
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import found_layout, open_catalogue
@@ -24,8 +25,8 @@ def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
     )
 
 
-def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher:
-    """Open a catalogue that exists, import what is new in the folder's CSVs, and wrap it in a matcher.
+def load_catalogues(url: str, folder: ModelFolder, device: str) -> LoadedCatalogues:
+    """Open a database's catalogues, and import what is new in the folder's CSVs into the default one.
 
     Args:
         url: of the database, as SQLAlchemy has it.
@@ -41,7 +42,7 @@ def open_matcher(url: str, folder: ModelFolder, device: str) -> CatalogueMatcher
     models = loaded_models(folder)
     catalogue = open_catalogue(url, make=False)
     import_csvs(catalogue, csv_sources(folder, models))
-    return CatalogueMatcher(catalogue, models, device)
+    return LoadedCatalogues(catalogue, models, device)
 
 
 def check_catalogue(url: str, folder: ModelFolder) -> None:
@@ -51,7 +52,7 @@ def check_catalogue(url: str, folder: ModelFolder) -> None:
     ones have come in is known once it is up to date.
 
     Raises:
-        StartupError: as `open_matcher`.
+        StartupError: as `load_catalogues`.
         CatalogueUnavailableError: the catalogue's file was replaced at this moment.
     """
     sources = csv_sources(folder, loaded_models(folder))
@@ -73,7 +74,7 @@ def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
     """Make the catalogue where there is none, import what is new in the folder's CSVs and close it again.
 
     Raises:
-        StartupError: as `open_matcher`.
+        StartupError: as `load_catalogues`.
         CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
     """
     catalogue = open_catalogue(url)

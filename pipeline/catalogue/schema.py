@@ -1,6 +1,7 @@
 """The catalogue's tables, for any database that SQLAlchemy speaks to, and the version of their layout.
 
-`pipeline/catalogue/migrations` brings older layouts to this one.
+Those of people and their rights are in `people_tables.py`; `pipeline/catalogue/migrations` brings older layouts to this
+one.
 """
 
 from collections.abc import Sequence
@@ -8,11 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
-    URL,
     Boolean,
     Column,
     ColumnElement,
-    Connection,
     DateTime,
     Dialect,
     Float,
@@ -26,14 +25,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    inspect,
-    select,
 )
 from sqlalchemy.types import TypeDecorator
 
-from pipeline.errors import CatalogueOpenError
-
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of the tables; a release refuses a catalogue that a newer one has written."""
 
 
@@ -58,7 +53,7 @@ metadata = MetaData()
 schema_versions = Table("schema_versions", metadata, Column("version", Integer, primary_key=True))
 
 # `next_row` numbers the rows of all versioned tables, each catalogue's by itself; a transaction takes what it needs
-# while it holds this row's lock.
+# while it holds this row's lock. `institution` is whose the catalogue is.
 catalogues = Table(
     "catalogues",
     metadata,
@@ -66,6 +61,8 @@ catalogues = Table(
     Column("name", String, nullable=False, unique=True),
     Column("head", Integer, nullable=False),
     Column("next_row", Integer, nullable=False, server_default="1"),
+    Column("institution", String, nullable=False, server_default="default"),
+    Column("species", String),
 )
 
 actors = Table(
@@ -81,7 +78,7 @@ actors = Table(
 # The header of each transaction that says something. `kind` is that of a verb, "confirm", "import" or "migrate"; `key`
 # is the client's, of its request, and `digest` tells whether a repeat of a verb is the same; `nonce` tells this history
 # from that of another copy; `reason` is free text; `payload` is JSON: every row that the event opened or closed
-# (`payloads.py`); `undoes` is the version of the event that this one takes back.
+# (`change.py`); `undoes` is the version of the event that this one takes back.
 events = Table(
     "events",
     metadata,
@@ -256,45 +253,3 @@ imports = _versioned(
 
 VERSIONED = (individuals, names, sightings, encounters, annotations, embeddings, assignments, decisions, imports)
 """Every table of versioned rows, in the order in which rows are written."""
-
-
-def read_layout(connection: Connection) -> int | None:
-    """Return the layout of the tables; None for an empty database.
-
-    Raises:
-        CatalogueOpenError: a newer release has written this catalogue.
-    """
-    if not inspect(connection).has_table(schema_versions.name):
-        return None
-    found = int(connection.execute(select(schema_versions.c.version)).scalar_one())
-    if found > SCHEMA_VERSION:
-        raise CatalogueOpenError(
-            f"the catalogue was written by a newer release (layout {found}, this release knows {SCHEMA_VERSION}): "
-            "start that release, or restore a backup made before the upgrade"
-        )
-    return found
-
-
-def no_catalogue(url: URL) -> CatalogueOpenError:
-    """Return the error of whoever may not make the catalogue that is missing: replicas, and tools that read."""
-    return CatalogueOpenError(
-        f"there is no catalogue at {url!r}: put it back, or start the service with its start command "
-        "(python -m deployments.launch), which makes one"
-    )
-
-
-def find_catalogue(connection: Connection, name: str) -> int | None:
-    """Return the id of a catalogue; None where it, or the tables, are still to be made.
-
-    Raises:
-        CatalogueOpenError: the tables have the layout of another release.
-    """
-    found = read_layout(connection)
-    if found is None:
-        return None
-    if found < SCHEMA_VERSION:
-        raise CatalogueOpenError(
-            f"the catalogue has the layout of an older release (layout {found}, this release needs {SCHEMA_VERSION}): "
-            "start this release once with its start command (python -m deployments.launch), which brings it up to date"
-        )
-    return connection.execute(select(catalogues.c.id).where(catalogues.c.name == name)).scalar()

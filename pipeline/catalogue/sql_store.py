@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from pipeline.catalogue.change import Change
 from pipeline.catalogue.changing import carry_out
@@ -21,6 +21,7 @@ from pipeline.catalogue.events import (
     remember_confirmations,
 )
 from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
+from pipeline.catalogue.layout import find_catalogue, no_catalogue, read_layout
 from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
 from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import (
@@ -34,7 +35,7 @@ from pipeline.catalogue.rows import (
     ImportFile,
     ImportOutcome,
 )
-from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
+from pipeline.catalogue.schema import catalogues
 from pipeline.catalogue.verbs import Changed, Verb
 from pipeline.catalogue.views import (
     PAGE,
@@ -48,10 +49,9 @@ from pipeline.catalogue.views import (
     Page,
 )
 from pipeline.catalogue_url import catalogue_file
-from pipeline.errors import CatalogueOpenError
+from pipeline.errors import CatalogueOpenError, NoSuchCatalogueError
 from pipeline.records import SERVICE, Actor
-
-DEFAULT_CATALOGUE = "default"
+from pipeline.rights import DEFAULT_CATALOGUE as DEFAULT_CATALOGUE
 
 
 def utc_now() -> datetime:
@@ -146,6 +146,29 @@ class SqlCatalogue:
         self._database = database
         self._catalogue_id = catalogue_id
         self._clock = clock
+
+    @property
+    def id(self) -> int:
+        """The catalogue's number in its database."""
+        return self._catalogue_id
+
+    @property
+    def database(self) -> Database:
+        """Where it is."""
+        return self._database
+
+    def neighbour(self, name: str) -> "SqlCatalogue":
+        """Return another catalogue of the same database; the connections are shared.
+
+        Raises:
+            CatalogueUnavailableError: the database cannot be read.
+            NoSuchCatalogueError: it has none of this name.
+        """
+        with self._database.reading() as connection:
+            found = connection.execute(select(catalogues.c.id).where(catalogues.c.name == name)).scalar()
+        if found is None:
+            raise NoSuchCatalogueError("catalogue: there is none of this name")
+        return SqlCatalogue(self._database, found, self._clock)
 
     def head(self) -> Head:
         """See the port."""

@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from pipeline.catalogue.schema import no_catalogue
+from pipeline.catalogue.layout import no_catalogue
 from pipeline.catalogue.sqlite_file import OPEN_FILE, READ_ONLY_BECAUSE, DatabaseFile
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError

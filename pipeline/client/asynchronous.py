@@ -101,6 +101,7 @@ class AsyncClient:
         items: Sequence[PhotoResult | Query],
         top_k: int | None = None,
         *,
+        catalogue: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding, by ascending distance.
@@ -113,6 +114,7 @@ class AsyncClient:
         Args:
             items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.
             top_k: at most so many candidates each, "Unknown" included where it ranks; None for all.
+            catalogue: name of the one to rank and confirm in; None for one's own.
             on_progress: called at each advance.
 
         Returns:
@@ -124,7 +126,8 @@ class AsyncClient:
             result = read_identification(entry, queries[index], index)
             return result, result.error
 
-        fields = {"stream": True} if top_k is None else {"stream": True, "topK": top_k}
+        options = {"topK": top_k, "catalogue": catalogue}
+        fields = {"stream": True} | {name: value for name, value in options.items() if value is not None}
         request = ItemRequest("identify", "data", fields, "identifying", read)
         results |= await ask_for_items(
             self._server, request, {i: _query_json(q) for i, q in queries.items()}, on_progress
@@ -132,7 +135,12 @@ class AsyncClient:
         return [results[index] for index in range(len(items))]
 
     async def confirm(
-        self, items: Sequence[PhotoResult | Query], identity: str, *, on_progress: OnProgress | None = None
+        self,
+        items: Sequence[PhotoResult | Query],
+        identity: str,
+        *,
+        catalogue: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Add photos to the catalogue as this individual's; a new name makes a new individual.
 
@@ -140,7 +148,7 @@ class AsyncClient:
             For each, its ranking as if it were not in the catalogue (a wrong label shows), or why it was refused.
         """
         named = [item if isinstance(item, PhotoResult) and item.error else confirmed(item, identity) for item in items]
-        return await self.identify(named, top_k=5, on_progress=on_progress)
+        return await self.identify(named, top_k=5, catalogue=catalogue, on_progress=on_progress)
 
     async def save(
         self, photos: Sequence[tuple[str | Path, str]], *, on_progress: OnProgress | None = None

@@ -103,16 +103,22 @@ class Client:
         items: Sequence[PhotoResult | Query],
         top_k: int | None = None,
         *,
+        catalogue: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding; see `AsyncClient.identify`."""
-        return self._run(self._client.identify(items, top_k, on_progress=on_progress))
+        return self._run(self._client.identify(items, top_k, catalogue=catalogue, on_progress=on_progress))
 
     def confirm(
-        self, items: Sequence[PhotoResult | Query], identity: str, *, on_progress: OnProgress | None = None
+        self,
+        items: Sequence[PhotoResult | Query],
+        identity: str,
+        *,
+        catalogue: str | None = None,
+        on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Add photos to the catalogue as this individual's; see `AsyncClient.confirm`."""
-        return self._run(self._client.confirm(items, identity, on_progress=on_progress))
+        return self._run(self._client.confirm(items, identity, catalogue=catalogue, on_progress=on_progress))
 
     def save(
         self, photos: Sequence[tuple[str | Path, str]], *, on_progress: OnProgress | None = None

@@ -16,10 +16,18 @@ where its fields are wrong, and carried to its handler and back without another 
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NotRequired,  # pydantic needs this one below Python 3.12
+    Self,
+    get_args,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, model_validator
-from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
+from typing_extensions import TypedDict
 
 from pipeline.errors import MalformedMessageError
 from pipeline.protocol.items import IdentifyElement, SaveElement
@@ -162,12 +170,14 @@ class Identify(_Stream):
         data: what to rank.
         top_k: so many candidates an item, "Unknown" counted; all where it is left out.
         key: names the confirmations of this request, so that sending them again changes nothing.
+        catalogue: its name; None means the client's default one.
     """
 
     type: Literal["identify"]
     data: tuple[IdentifyElement, ...] = Field(strict=False)
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
     key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None = None
+    catalogue: Annotated[str, Field(max_length=MAX_CATALOGUE_CHARACTERS)] | None = None
 
 
 class Save(ListRequest):
@@ -178,12 +188,21 @@ class Save(ListRequest):
 
 
 class CatalogueEntry(TypedDict):
-    """One catalogue: its version, which rises with every change, and how much it holds."""
+    """One catalogue: whose it is, and what the client may do in it.
+
+    Who may view it also sees its version, which rises with every change, and how much it holds. `default` is the one
+    that requests mean which name none; `place` says how exactly the client sees where photos were taken.
+    """
 
     name: str
-    version: int
-    individuals: int
-    photos: int
+    version: NotRequired[int]
+    individuals: NotRequired[int]
+    photos: NotRequired[int]
+    institution: str
+    species: str | None
+    right: Literal["match", "view", "confirm", "admin"]
+    place: Literal["exact", "coarse", "none"]
+    default: bool
 
 
 class CataloguesReply(TypedDict):

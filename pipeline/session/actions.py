@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pipeline.access import NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
 from pipeline.protocol.requests import Request
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 from pipeline.stored_photos import StoreSource
@@ -18,6 +19,11 @@ Step = TypeVar("Step")
 
 class Call(Generic[Step]):
     """One thing that the shell can do."""
+
+    @property
+    def need(self) -> Need | None:
+        """What the client must have the right to, which the shell looks up; None where that is nothing."""
+        return None
 
     def ends_with(self, step: Step) -> bool:
         """Whether nothing comes after this step."""
@@ -49,6 +55,13 @@ class ExtractPhoto(Call[PhotoStep]):
     source: AnySource | None
     animals: Animals
 
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        if isinstance(self.source, StoreSource):
+            return Need(NEEDED_FOR_STORED_PHOTO, self.source.catalogue)
+        return Need.of_request("extract")
+
     def take_source(self) -> AnySource:
         """Return the photo and forget it; a call is carried out once."""
         source, self.source = self.source, None
@@ -69,10 +82,17 @@ class StoreConfirmations(Call[tuple[Failure | None, ...]]):
     Attributes:
         queries: what is confirmed.
         key: the client's name for these confirmations; storing them again under it changes nothing.
+        catalogue: which one, by name; None means the client's default one.
     """
 
     queries: tuple[Query, ...]
     key: str | None
+    catalogue: str | None = None
+
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        return Need(NEEDED_FOR_IDENTITY, self.catalogue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +101,12 @@ class RankQueries(Call[tuple[Ranking, ...]]):
 
     queries: tuple[Query, ...]
     top_k: int | None
+    catalogue: str | None = None
+
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        return Need.of_request("identify", self.catalogue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +115,11 @@ class SavePhoto(Call[SaveOutcome]):
 
     file: str
     identity: str
+
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        return Need.of_request("save")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +132,11 @@ class Answer(Call[dict[str, Any]]):
     """Answer a request that has one answer and no elements; the type of `message` says who does."""
 
     message: Request
+
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        return Need.of_request(self.message.type, getattr(self.message, "catalogue", None))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

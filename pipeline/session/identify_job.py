@@ -26,6 +26,7 @@ class IdentifyJob(ListJob):
         self._items = message.data
         self._top_k = message.top_k
         self._key = message.key
+        self._catalogue = message.catalogue
         self._next = 0
         self._done = 0
         self._not_stored: dict[int, Failure] = {}
@@ -36,7 +37,8 @@ class IdentifyJob(ListJob):
         confirmed = {i: q for i, q in queries.items() if isinstance(q, Query) and q.identity is not None}
         if not confirmed:
             return []
-        return [self._ask(StoreConfirmations(tuple(confirmed.values()), self._key), partial(self._stored, confirmed))]
+        call = StoreConfirmations(tuple(confirmed.values()), self._key, self._catalogue)
+        return [self._ask(call, partial(self._stored, confirmed))]
 
     def _stored(self, indexes: Iterable[int], refused: tuple[Failure | None, ...]) -> list[Action]:
         """Go on with the rankings of all that were not refused."""
@@ -60,7 +62,8 @@ class IdentifyJob(ListJob):
                 queries.append(query)
             self._next += 1
         if queries:
-            actions.append(self._ask(RankQueries(tuple(queries), self._top_k), partial(self._ranked, indexes)))
+            call = RankQueries(tuple(queries), self._top_k, self._catalogue)
+            actions.append(self._ask(call, partial(self._ranked, indexes)))
         elif self._next < self._total and not self._answers.full:
             actions.append(self._ask(LetOthersGo(), self._go_on))
         return actions

@@ -8,6 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from deployments.health import MISSING, RUNNING, Health
+from pipeline.catalogue.sql_store import make_catalogue
 from pipeline.errors import CatalogueUnavailableError
 from tests.integration.edge_made import Edge
 
@@ -126,8 +127,15 @@ def test_dialect_can_be_asked_for_in_the_address(edge):
     assert json.loads(text)[0]["type"] == "fluke"
 
 
-def test_wrong_token_gets_401_and_the_right_one_is_let_in():
-    with Edge(tokens=[hashlib.sha256(b"secret").hexdigest()]) as edge:
+@pytest.fixture
+def database(tmp_path):
+    url = f"sqlite:///{tmp_path}/catalogue.sqlite"
+    make_catalogue(url)
+    return url
+
+
+def test_wrong_token_gets_401_and_the_right_one_is_let_in(database):
+    with Edge(tokens=[hashlib.sha256(b"secret").hexdigest()], catalogue_url=database) as edge:
         with pytest.raises(InvalidStatus) as refused, edge.connect():
             pass
         assert refused.value.response.status_code == 401
@@ -135,8 +143,8 @@ def test_wrong_token_gets_401_and_the_right_one_is_let_in():
             assert ask(websocket, type="extract", id="1", fileNames=["/a.jpg"])[-1]["type"] == "complete"
 
 
-def test_an_address_that_guesses_tokens_gets_429_and_is_told_when_to_come_back():
-    with Edge(tokens=[hashlib.sha256(b"secret").hexdigest()]) as edge:
+def test_an_address_that_guesses_tokens_gets_429_and_is_told_when_to_come_back(database):
+    with Edge(tokens=[hashlib.sha256(b"secret").hexdigest()], catalogue_url=database) as edge:
         for expected in (401, 401, 401, 429):
             with (
                 pytest.raises(InvalidStatus) as refused,

@@ -2,15 +2,24 @@ import hashlib
 
 import pytest
 
-from pipeline.access import AccessRules, Handshake, Peer, Right
+from pipeline.access import AccessRules, Handshake, Peer, bearer_token
 from pipeline.records import LOCAL_USER, Actor
 
 ORIGINS = ("file://", "http://localhost:1212")
 MAYA = Actor("WDC", "Maya")
 PIPELINE = Actor("WDC", "nightly", "program")
 OWNERS = {hashlib.sha256(b"secret").hexdigest(): MAYA, hashlib.sha256(b"machine").hexdigest(): PIPELINE}
-OPEN = AccessRules({}, ORIGINS, ORIGINS)
-GUARDED = AccessRules(OWNERS, ORIGINS, ORIGINS)
+OPEN = AccessRules(False, ORIGINS, ORIGINS)
+
+
+class Guarded(AccessRules):
+    """Rules that ask for tokens, with their owners looked up."""
+
+    def admit(self, handshake):
+        return super().admit(handshake, OWNERS.get(bearer_token(handshake)))
+
+
+GUARDED = Guarded(True, ORIGINS, ORIGINS)
 
 
 def shake(address="127.0.0.1", dialect=None, **headers):
@@ -21,7 +30,7 @@ def shake(address="127.0.0.1", dialect=None, **headers):
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
 @pytest.mark.parametrize("host", ["localhost", "localhost:8765", "127.0.0.1:8765", "[::1]:8765"])
 def test_loopback_peer_with_loopback_host_is_let_in(address, host):
-    assert OPEN.admit(shake(address, host=host)) == Peer(LOCAL_USER, frozenset(Right), True, False)
+    assert OPEN.admit(shake(address, host=host)) == Peer(LOCAL_USER, None, True, False)
 
 
 @pytest.mark.parametrize("address", ["192.168.1.5", "10.0.0.1", "8.8.8.8", "fe80::1", None, "", "testclient"])
@@ -85,12 +94,12 @@ def test_what_only_resembles_the_own_page_is_refused(origin, host):
 
 def test_token_admits_its_owner_from_anywhere():
     peer = GUARDED.admit(shake("8.8.8.8", host="whales.example", authorization="Bearer secret"))
-    assert peer == Peer(MAYA, frozenset({Right.CONFIRM}), False, False)
+    assert peer == Peer(MAYA, hashlib.sha256(b"secret").hexdigest(), False, False)
     assert GUARDED.admit(shake("8.8.8.8", authorization="bearer  machine")).actor == PIPELINE
 
 
 def test_owner_of_a_token_on_this_machine_may_name_paths_only_where_the_settings_say_so():
-    trusting = AccessRules(OWNERS, ORIGINS, ORIGINS, local_paths_with_tokens=True)
+    trusting = Guarded(True, ORIGINS, ORIGINS, local_paths_with_tokens=True)
     assert not GUARDED.admit(shake(authorization="Bearer secret")).is_local
     assert trusting.admit(shake(authorization="Bearer secret")).is_local
     assert not trusting.admit(shake(authorization="Bearer secret", via="proxy")).is_local
@@ -105,3 +114,7 @@ def test_wrong_token_is_refused_also_from_loopback(value):
 
 def test_missing_token_is_refused():
     assert GUARDED.admit(shake()).status == 401
+
+
+def test_an_owner_without_a_token_shown_is_nobody():
+    assert AccessRules(True, ORIGINS, ORIGINS).admit(shake(), MAYA).status == 401

@@ -15,15 +15,29 @@ ROOMS: dict[str, set[str]] = {
     "pipeline.names": {"errors", "records"},
     "pipeline.catalogue_url": set(),
     "pipeline.settings": {"errors", "records", "catalogue_url"},
-    "pipeline.access": {"records"},
+    "pipeline.rights": {"errors", "records"},
+    "pipeline.access": {"records", "rights"},
     "pipeline.model_files": {"errors"},
     "pipeline.protocol": {"errors", "records", "stored_photos", "names"},
     "pipeline.session": {"errors", "records", "stored_photos", "access", "protocol"},
     "pipeline.photos": {"errors", "records", "stored_photos", "photo_store", "names", "settings"},
     "pipeline.networks": {"errors", "records", "settings", "model_files"},
-    "pipeline.catalogue": {"errors", "records", "stored_photos", "names", "catalogue_url", "protocol", "model_files"},
+    "pipeline.catalogue": {
+        *(
+            "errors",
+            "records",
+            "stored_photos",
+            "names",
+            "catalogue_url",
+            "rights",
+            "access",
+            "protocol",
+            "model_files",
+        ),
+    },
     "pipeline.extraction": {"errors", "records", "stored_photos", "names", "model_files", "photos", "networks"},
     "pipeline.client": {"errors"},
+    "pipeline.admin": {"errors", "records", "rights", "settings", "catalogue"},
 }
 """Each room of `pipeline` and those that it may import; docs/architecture.md has the same table."""
 
@@ -35,6 +49,8 @@ MAY_NOT_IMPORT = {
 }
 SOURCES = sorted(path for room in MAY_NOT_IMPORT for path in (ROOT / room).rglob("*.py"))
 TORCH_FREE = (
+    "pipeline.admin.command_line",
+    "pipeline.catalogue.people",
     "pipeline.client",
     "deployments.ingress",
     "deployments.site",

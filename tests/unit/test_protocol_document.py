@@ -150,7 +150,9 @@ def steps_of(call: Call[Any]) -> list[Any]:
         case StoreConfirmations():
             return [(None,) * len(call.queries)]
         case Answer():
-            return [{"catalogues": [{"name": "default", "version": 12, "individuals": 60, "photos": 714}]}]
+            held = {"name": "default", "version": 12, "individuals": 60, "photos": 714}
+            whose = {"institution": "default", "species": None, "right": "admin", "place": "exact", "default": True}
+            return [{"catalogues": [held | whose]}]
     raise AssertionError(call)
 
 

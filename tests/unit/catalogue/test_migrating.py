@@ -14,20 +14,25 @@ from sqlalchemy import Engine, LargeBinary, MetaData, create_engine, inspect, te
 from sqlalchemy.exc import OperationalError
 
 from pipeline.catalogue import migrating
+from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
 from pipeline.catalogue.migrating import migrate_catalogue
+from pipeline.catalogue.people import CatalogueDescription, open_people
 from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.catalogue.verbs import Undo
+from pipeline.catalogue.views import HistoryFilter, IndividualFilter
 from pipeline.errors import CatalogueOpenError, ChangeRefusedError, KeyReusedError, UndoBlockedError
-from pipeline.records import LOCAL_USER, PhotoKey, Query, Ranking
+from pipeline.records import LOCAL_USER, OPERATOR, PhotoKey, Query, Ranking
+from pipeline.rights import Held, Right
 from tests.confirming import REPOSITORY, confirm, word
 from tests.unit.catalogue.make_layout2 import MARIA
 from tests.unit.catalogue.make_layout2 import word as word_2
 
 LAYOUT_1 = Path(__file__).with_name("layout1.sqlite")  # make_layout1.py wrote it
 LAYOUT_2 = Path(__file__).with_name("layout2.sqlite")  # make_layout2.py wrote it
+LAYOUT_3 = Path(__file__).with_name("layout3.sqlite")  # make_layout3.py wrote it
 BACKUP = "whales-2026-07-01.dump"
 MODELS = [LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m3", 2)]
 
@@ -74,6 +79,16 @@ def url_2(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{shutil.copy(LAYOUT_2, tmp_path / 'layout2.sqlite')}"
     url: str = request.getfixturevalue("postgres_url")
     copy_tables(create_engine(f"sqlite:///{LAYOUT_2}"), create_engine(url))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url_3(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a catalogue of layout 3."""
+    if request.param == "sqlite":
+        return f"sqlite:///{shutil.copy(LAYOUT_3, tmp_path / 'layout3.sqlite')}"
+    url: str = request.getfixturevalue("postgres_url")
+    copy_tables(create_engine(f"sqlite:///{LAYOUT_3}"), create_engine(url))
     return url
 
 
@@ -181,6 +196,35 @@ def test_what_was_said_before_layout_3_can_be_undone_and_the_migration_cannot(ur
     assert catalogue.differences_from_log() == []
 
 
+def test_rankings_names_events_and_actors_of_layout_3_stay(url_3: str) -> None:
+    everybody = "SELECT id, institution, name, kind FROM actors ORDER BY id"
+    actors = rows_of(url_3, everybody)
+    migrate_catalogue(url_3, BACKUP)
+    found = {candidate.individual: candidate.distance for candidate in ask(url_3).candidates}
+    assert found == pytest.approx({"Nova Prima": 1.0, "Io": 1.0, "Unknown": 1.0})
+    catalogue = open_catalogue(url_3)
+    named = {entry.name: entry.aliases for entry in catalogue.individuals(IndividualFilter()).entries}
+    assert named == {"Europa": (), "Io": ("Jupiter I",), "Nova Prima": ("Nova",)}
+    kinds = [event.kind for event in catalogue.history(HistoryFilter()).entries]
+    assert kinds == ["migrate", "decide", "undo", "merge", "alias", "rename", "confirm", "confirm"]
+    assert catalogue.differences_from_log() == []
+    catalogue.change(Undo(7), MARIA)
+    assert {row.individual for row in catalogue.changes_since(EMPTY).added} == {"Europa", "Io", "Nova Prima"}
+    assert [row for row in rows_of(url_3, everybody) if row in actors] == actors
+
+
+def test_catalogues_of_layout_3_belong_to_the_default_institution_and_nobody_has_a_right_by_that(url_3: str) -> None:
+    migrate_catalogue(url_3, BACKUP)
+    people = open_people(url_3)
+    expected = [CatalogueDescription("default", "default", None), CatalogueDescription("other", "default", None)]
+    assert people.catalogues() == expected
+    assert people.institutions() == ["azores", "default"]
+    assert people.standing(MARIA).held == {}
+    people.give(Gift("other", MARIA, Right.CONFIRM), OPERATOR)
+    assert people.standing(MARIA).held == {"other": Held(Right.CONFIRM, "default")}
+    people.close()
+
+
 def test_every_row_is_an_embedding_and_a_word_of_the_same_number(url: str) -> None:
     old = rows_of(
         url,
@@ -276,7 +320,7 @@ def test_an_empty_database_gets_the_newest_layout(tmp_path: Path) -> None:
 
 def test_the_release_of_layout_1_finds_the_number_that_it_refuses(url: str) -> None:
     migrate_catalogue(url, BACKUP)
-    assert rows_of(url, "SELECT version FROM schema_versions") == [(3,)]
+    assert rows_of(url, "SELECT version FROM schema_versions") == [(4,)]
 
 
 def test_whoever_is_not_the_start_command_refuses_an_older_layout_and_says_what_to_do(url: str) -> None:

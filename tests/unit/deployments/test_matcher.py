@@ -14,6 +14,7 @@ from pipeline.catalogue.sql_store import make_catalogue
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
 from pipeline.model_files import ModelFolder
 from pipeline.records import LOCAL_USER, PhotoKey, Query
+from pipeline.rights import DEFAULT_CATALOGUE
 from pipeline.settings import Settings
 
 PATIENCE_S = 10.0
@@ -33,10 +34,12 @@ async def test_ranking_and_health_do_not_wait_for_a_writer_that_waits_for_anothe
     matcher = Matcher.func_or_class(Settings(catalogue_url=f"sqlite:///{file}"), narrow_folder, "cpu")
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    confirming = asyncio.create_task(matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, "key", True))
+    confirming = asyncio.create_task(
+        matcher.confirm(DEFAULT_CATALOGUE, [query(narrow_folder, "A")], LOCAL_USER, "key", True)
+    )
     try:
         async with asyncio.timeout(PATIENCE_S):
-            (ranking,) = await matcher.rank([query(narrow_folder)], None)
+            (ranking,) = await matcher.rank(DEFAULT_CATALOGUE, [query(narrow_folder)], None)
             described = await matcher.describe()
         assert not confirming.done()
     finally:
@@ -54,8 +57,8 @@ async def test_a_confirmation_that_cannot_be_stored_leaves_rankings_alone(
     read_only = Settings(catalogue_url=f"sqlite:///file:{file}?mode=ro&uri=true")
     matcher = Matcher.func_or_class(read_only, narrow_folder, "cpu")
     with pytest.raises(CatalogueUnavailableError, match="read-only"):
-        await matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, "key", True)
-    assert len(await matcher.rank([query(narrow_folder)], None)) == 1
+        await matcher.confirm(DEFAULT_CATALOGUE, [query(narrow_folder, "A")], LOCAL_USER, "key", True)
+    assert len(await matcher.rank(DEFAULT_CATALOGUE, [query(narrow_folder)], None)) == 1
 
 
 async def test_a_replica_never_makes_a_catalogue(narrow_folder: ModelFolder, tmp_path: Path) -> None:
@@ -65,4 +68,6 @@ async def test_a_replica_never_makes_a_catalogue(narrow_folder: ModelFolder, tmp
         Matcher.func_or_class(settings, narrow_folder, "cpu")
     assert not file.parent.exists()
     make_catalogue(settings.catalogue_url)
-    assert await Matcher.func_or_class(settings, narrow_folder, "cpu").rank([query(narrow_folder)], None)
+    assert await Matcher.func_or_class(settings, narrow_folder, "cpu").rank(
+        DEFAULT_CATALOGUE, [query(narrow_folder)], None
+    )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.access import EVERY_RIGHT, Peer, Right
+from pipeline.access import Peer
 from pipeline.errors import NoAnimalError, WhaleVisionError
 from pipeline.records import (
     LOCAL_USER,
@@ -152,7 +152,6 @@ def make_session(
     *,
     local_peer: bool = True,
     array_dialect: bool = False,
-    rights: frozenset[Right] = EVERY_RIGHT,
     **changed: Any,
 ) -> DrivenSession:
     """Make a session of a local client; keywords replace fields of its configuration."""
@@ -160,7 +159,7 @@ def make_session(
         "device": "cuda:0",
         "models_dir": "./models/demo",
         "body_parts": ("fluke", "flank"),
-        "peer": Peer(LOCAL_USER, rights, local_peer, array_dialect),
+        "peer": Peer(LOCAL_USER, None, local_peer, array_dialect),
         "uploads_only": False,
         "limits": limits or SmallLimits(),
         "room": ResultRoom((limits or SmallLimits()).max_result_bytes),

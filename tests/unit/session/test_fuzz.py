@@ -14,7 +14,6 @@ from typing import Any
 import psutil
 import pytest
 
-from pipeline.access import EVERY_RIGHT
 from pipeline.errors import CatalogueUnavailableError, RequestError
 from pipeline.protocol.json_text import decode_object, exceeds_limit
 from pipeline.protocol.reading import read_id, read_message
@@ -55,7 +54,6 @@ class Connection:
             self.clock,
             replace(LIMITS, max_result_bytes=self.room_bytes),
             array_dialect=chance.random() < 0.3,
-            rights=EVERY_RIGHT if chance.random() < 0.8 else frozenset(chance.sample(sorted(EVERY_RIGHT), 1)),
             local_peer=chance.random() < 0.5,
             uploads_only=chance.random() < 0.1,
             room=self.room,

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.access import NEEDED
+from pipeline.access import NEEDED, Need
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
 from pipeline.protocol.requests import MESSAGES, Request
 from pipeline.records import Failure, Ranking, SaveOutcome
+from pipeline.rights import Right
+from pipeline.session import session as session_module
 from pipeline.session.actions import Action, LetOthersGo, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
 from pipeline.session.session import Session
@@ -278,17 +280,30 @@ def test_a_step_that_cannot_be_dealt_with_still_ends_its_request(message: dict[s
     assert session.idle
 
 
-def test_what_a_client_has_no_right_to_is_refused_whichever_way_it_speaks() -> None:
-    session = make_session(rights=frozenset())
+def test_a_request_without_a_row_in_the_table_of_rights_is_refused_whichever_way_it_speaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(session_module, "NEEDED", {})
+    session = make_session()
     (refusal,) = said(begin(session))
     assert (refusal["id"], refusal["code"]) == ("x", "forbidden")
     (line,) = lines(send(session, type="extract", fileNames=["a.jpg"]))
-    assert line.startswith("error: type: you may not send extract")
+    assert line.startswith("error: type: extract may not be sent")
     assert session.asks == []
 
 
 def test_every_request_has_a_row_in_the_table_of_rights() -> None:
     assert {name for name, kind in MESSAGES.items() if issubclass(kind, Request)} == set(NEEDED)
+
+
+def test_what_is_asked_of_the_shell_names_the_right_and_the_catalogue_that_it_needs() -> None:
+    session = make_session()
+    send(session, type="identify", id="x", catalogue="azores", data=[{**ITEM, "identity": "DANTE"}, ITEM])
+    session.stored(1)
+    send(session, type="catalogues", id="z")
+    send(session, type="extract", id="y", fileNames=["a.jpg"])
+    needs = [ask.call.need for ask in session.asks]
+    assert needs == [Need(Right.CONFIRM, "azores"), Need(Right.MATCH, "azores"), None, Need(Right.MATCH, anywhere=True)]
 
 
 def test_a_request_without_elements_has_one_answer() -> None:

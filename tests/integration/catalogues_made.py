@@ -1,0 +1,26 @@
+"""Catalogues in a real database behind the edge, without Ray between."""
+
+import asyncio
+
+from pipeline.catalogue.answers import answer
+from pipeline.catalogue.loaded import LoadedCatalogues
+from pipeline.catalogue.matching import LoadedModel
+from pipeline.catalogue.sql_store import open_catalogue
+
+FLUKE = LoadedModel("fluke", "m1", 2)
+
+
+class StoredMatcher:
+    """What the matcher deployment does, in threads of this process."""
+
+    def __init__(self, url):
+        self.loaded = LoadedCatalogues(open_catalogue(url, make=False), [FLUKE])
+
+    async def confirm(self, catalogue, queries, actor, key):
+        return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).confirm(queries, actor, key))
+
+    async def rank(self, catalogue, queries, top_k):
+        return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).rank(queries, top_k))
+
+    async def answer(self, message, permit):
+        return await asyncio.to_thread(answer, self.loaded, message, permit)

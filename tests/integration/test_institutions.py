@@ -1,0 +1,245 @@
+"""Three institutions with four catalogues and grants between them on one service, over sockets."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from pipeline.access import ANYWHERE, FOR_ALL, NEEDED
+from pipeline.catalogue.giving import Gift
+from pipeline.catalogue.people import open_people
+from pipeline.catalogue.scope import digest
+from pipeline.catalogue.sql_store import make_catalogue, open_catalogue
+from pipeline.client import Client, Query, RequestFailedError
+from pipeline.records import LOCAL_USER, OPERATOR, Actor
+from pipeline.rights import Right
+from tests.confirming import confirm, word
+from tests.integration.catalogues_made import StoredMatcher
+from tests.integration.edge_made import Edge
+
+MAYA, VERA, NIGHTLY = Actor("WDC", "Maya"), Actor("WDC", "Vera"), Actor("WDC", "nightly", "program")
+OLE, SAM = Actor("BAS", "Ole"), Actor("IMR", "Sam")
+CATALOGUES = {"azores": MAYA, "madeira": MAYA, "georgia": OLE, "norway": SAM}
+GIFTS = (
+    Gift("azores", VERA, Right.VIEW),
+    Gift("azores", NIGHTLY, Right.CONFIRM),
+    Gift("azores", "BAS", Right.VIEW, "coarse"),
+    Gift("madeira", "BAS", Right.MATCH, "none"),
+    Gift("georgia", "WDC", Right.CONFIRM, "exact"),
+)
+HELD = {
+    MAYA: {"azores": "admin", "georgia": "confirm", "madeira": "admin"},
+    VERA: {"azores": "view", "georgia": "confirm"},
+    NIGHTLY: {"azores": "confirm", "georgia": "confirm"},
+    OLE: {"azores": "view", "georgia": "admin", "madeira": "match"},
+    SAM: {"norway": "admin"},
+}
+ALL = (*CATALOGUES, "default", "absent")
+ITEM = {"path": "q.jpg", "type": "fluke", "embedding": [0.28, 0.96]}
+QUERY = Query("q.jpg", "fluke", (0.28, 0.96))
+
+
+class Service(Edge):
+    """The edge with a database of institutions behind it, and a token of everybody in it."""
+
+    def __init__(self, url, **arguments):
+        make_catalogue(url)
+        self.people = open_people(url)
+        for user in HELD:
+            self.people.add_user(user)
+        for name, admin in CATALOGUES.items():
+            self.people.add_catalogue(name, admin, "sperm whale", OPERATOR)
+            confirm(open_catalogue(url, name), [word(f"{name}.jpg", f"{name}'s whale")])
+        for gift in GIFTS:
+            self.people.give(gift, OPERATOR)
+        self.tokens = {user: self.people.make_token(user, "test") for user in HELD}
+        super().__init__(matcher=StoredMatcher(url), access="tokens", catalogue_url=url, **arguments)
+
+    def open(self, user):
+        return self.connect(additional_headers={"Authorization": f"Bearer {self.tokens[user]}"})
+
+    def client(self, user):
+        return Client(self.url, token=self.tokens[user])
+
+
+@pytest.fixture
+def service(tmp_path):
+    with Service(f"sqlite:///{tmp_path}/catalogue.sqlite") as running:
+        yield running
+
+
+def ask(websocket, **request):
+    """Return all that is answered, as it was sent, but for the seconds that it took."""
+    websocket.send(json.dumps({"id": "x", **request}))
+    texts = []
+    while not texts or json.loads(texts[-1])["type"] not in ("complete", "error"):
+        texts.append(websocket.recv(timeout=10))
+    return [text.split(',"seconds"')[0] for text in texts]
+
+
+def answer_of(texts):
+    return json.loads(texts[-2])["data"] if len(texts) > 1 else json.loads(texts[-1])
+
+
+# What is sent of each kind, about one catalogue; whoever adds a message adds it here.
+REQUESTS = {
+    "identify": {"type": "identify", "data": [ITEM]},
+    "identify with an identity": {"type": "identify", "data": [{**ITEM, "identity": "Nova"}]},
+}
+LOWEST = {"identify": "match", "identify with an identity": "confirm"}
+RIGHTS = ("match", "view", "confirm", "admin")
+
+
+def test_every_request_about_a_catalogue_is_tried():
+    assert {request["type"] for request in REQUESTS.values()} == NEEDED.keys() - ANYWHERE - FOR_ALL
+    assert LOWEST.keys() == REQUESTS.keys()
+
+
+@pytest.mark.parametrize("user", HELD, ids=lambda user: user.name)
+def test_everybody_may_what_they_hold_and_cannot_tell_what_is_absent_from_what_is_foreign(service, user):
+    with service.open(user) as websocket:
+        for kind, request in REQUESTS.items():
+            refusals = set()
+            for catalogue in ALL:
+                held = HELD[user].get(catalogue)
+                answered = ask(websocket, **request, catalogue=catalogue)
+                if held is not None and RIGHTS.index(held) >= RIGHTS.index(LOWEST[kind]):
+                    assert json.loads(answered[-1])["type"] == "complete", (kind, catalogue)
+                else:
+                    refusals.add(tuple(answered))
+            assert len(refusals) == 1, kind
+            assert '"code":"no_such_catalogue"' in refusals.pop()[-1]
+
+
+@pytest.mark.parametrize("user", HELD, ids=lambda user: user.name)
+def test_everybody_is_told_of_the_catalogues_that_they_hold_something_in(service, user):
+    with service.open(user) as websocket:
+        entries = answer_of(ask(websocket, type="catalogues"))["catalogues"]
+    assert {entry["name"]: entry["right"] for entry in entries} == HELD[user]
+    assert {entry["name"] for entry in entries if "photos" in entry} == {
+        name for name, right in HELD[user].items() if right != "match"
+    }
+
+
+def test_a_ranking_has_the_individuals_of_the_catalogue_that_was_named(service):
+    with service.client(MAYA) as client:
+        for catalogue in HELD[MAYA]:
+            (found,) = client.identify([QUERY], catalogue=catalogue)
+            assert {each.individual for each in found.candidates} == {f"{catalogue}'s whale", "Unknown"}
+
+
+def test_who_may_rank_only_gets_rounded_distances(service):
+    exact = float(np.hypot(0.28 - 1.0, 0.96 - 1.0))
+    with service.client(OLE) as ole, service.client(MAYA) as maya:
+        (rounded,) = ole.identify([QUERY], catalogue="madeira")
+        (whole,) = maya.identify([QUERY], catalogue="madeira")
+    assert [each.distance for each in rounded.candidates] == [round(exact, 2), 1.0]
+    assert whole.candidates[0].distance == pytest.approx(exact, abs=1e-6)
+
+
+def test_a_confirmation_goes_to_the_catalogue_that_it_names_and_to_no_other(service):
+    def counts():
+        with service.open(MAYA) as websocket:
+            entries = answer_of(ask(websocket, type="catalogues"))["catalogues"]
+        return {entry["name"]: entry["photos"] for entry in entries}
+
+    assert counts() == {"azores": 1, "georgia": 1, "madeira": 1}
+    with service.client(VERA) as client:
+        client.confirm([QUERY], "Nova", catalogue="georgia")
+        with pytest.raises(RequestFailedError) as refused:
+            client.confirm([QUERY], "Nova", catalogue="azores")
+    assert refused.value.code == "no_such_catalogue"
+    assert counts() == {"azores": 1, "georgia": 2, "madeira": 1}
+
+
+def test_without_a_name_a_request_means_the_institution_s_only_catalogue(service):
+    with service.client(OLE) as client:
+        (found,) = client.identify([QUERY])
+    assert found.candidates[0].individual == "georgia's whale"
+    with service.client(MAYA) as client, pytest.raises(RequestFailedError) as refused:
+        client.identify([QUERY])
+    assert refused.value.code == "catalogue_needed"
+
+
+def test_a_right_that_is_taken_back_ends_on_an_open_connection_within_a_second(service):
+    with service.open(OLE) as websocket:
+        request = REQUESTS["identify"] | {"catalogue": "azores"}
+        assert json.loads(ask(websocket, **request)[-1])["type"] == "complete"
+        service.people.take_back("azores", "BAS", MAYA)
+        time.sleep(1)
+        assert json.loads(ask(websocket, **request)[-1])["code"] == "no_such_catalogue"
+        service.people.give(Gift("azores", OLE, Right.CONFIRM), MAYA)
+        time.sleep(1)
+        assert json.loads(ask(websocket, **request)[-1])["type"] == "complete"
+
+
+def test_a_revoked_token_s_socket_is_closed_with_1008_and_the_owner_s_other_one_stays(service):
+    other = service.people.make_token(OLE, "another machine")
+    with (
+        service.open(OLE) as lost,
+        service.connect(additional_headers={"Authorization": f"Bearer {other}"}) as kept,
+    ):
+        begun = time.monotonic()
+        service.people.revoke_token(digest(service.tokens[OLE])[:12])
+        with pytest.raises(ConnectionClosed) as closed:
+            lost.recv(timeout=10)
+        assert closed.value.rcvd.code == 1008
+        assert time.monotonic() - begun < 1.5
+        assert answer_of(ask(kept, type="catalogues"))["catalogues"]
+    with pytest.raises(InvalidStatus) as refused, service.open(OLE):
+        pass
+    assert refused.value.response.status_code == 401
+
+
+def test_somebody_without_any_right_may_not_even_extract(service):
+    service.people.add_user(Actor("NEW", "Nobody"))
+    token = service.people.make_token(Actor("NEW", "Nobody"), "test")
+    with service.connect(additional_headers={"Authorization": f"Bearer {token}"}) as websocket:
+        assert json.loads(ask(websocket, type="extract", fileNames=["/a.jpg"])[-1])["code"] == "forbidden"
+        assert answer_of(ask(websocket, type="catalogues")) == {"catalogues": []}
+
+
+def test_health_and_the_page_tell_what_default_holds_only_to_who_may_view_it(service):
+    def seen(user):
+        headers = {"Authorization": f"Bearer {service.tokens[user]}"}
+        return json.loads(service.get("/healthz", **headers)[1])["catalogue"], service.get("/", **headers)[1]
+
+    counts, page = seen(MAYA)
+    assert counts is None
+    assert "individuals" not in page.split("<h2>")[1]
+    assert "3 individuals" not in page
+    service.people.give(Gift("default", "WDC", Right.VIEW, "none"), OPERATOR)
+    time.sleep(1)
+    counts, page = seen(MAYA)
+    assert counts == {"individuals": 3, "photos": 7}
+    assert "3 individuals in 7 photos" in page
+
+
+def test_a_database_that_is_away_leaves_sockets_open_and_says_so(service, tmp_path):
+    with service.open(OLE) as websocket:
+        assert json.loads(ask(websocket, **REQUESTS["identify"], catalogue="georgia")[-1])["type"] == "complete"
+        (tmp_path / "catalogue.sqlite").rename(tmp_path / "away")
+        time.sleep(1)
+        failed = json.loads(ask(websocket, **REQUESTS["identify"], catalogue="georgia")[-1])
+        assert failed["code"] == "catalogue_unavailable"
+        with pytest.raises(InvalidStatus) as refused, service.open(SAM):
+            pass
+        assert refused.value.response.status_code == 503
+        (tmp_path / "away").rename(tmp_path / "catalogue.sqlite")
+        time.sleep(1)
+        assert json.loads(ask(websocket, **REQUESTS["identify"], catalogue="georgia")[-1])["type"] == "complete"
+
+
+def test_a_token_of_the_settings_confirms_in_default_as_before(tmp_path):
+    url = f"sqlite:///{tmp_path}/catalogue.sqlite"
+    lena = {"sha256": digest("old"), "name": "Lena", "institution": "WDC"}
+    with Service(url, tokens=[lena]) as service, Client(service.url, token="old") as client:
+        client.confirm([QUERY], "Nova")
+        assert client.identify([QUERY])[0].candidates[0].individual == "Nova"
+        assert client.identify([QUERY], catalogue="georgia")[0].candidates  # by the grant to WDC
+        with pytest.raises(RequestFailedError):
+            client.identify([QUERY], catalogue="azores")
+    assert open_catalogue(url).counts().photos == 1
+    assert LOCAL_USER not in service.people.users()
