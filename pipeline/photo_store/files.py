@@ -13,7 +13,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.errors import ItemError, SettingsError, UnavailableError, WhaleVisionError
+from pipeline.errors import SettingsError, StorageFullError, UnavailableError, WhaleVisionError
 
 _log = logging.getLogger(__name__)
 
@@ -22,12 +22,6 @@ LEFT_OVER_S = 3600.0
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _INCOMING = "incoming"
-
-
-class StorageFullError(ItemError):
-    """The photo store has no room; nothing of the photo was kept."""
-
-    code = "storage_full"
 
 
 class StoreFiles:

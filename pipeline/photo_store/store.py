@@ -13,18 +13,12 @@ import json
 import logging
 from typing import Any
 
-from pipeline.errors import ItemError, PhotoNotFoundError, PhotoTooLargeError, UnavailableError
+from pipeline.errors import HashMismatchError, PhotoNotFoundError, PhotoTooLargeError, UnavailableError
 from pipeline.photo_store.files import StoreFiles
 
 _log = logging.getLogger(__name__)
 
 MARKER = "store.json"
-
-
-class HashMismatchError(ItemError):
-    """The bytes that came are not those of the hash that they were sent under; nothing was kept."""
-
-    code = "hash_mismatch"
 
 
 class PhotoStore:

@@ -15,9 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import PhotoNotFoundError, PhotoTooLargeError, SettingsError, UnavailableError, WhaleVisionError
-from pipeline.photo_store.files import LEFT_OVER_S, StorageFullError
-from pipeline.photo_store.store import HashMismatchError, PhotoStore
+from pipeline.errors import (
+    HashMismatchError,
+    PhotoNotFoundError,
+    PhotoTooLargeError,
+    SettingsError,
+    StorageFullError,
+    UnavailableError,
+    WhaleVisionError,
+)
+from pipeline.photo_store.files import LEFT_OVER_S
+from pipeline.photo_store.store import PhotoStore
 
 DATABASE = "d" * 32
 PHOTO = b"a photo's bytes" * 1000
