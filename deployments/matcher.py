@@ -1,4 +1,4 @@
-"""The matcher deployment: query embeddings in, ranked individuals out; the only writer of the catalogue."""
+"""The matcher deployment: query embeddings in, ranked individuals out; the catalogue's lists, and its only writer."""
 
 import asyncio
 import time
@@ -13,7 +13,9 @@ from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.access import Permit
 from pipeline.model_files import ModelFolder
-from pipeline.protocol.requests import Request
+from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import Actor, Failure, Query, Ranking
 from pipeline.rights import DEFAULT_CATALOGUE
 from pipeline.settings import Settings
@@ -24,13 +26,14 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
+THREADS = {"confirm": 1, "change": 1, "rank": 1, "answer": 4, "describe": 1, "load": 1}
+"""Of each call: none waits for another kind's, above all not for one that waits for another process's lock, and a list
+that takes long holds up no other list."""
+
+
 @serve.deployment
 class Matcher:
-    """Confirms and ranks; every replica answers with all that was committed before the call.
-
-    Each of its calls has a thread of its own, so that rankings and health checks do not wait while a confirmation waits
-    for another process's lock.
-    """
+    """Confirms, ranks, lists and changes; every replica answers with all that was committed before the call."""
 
     def __init__(self, settings: Settings, folder: ModelFolder, device: str) -> None:
         """Open the catalogue and take in the models folder's CSVs, once for each content.
@@ -49,10 +52,9 @@ class Matcher:
         log_with_serve()
         self._loaded = load_catalogues(settings.catalogue_url, folder, device)
         self._threads = {
-            call: ThreadPoolExecutor(1, thread_name_prefix=call)
-            for call in ("confirm", "rank", "answer", "describe", "load")
+            call: ThreadPoolExecutor(threads, thread_name_prefix=call) for call, threads in THREADS.items()
         }
-        self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
+        self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "change", "rank", "answer")}
         settle_memory()
 
     async def confirm(
@@ -88,14 +90,19 @@ class Matcher:
         return await self._timed("rank", lambda: matcher.rank(queries, top_k))
 
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
-        """Answer a request that has one answer; see `pipeline.catalogue.answers`.
-
-        Raises:
-            CatalogueUnavailableError: the catalogue cannot be read or written.
-        """
-        from pipeline.catalogue.answers import answer
+        """Answer a request that has one answer and changes nothing; see `pipeline.catalogue.permitted`."""
+        from pipeline.catalogue.permitted import answer
 
         return await self._timed("answer", lambda: answer(self._loaded, message, permit))
+
+    async def change(self, message: ChangeRequest | RightsChange, permit: Permit, only_changes: bool) -> dict[str, Any]:
+        """Change the catalogue: on disk when this returns; see `pipeline.catalogue.permitted`.
+
+        Repeating it, with the message's key where it has one, changes nothing.
+        """
+        from pipeline.catalogue.permitted import change
+
+        return await self._timed("change", lambda: change(self._loaded, message, permit, only_changes))
 
     async def describe(self) -> dict[str, Any]:
         """Return counts of what is in the catalogue `default`."""

@@ -12,7 +12,9 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import OUTER_MARGIN_S, call, stream
 from pipeline.access import Permit
-from pipeline.protocol.requests import Request
+from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import (
     Actor,
     Animals,
@@ -123,7 +125,7 @@ class RemoteExtractor:
 
 
 class RemoteMatcher:
-    """The catalogue as a connection sees it; every call may be repeated, since a confirmation carries a key."""
+    """The catalogue as a connection sees it; every call may be repeated, since what is said carries a key."""
 
     def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
         """Take the deployment's handle."""
@@ -158,8 +160,15 @@ class RemoteMatcher:
         return rankings
 
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
-        """See `deployments.services.Catalogue`."""
-        answer = await call(lambda: self._handle.answer.remote(message, permit), "matcher", self._timeout_s)
+        """See `deployments.services.Catalogue`; a change gets a key here where the client gave none, as above."""
+        if isinstance(message, ChangeRequest):
+            keyed = message if message.key else message.model_copy(update={"key": uuid.uuid4().hex})
+            send = partial(self._handle.change.remote, keyed, permit, message.key is None)
+        elif isinstance(message, RightsChange):
+            send = partial(self._handle.change.remote, message, permit, False)
+        else:
+            send = partial(self._handle.answer.remote, message, permit)
+        answer = await call(send, "matcher", self._timeout_s)
         given: dict[str, Any] = answer
         return given
 

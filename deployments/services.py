@@ -11,7 +11,7 @@ from deployments.photo_queue import PhotoQueue
 from deployments.rights import Rights
 from pipeline.access import Peer, Permit, permit
 from pipeline.errors import PhotoNotFoundError
-from pipeline.protocol.requests import Request
+from pipeline.protocol.base import Request
 from pipeline.records import Actor, Candidate, Extracted, Failure, Query, Ranking, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session.actions import (
@@ -60,7 +60,7 @@ class Catalogue(Protocol):
         ...
 
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
-        """Answer a request that has one answer."""
+        """Answer a request that has one answer; a change is on disk then, and safe to repeat."""
         ...
 
 

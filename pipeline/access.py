@@ -23,6 +23,24 @@ NEEDED: Mapping[str, Right] = {
     "identify": Right.MATCH,
     "save": Right.CONFIRM,
     "catalogues": Right.MATCH,
+    "members": Right.ADMIN,
+    "grant": Right.ADMIN,
+    "revoke": Right.ADMIN,
+    "catalogue_create": Right.ADMIN,
+    "individuals": Right.VIEW,
+    "individual": Right.VIEW,
+    "annotations": Right.VIEW,
+    "review": Right.VIEW,
+    "history": Right.VIEW,
+    "decide": Right.CONFIRM,
+    "rename": Right.CONFIRM,
+    "aliases": Right.CONFIRM,
+    "merge": Right.CONFIRM,
+    "split": Right.CONFIRM,
+    "move": Right.CONFIRM,
+    "remove": Right.CONFIRM,
+    "describe": Right.CONFIRM,
+    "undo": Right.CONFIRM,
 }
 """The right that each request needs, by its `type`, in the catalogue that it is about.
 
@@ -50,7 +68,7 @@ ROUTES: Mapping[str, Right | None] = {
 Such a route is for whoever is let in (`/healthz` tells everybody else the state alone). One without a row fails a test.
 """
 
-ANYWHERE = frozenset({"extract", "save"})
+ANYWHERE = frozenset({"extract", "save", "catalogue_create"})
 """Requests that are about no catalogue: the right is needed in any."""
 
 FOR_ALL = frozenset({"catalogues"})

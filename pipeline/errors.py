@@ -223,7 +223,7 @@ class CatalogueUnavailableError(RequestError):
 
 
 class KeyReusedError(RequestError):
-    """The `key` came before with other confirmations: a key belongs to one request and its repeats."""
+    """The `key` came before with something else: a key belongs to one request and its repeats."""
 
     code = "key_reused"
 

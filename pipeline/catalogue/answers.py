@@ -1,40 +1,152 @@
-"""Answers requests about the catalogue that have one answer: a table from each kind of request to its handler."""
+"""Answers requests about a catalogue: a table from each to what reads the catalogue, or to the verb that it says."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from pipeline.access import Permit
-from pipeline.catalogue.loaded import LoadedCatalogues
-from pipeline.protocol.requests import CatalogueEntry, Catalogues, Request
-from pipeline.rights import Right
+from pipeline.catalogue import verbs
+from pipeline.catalogue.port import EditableCatalogue
+from pipeline.catalogue.rows import Head
+from pipeline.catalogue.vectors import storable_text
+from pipeline.catalogue.views import PAGE, AnnotationFilter, HistoryFilter, IndividualFilter, Page
+from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_requests import (
+    Aliases,
+    Annotations,
+    AnnotationsRequest,
+    ChangeRequest,
+    Decide,
+    Describe,
+    History,
+    Individual,
+    Individuals,
+    Merge,
+    Move,
+    PageRequest,
+    Remove,
+    Rename,
+    Review,
+    Split,
+    Undo,
+)
+from pipeline.records import Actor
 
-Handler = Callable[[LoadedCatalogues, Any, Permit], dict[str, Any]]
-"""Takes the catalogues, the message and what its sender may do; returns the `data` of the answer, of the request's
-`reply` type."""
+Answer = dict[str, Any]
+"""The `data` of an answer, of the request's `reply` type."""
+
+Reader = Callable[[EditableCatalogue, Any, Actor], Answer]
+"""Takes the catalogue, the message and who sent it."""
 
 
-def _catalogues(loaded: LoadedCatalogues, _: Catalogues, permit: Permit) -> dict[str, Any]:
-    """List what the client may know of; who may rank only is told no more than that."""
-    entries: list[CatalogueEntry] = []
-    for name, held in permit.standing.held.items():
-        entry: CatalogueEntry = {"name": name}
-        if held.right.includes(Right.VIEW):
-            head, counts = loaded.counts(name)
-            entry |= {"version": head.version, "individuals": counts.individuals, "photos": counts.photos}
-        entry |= {"institution": held.institution, "species": held.species, "right": held.right.value}
-        entry |= {"place": held.place, "default": name == permit.standing.default}
-        entries.append(entry)
-    return {"catalogues": entries}
+def _individuals(catalogue: EditableCatalogue, message: Individuals, _: Actor) -> Answer:
+    wanted = IndividualFilter(**_filters(message, "search", "species", "sex", "body_part"))
+    return _page("individuals", catalogue.individuals(wanted, *_place(message)))
 
 
-HANDLERS: Mapping[type[Request], Handler] = {Catalogues: _catalogues}
-"""Every request without elements has a row here."""
+def _individual(catalogue: EditableCatalogue, message: Individual, _: Actor) -> Answer:
+    return _plain(asdict(catalogue.individual(message.individual)))
 
 
-def answer(loaded: LoadedCatalogues, message: Request, permit: Permit) -> dict[str, Any]:
-    """Return the `data` of a request's answer.
+def _annotations(catalogue: EditableCatalogue, message: AnnotationsRequest, _: Actor) -> Answer:
+    filters = _filters(message, "individual", "encounter", "body_part", "side", "quality")
+    wanted = AnnotationFilter(**filters, waiting=isinstance(message, Review))
+    return _page("annotations", catalogue.annotations(wanted, *_place(message)))
+
+
+def _history(catalogue: EditableCatalogue, message: History, _: Actor) -> Answer:
+    wanted = HistoryFilter(**_filters(message, "individual", "annotation", "since"))
+    return _page("events", catalogue.history(wanted, *_place(message)))
+
+
+READERS: Mapping[type[Request], Reader] = {
+    Individuals: _individuals,
+    Individual: _individual,
+    Annotations: _annotations,
+    Review: _annotations,
+    History: _history,
+}
+"""What answers each request without elements that changes nothing."""
+
+
+def _decide(message: Decide) -> verbs.Verb:
+    return verbs.Decide(tuple(verbs.Decision(**dict(verdict)) for verdict in message.decisions))
+
+
+def _describe(message: Describe) -> verbs.Verb:
+    things: Mapping[verbs.Thing, int | None] = {
+        "individual": message.individual,
+        "annotation": message.annotation,
+        "sighting": message.sighting,
+    }
+    values = message.values.model_dump(include=message.values.model_fields_set)
+    (described,) = (verbs.Describe(thing, number, values) for thing, number in things.items() if number is not None)
+    return described
+
+
+VERBS: Mapping[type[Request], Callable[[Any], verbs.Verb]] = {
+    Decide: _decide,
+    Rename: lambda message: verbs.Rename(message.individual, message.name, message.keep),
+    Aliases: lambda message: verbs.Alias(message.individual, message.add, message.remove),
+    Merge: lambda message: verbs.Merge(message.into, message.others),
+    Split: lambda message: verbs.Split(message.annotations, message.individual, message.name),
+    Move: lambda message: verbs.Move(message.annotations, message.encounter, message.sighting),
+    Remove: lambda message: verbs.Remove(message.annotations),
+    Describe: _describe,
+    Undo: lambda message: verbs.Undo(message.version),
+}
+"""The verb that each request says which changes the catalogue."""
+
+
+def answer(catalogue: EditableCatalogue, message: Request, actor: Actor) -> Answer:
+    """Return the `data` of the answer to a request of `READERS`.
 
     Raises:
-        CatalogueUnavailableError: the catalogue cannot be read or written.
+        CatalogueUnavailableError: the catalogue cannot be read.
+        MalformedMessageError: `after` is none that a page gave.
+        NotInCatalogueError: there is no individual of this number.
     """
-    return HANDLERS[type(message)](loaded, message, permit)
+    return READERS[type(message)](catalogue, message, actor)
+
+
+def change(catalogue: EditableCatalogue, message: ChangeRequest, actor: Actor, only_changes: bool = False) -> Answer:
+    """Say the verb of a request of `VERBS`, and return the `data` of its answer.
+
+    Args:
+        catalogue: to be changed.
+        message: what is said.
+        actor: who says it.
+        only_changes: the message's key is the service's own (`pipeline.catalogue.port.EditableCatalogue.change`).
+
+    Raises:
+        RequestError: as `EditableCatalogue.change`; nothing was stored.
+    """
+    known = None if message.known is None else Head(message.known.version, message.known.nonce)
+    key, reason = (None if text is None else storable_text(text) for text in (message.key, message.reason))
+    changed = catalogue.change(VERBS[type(message)](message), actor, key, known, reason, only_changes)
+    return _plain(asdict(changed))
+
+
+def _filters(message: Request, *names: str) -> dict[str, Any]:
+    values = {name: getattr(message, name) for name in names}
+    return {name: storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
+def _place(message: PageRequest) -> tuple[str | None, int]:
+    return message.after, PAGE if message.limit is None else message.limit
+
+
+def _page(name: str, page: Page[Any]) -> Answer:
+    return {name if field == "entries" else field: value for field, value in _plain(asdict(page)).items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can carry."""
+    match value:
+        case Mapping():
+            return {name: _plain(inner) for name, inner in value.items()}
+        case tuple() | list():
+            return [_plain(inner) for inner in value]
+        case datetime():
+            return value.isoformat()
+    return value

@@ -79,7 +79,7 @@ _WAYS: Mapping[type[Verb], _Way] = {
 }
 
 
-def carry_out(change: Change, verb: Verb, header: Header, known: Head | None) -> Changed:
+def carry_out(change: Change, verb: Verb, header: Header, known: Head | None, only_changes: bool = False) -> Changed:
     """Write a verb's event, unless its key is known or nothing has to change.
 
     Args:
@@ -87,6 +87,7 @@ def carry_out(change: Change, verb: Verb, header: Header, known: Head | None) ->
         verb: what is said.
         header: of the event; its kind, digest and what it undoes come from the verb.
         known: the state that it was decided on.
+        only_changes: make no event where nothing has to change, although there is a key.
 
     Raises:
         ChangeRefusedError: see the verbs.
@@ -102,7 +103,7 @@ def carry_out(change: Change, verb: Verb, header: Header, known: Head | None) ->
     way = _WAYS[type(verb)]
     refuse_changed(change, known, way.subjects(verb), way.merged(verb))
     way.apply(change, verb)
-    if not change.is_empty or header.key is not None:
+    if not change.is_empty or (header.key is not None and not only_changes):
         head = commit(change, _complete(header, verb, digest))
     else:
         head = read_head(*change.place)

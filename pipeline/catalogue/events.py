@@ -189,7 +189,7 @@ def undone_by(connection: Connection, catalogue_id: int, since: int) -> dict[int
 def key_reused() -> KeyReusedError:
     """Return the error of a key that came before with something else."""
     return KeyReusedError(
-        "the key came before with other confirmations, so nothing was stored: give each request a key of its own"
+        "the key came before with something else, so nothing was stored: give each request a key of its own"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.people import People
 from pipeline.catalogue.rows import CatalogueCounts, Head
 from pipeline.catalogue.sql_store import SqlCatalogue
 from pipeline.rights import DEFAULT_CATALOGUE
@@ -20,6 +21,9 @@ Each holds its catalogue's embeddings. One that is in use goes on.
 
 class LoadedCatalogues:
     """Catalogues by their names, and a matcher for each that was asked of lately; safe to call from several threads.
+
+    Attributes:
+        people: of the database, and their rights.
 
     Args:
         default: the default catalogue, whose matcher always stays.
@@ -36,6 +40,7 @@ class LoadedCatalogues:
         self._default_matcher = self._load(default)
         self._matchers: OrderedDict[tuple[str, int], CatalogueMatcher] = OrderedDict()
         self._loading = threading.Lock()
+        self.people = People(default.database)
         self._counts: dict[str, tuple[Head, CatalogueCounts]] = {}
 
     def catalogue(self, name: str) -> SqlCatalogue:

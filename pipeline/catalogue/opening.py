@@ -52,7 +52,7 @@ def check_catalogue(url: str, folder: ModelFolder) -> None:
     ones have come in is known once it is up to date.
 
     Raises:
-        StartupError: as `load_catalogues`.
+        StartupError: a CSV holds a bad row, a weight file cannot be read, or the catalogue cannot be opened.
         CatalogueUnavailableError: the catalogue's file was replaced at this moment.
     """
     sources = csv_sources(folder, loaded_models(folder))
@@ -74,7 +74,7 @@ def fill_catalogue(url: str, folder: ModelFolder) -> tuple[ImportOutcome, ...]:
     """Make the catalogue where there is none, import what is new in the folder's CSVs and close it again.
 
     Raises:
-        StartupError: as `load_catalogues`.
+        StartupError: a CSV holds a bad row, a weight file cannot be read, or the catalogue cannot be opened.
         CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
     """
     catalogue = open_catalogue(url)

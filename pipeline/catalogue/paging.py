@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Connection, Select, and_, func, or_, select
 
 from pipeline.catalogue.rows import Head
+from pipeline.catalogue.vectors import storable_text
 from pipeline.catalogue.views import MAX_PAGE, Entry, Page
 from pipeline.errors import MalformedMessageError
 
@@ -61,6 +62,11 @@ def _read_cursor(after: str, keys: Sequence[Column[Any]]) -> list[Any]:
     except (ValueError, RecursionError):
         values = None
     kinds = [key.type.python_type for key in keys]
-    if isinstance(values, list) and [type(value) for value in values] == kinds:
+    if isinstance(values, list) and [type(value) for value in values] == kinds and all(map(_is_storable, values)):
         return values
     raise MalformedMessageError("after: must be `next` of the page before")
+
+
+def _is_storable(value: int | str) -> bool:
+    """Tell whether every database can compare a column with it."""
+    return storable_text(value) == value if isinstance(value, str) else 0 <= value < 2**31

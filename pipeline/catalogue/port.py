@@ -99,7 +99,13 @@ class EditableCatalogue(Catalogue, Protocol):
     """
 
     def change(
-        self, verb: Verb, actor: Actor, key: str | None = None, known: Head | None = None, reason: str | None = None
+        self,
+        verb: Verb,
+        actor: Actor,
+        key: str | None = None,
+        known: Head | None = None,
+        reason: str | None = None,
+        only_changes: bool = False,
     ) -> Changed:
         """Carry out one verb of `pipeline.catalogue.verbs` as one event, on disk when this returns.
 
@@ -112,6 +118,7 @@ class EditableCatalogue(Catalogue, Protocol):
             known: the state that was decided on, which pages and galleries name; what has to do with the verb must not
                 have changed since. None: whatever stands.
             reason: in the actor's words; kept with the event.
+            only_changes: the key is the service's; where nothing changes it makes no event and is not remembered.
 
         Raises:
             BadIdentityError: a name cannot be that of an individual.

@@ -221,11 +221,18 @@ class SqlCatalogue:
             return read_counts(connection, self._catalogue_id)
 
     def change(
-        self, verb: Verb, actor: Actor, key: str | None = None, known: Head | None = None, reason: str | None = None
+        self,
+        verb: Verb,
+        actor: Actor,
+        key: str | None = None,
+        known: Head | None = None,
+        reason: str | None = None,
+        only_changes: bool = False,
     ) -> Changed:
         """See the port."""
         with self._writing() as change:
-            return carry_out(change, verb, Header("", actor, self._clock(), key, reason=reason), known)
+            header = Header("", actor, self._clock(), key, reason=reason)
+            return carry_out(change, verb, header, known, only_changes)
 
     def individuals(
         self, wanted: IndividualFilter, after: str | None = None, limit: int = PAGE

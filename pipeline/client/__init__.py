@@ -1,6 +1,18 @@
 """The Python client: `AsyncClient`, and `Client` for programs without asyncio; needs neither torch nor Ray."""
 
 from pipeline.client.asynchronous import AsyncClient
+from pipeline.client.catalogue import AsyncCatalogue, AsyncListing, Catalogue, Listing
+from pipeline.client.catalogue_results import (
+    Actor,
+    Annotation,
+    Changed,
+    Encounter,
+    Event,
+    Head,
+    Individual,
+    IndividualDetail,
+    Page,
+)
 from pipeline.client.errors import (
     AccessDeniedError,
     BadAnswerError,
@@ -27,17 +39,30 @@ from pipeline.client.synchronous import Client
 
 __all__ = [
     "AccessDeniedError",
+    "Actor",
+    "Annotation",
+    "AsyncCatalogue",
     "AsyncClient",
+    "AsyncListing",
     "BadAnswerError",
     "Candidate",
+    "Catalogue",
+    "Changed",
     "Client",
     "ClientClosedError",
     "ClientError",
     "ClientOptions",
     "ConnectionRejectedError",
+    "Encounter",
+    "Event",
     "FoundPhotos",
+    "Head",
     "Identification",
+    "Individual",
+    "IndividualDetail",
     "ItemFailure",
+    "Listing",
+    "Page",
     "PhotoResult",
     "Progress",
     "Query",

@@ -1,10 +1,7 @@
 """Asks for a call's items in as few requests as it takes, again and again until each has its final answer."""
 
 import asyncio
-import logging
 import math
-import random
-import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -12,12 +9,11 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from pipeline.client.connection import Connection, Server
-from pipeline.client.errors import ClientError, ConnectionLostError, RequestFailedError, ServerUnreachableError
+from pipeline.client.errors import BadAnswerError, ConnectionLostError, RequestFailedError
 from pipeline.client.open_request import CallProgress, encode, open_request
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import ItemFailure, JsonObject, OnProgress
-
-logger = logging.getLogger(__name__)
+from pipeline.client.retrying import TRANSIENT, Retries, pause_s
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,9 +22,6 @@ NO_ANSWER = ItemFailure("unavailable", "the server ended the request without an 
 
 _ENVELOPE_BYTES = 1024
 """Room in a message for everything but its items."""
-
-_TRANSIENT = ("ack_timeout", "too_many_requests", "unavailable", "upload_timeout")
-"""Refusals of a whole request that pass by themselves; nothing was done for what is still unanswered."""
 
 _PASSING = ("unavailable", "cancelled")
 """Outcomes of an item that pass by themselves. The caller's own cancelling leaves the request, so a `cancelled` that is
@@ -138,53 +131,6 @@ class Unanswered(Generic[T]):
         return len(refused) > 1
 
 
-def pause_s(tries: int, options: ClientOptions) -> float:
-    """Return the pause before another try: doubling, up to a longest one.
-
-    Args:
-        tries: how many have failed, from 1.
-        options: first and longest pause.
-    """
-    return min(options.first_delay_s * 2.0 ** min(tries - 1, 30), options.longest_delay_s)
-
-
-class Retries:
-    """Paces the tries that follow a failure, and ends them when there was no answer for as long as the options say."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._tries = 0
-        self._since_s: float | None = None
-
-    def answered(self) -> None:
-        """Note an answer: the time counts anew from the next failure."""
-        self._tries = 0
-        self._since_s = None
-
-    async def wait(self, error: ClientError) -> None:
-        """Pause before another try.
-
-        Args:
-            error: why the last try failed.
-
-        Raises:
-            ServerUnreachableError: there was no answer for too long.
-        """
-        options, now_s = self._server.options, time.monotonic()
-        self._since_s = now_s if self._since_s is None else self._since_s
-        self._tries += 1
-        limit_s = options.reconnect_s if self._server.was_connected else options.connect_s
-        left_s = self._since_s + limit_s - now_s
-        if left_s <= 0.0:
-            raise ServerUnreachableError(
-                f"{self._server.url} gave no answer for {limit_s:g} s ({error}). Is the service running there?"
-            ) from error
-        # Jitter: many clients that lost the same server must not come back in step.
-        pause = min(pause_s(self._tries, options) * random.uniform(0.5, 1.0), left_s)
-        logger.info("%s; trying again in %.1f s", error, pause)
-        await asyncio.sleep(pause)
-
-
 AskBatch = Callable[[Connection, dict[int, T]], AsyncGenerator[R]]
 """Sends one request for a batch and yields final answers, each after the `Unanswered` has taken it."""
 
@@ -220,7 +166,7 @@ async def ask_until_answered(
                 continue
             if error.code == "key_reused" and unanswered.renew_key(batch):
                 continue
-            if error.code not in _TRANSIENT:
+            if error.code not in TRANSIENT:
                 raise
             await retries.wait(error)
 
@@ -282,3 +228,37 @@ async def ask_for_items(
         results = {index: result async for index, result in answers}
     progress.finish(request.stage)
     return results
+
+
+async def ask_for_answer(server: Server, kind: str, fields: JsonObject) -> JsonObject:
+    """Ask for what has one answer, again and again until it is there; the request must be safe to repeat.
+
+    Args:
+        server: whom to ask.
+        kind: the message's `type`.
+        fields: its other fields.
+
+    Returns:
+        The answer's `data`.
+
+    Raises:
+        ServerUnreachableError: there was no answer for too long.
+        AccessDeniedError, ConnectionRejectedError, BadAnswerError, RequestFailedError: see there.
+    """
+    retries = Retries(server)
+    while True:
+        try:
+            async with open_request(await server.connection()) as running:
+                await running.send(kind, **fields)
+                data = await running.answer(server.options.silence_s)
+            if isinstance(data, dict):
+                return data
+            if data is not None:
+                raise BadAnswerError(f"the server's answer to {kind} cannot be read")
+            await retries.wait(RequestFailedError(NO_ANSWER.code, NO_ANSWER.message))
+        except ConnectionLostError as error:
+            await retries.wait(error)
+        except RequestFailedError as error:
+            if error.code not in TRANSIENT:
+                raise
+            await retries.wait(error)

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.client.asking import ItemRequest, ask_for_items
+from pipeline.client.catalogue import AsyncCatalogue
 from pipeline.client.connection import Server
 from pipeline.client.extraction import Animals, Extraction, path_to_send
 from pipeline.client.options import ClientOptions
@@ -34,6 +35,9 @@ class AsyncClient:
     Every call splits what is too long for one request, and goes on after a lost connection by asking again for what has
     no answer yet. All calls raise `ServerUnreachableError`, `AccessDeniedError`, `ConnectionRejectedError`,
     `BadAnswerError` or `RequestFailedError`, all of them `ClientError`; what is wrong with one photo is in its result.
+
+    Attributes:
+        catalogue: the client's own catalogue: its lists, and changes of it.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
@@ -45,6 +49,7 @@ class AsyncClient:
             options: limits, and how long to go on trying.
         """
         self._server = Server(url, token, options or ClientOptions())
+        self.catalogue = AsyncCatalogue(self._server)
 
     async def __aenter__(self) -> Self:
         return self

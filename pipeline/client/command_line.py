@@ -1,15 +1,28 @@
-"""The command line: `python -m pipeline.client identify|enroll|confirm`."""
+"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue`."""
 
 import argparse
 import asyncio
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
+from pipeline.client.arguments import (
+    ANSWERED,
+    EXIT_CODES,
+    INTERRUPTED,
+    NO_SERVER,
+    NOT_WRITTEN,
+    SOME_FAILED,
+    USAGE,
+    UsageError,
+    add_command,
+    at_least_one,
+    read_token,
+)
+from pipeline.client.asynchronous import AsyncClient
+from pipeline.client.catalogue_commands import add_catalogue_command
 from pipeline.client.enrolment import read_enrolment
 from pipeline.client.errors import ClientError, FolderLayoutError
 from pipeline.client.names import RESERVED, normal_name
@@ -28,25 +41,7 @@ from pipeline.client.photo_answers import Job, PhotoAnswer, answer_photos
 from pipeline.client.photos import absolute, find_photos
 from pipeline.client.results import ItemFailure, PhotoResult
 
-ANSWERED, SOME_FAILED, USAGE, NO_SERVER, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
-
-TOKEN_VARIABLE = "WHALE_VISION_TOKEN"
-
-_EXIT_CODES = f"""exit codes:
-  {ANSWERED}    every photo was answered
-  {SOME_FAILED}    some photos failed; they are listed with why
-  {USAGE}    wrong arguments, no photos found, or a folder that cannot be enrolled as it is
-  {NO_SERVER}    the server cannot be reached, refuses this client or was lost; what was answered before is still shown
-  {NOT_WRITTEN}    the result could not be written to the file
-  {INTERRUPTED}  interrupted (Ctrl-C); the request is cancelled on the server
-
-The token, where the server wants one, is read from --token-file or the variable {TOKEN_VARIABLE}."""
-
 Failures = Sequence[tuple[str, ItemFailure]]
-
-
-class UsageError(Exception):
-    """The arguments make no sense together with what is on this machine."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,50 +67,26 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m pipeline.client",
         description="Identify whales in photos with a running Whale Vision service.",
-        epilog=_EXIT_CODES,
+        epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", required=True)
-    identify = _command(commands, "identify", "rank the known individuals for the animals in photos", _identify)
+    identify = add_command(commands, "identify", "rank the known individuals for the animals in photos", _identify)
     identify.add_argument("photos", nargs="+", metavar="PHOTO|FOLDER", help="folders are searched recursively")
-    identify.add_argument("--top", type=_at_least_one, default=5, metavar="N", help="candidates an animal (default: 5)")
+    identify.add_argument("--top", type=at_least_one, default=5, metavar="N", help="candidates an animal (default: 5)")
     identify.add_argument("--animals", choices=("best", "all"), default="best", help="in each photo (default: best)")
     form = identify.add_mutually_exclusive_group()
     form.add_argument("--csv", type=Path, metavar="FILE", help="write a row for each candidate to FILE")
     form.add_argument("--json", action="store_true", help="print JSON with every field, embeddings included")
-    enroll = _command(commands, "enroll", "add a folder of known individuals to the catalogue", _enroll)
+    enroll = add_command(commands, "enroll", "add a folder of known individuals to the catalogue", _enroll)
     enroll.add_argument("folder", type=Path, metavar="FOLDER", help="one sub-folder an individual, its name the name")
-    confirm = _command(commands, "confirm", "add one photo of a known or new individual to the catalogue", _confirm)
+    confirm = add_command(commands, "confirm", "add one photo of a known or new individual to the catalogue", _confirm)
     confirm.add_argument("photo", metavar="PHOTO")
     confirm.add_argument("name", metavar="NAME", help="of the individual; a new name makes a new one")
+    for command in (identify, enroll, confirm):
+        command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
+    add_catalogue_command(commands)
     return top
-
-
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str, run: Callable[..., object]
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=purpose,
-        description=purpose,
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    command.add_argument("--server", default=DEFAULT_URL, metavar="URL", help=f"default: {DEFAULT_URL}")
-    command.add_argument("--token-file", type=Path, metavar="FILE", help="file that holds the bearer token")
-    command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
-    command.add_argument(
-        "--wait", type=float, default=10.0, metavar="SECONDS", help="for a server that is still starting (default: 10)"
-    )
-    return command
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> int:
@@ -180,7 +151,7 @@ async def _carry_out(
     answers: list[PhotoAnswer] = []
     error = None
     with progress_bars(err) as on_progress:
-        async with AsyncClient(parsed.server, _token(parsed.token_file), options) as client:
+        async with AsyncClient(parsed.server, read_token(parsed.token_file), options) as client:
             try:
                 await answer_photos(client, job, answers, on_progress)
             except ClientError as problem:
@@ -192,19 +163,6 @@ async def _carry_out(
     for index, (path, failure) in enumerate(failures, len(job.photos)):
         answers.append(PhotoAnswer(PhotoResult(path, index, error=failure), None))
     return answers, error
-
-
-def _token(file: Path | None) -> str | None:
-    if file is None and not os.environ.get(TOKEN_VARIABLE):
-        return None
-    source = TOKEN_VARIABLE if file is None else f"--token-file {file}"
-    try:
-        token = (os.environ[TOKEN_VARIABLE] if file is None else file.read_text(encoding="utf-8")).strip()
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"{source}: cannot be read ({error})") from error
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise UsageError(f"{source}: does not hold one token")
-    return token
 
 
 def _conclude(answers: Sequence[PhotoAnswer], error: ClientError | None, out: Console, err: Console) -> int:

@@ -131,6 +131,18 @@ class OpenRequest:
                 for position, entry in enumerate(message.get("data") or ()):
                     yield _placed(entry, position, places)
 
+    async def answer(self, silence_s: float) -> Any:
+        """Return the `data` of a request that has one answer; None where the server ended it without, since it stops.
+
+        Raises:
+            ConnectionLostError, ConnectionRejectedError: the connection ended, or nothing was heard for `silence_s`.
+            RequestFailedError: the server refused the request.
+        """
+        data = None
+        while (message := await self._receive(silence_s)).get("type") != "complete":
+            data = message.get("data", data)
+        return data
+
     async def _receive(self, silence_s: float) -> JsonObject:
         """Return the next message; raises what `entries` says."""
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
+from pipeline.client.catalogue import Catalogue
 from pipeline.client.errors import ClientClosedError
 from pipeline.client.extraction import Animals
 from pipeline.client.options import ClientOptions
@@ -22,6 +23,9 @@ class Client:
 
     The calls are those of `AsyncClient`, with the same arguments, results and errors; `on_progress` is called in the
     client's own thread.
+
+    Attributes:
+        catalogue: the client's own catalogue: its lists, and changes of it.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
@@ -30,6 +34,7 @@ class Client:
         self._thread = threading.Thread(target=self._loop.run_forever, name="whale-vision-client", daemon=True)
         self._thread.start()
         self._closed = False
+        self.catalogue = Catalogue(self._client.catalogue, self._run)
 
     def __enter__(self) -> Self:
         return self

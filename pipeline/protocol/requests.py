@@ -9,39 +9,39 @@ docs/protocol.md is the reference for clients. What it fixes beyond the original
 - with `id`, unknown fields are refused; without, they are ignored, as the original ignored them;
 - every message but `extract` of `fileNames`, `identify` and `save` needs an `id`, and so does `stream`.
 
-A new request is a class here and a member of `Message`: it is read, described in docs/protocol.schema.json, refused
-where its fields are wrong, and carried to its handler and back without another line in this package or in
-`pipeline.session`.
+A new request is a class here, or beside those about what a catalogue holds (`catalogue_requests`), and a member of
+`Message`: it is read, described in docs/protocol.schema.json, refused where its fields are wrong, and carried to its
+handler and back without another line in this package or in `pipeline.session`.
 """
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    Literal,
-    NotRequired,  # pydantic needs this one below Python 3.12
-    Self,
-    get_args,
-)
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchema, model_validator
-from typing_extensions import TypedDict
+from pydantic import ConfigDict, Field, model_validator
 
 from pipeline.errors import MalformedMessageError
+from pipeline.protocol.base import BaseMessage, CatalogueName, Key, ListRequest, RequestId, require_id
+from pipeline.protocol.catalogue_requests import (
+    Aliases,
+    Annotations,
+    Decide,
+    Describe,
+    History,
+    Individual,
+    Individuals,
+    Merge,
+    Move,
+    Remove,
+    Rename,
+    Review,
+    Split,
+    Undo,
+)
 from pipeline.protocol.items import IdentifyElement, SaveElement
 from pipeline.protocol.photo_items import Drawn, FileName, PhotoHash, Upload
+from pipeline.protocol.rights_requests import CatalogueCreate, Catalogues, Grant, Members, Revoke
 from pipeline.records import Animals
-
-MAX_ID_CHARACTERS = 256
-"""Longest `id`; it is repeated in every answer."""
-
-MAX_KEY_CHARACTERS = 128
-"""Longest `key` of a change."""
-
-MAX_CATALOGUE_CHARACTERS = 200
-"""Longest name of a catalogue in a message."""
 
 MAX_BINARY_BYTES = 2**20
 """Longest binary message."""
@@ -56,43 +56,6 @@ class CloseCode(IntEnum):
     INTERNAL = 1011
     RESTART = 1012
     TRY_AGAIN_LATER = 1013
-
-
-RequestId = Annotated[str, SkipValidation(), WithJsonSchema({"type": "string", "maxLength": MAX_ID_CHARACTERS})]
-"""Checked by `read_id`: pydantic refuses lone surrogates, which an id may have."""
-
-
-class BaseMessage(BaseModel):
-    """What every message of a client has.
-
-    Attributes:
-        type: which message it is; a literal of each class.
-        id: the client's name for the request; None for a classic one.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-    type: str
-    id: RequestId | None = None
-
-
-class Request(BaseMessage):
-    """A message that runs, and ends with `complete` or `error`.
-
-    Attributes:
-        reply: for a request without elements, the type of its answer's `data`.
-    """
-
-    reply: ClassVar[Any] = None
-
-
-class ListRequest(Request):
-    """A request about a list of elements, each of which has its own outcome."""
-
-    @property
-    def streams(self) -> bool:
-        """Whether each entry is sent by itself."""
-        return False
 
 
 class Control(BaseMessage):
@@ -137,7 +100,7 @@ class Extract(_Stream):
     uploads: tuple[Upload, ...] | None = Field(None, strict=False)
     photos: tuple[PhotoHash, ...] | None = Field(None, strict=False)
     boxes: tuple[Drawn, ...] | None = Field(None, strict=False)
-    catalogue: Annotated[str, Field(max_length=MAX_CATALOGUE_CHARACTERS)] | None = None
+    catalogue: CatalogueName | None = None
     animals: Animals = "best"
 
     @model_validator(mode="after")
@@ -176,8 +139,8 @@ class Identify(_Stream):
     type: Literal["identify"]
     data: tuple[IdentifyElement, ...] = Field(strict=False)
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
-    key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None = None
-    catalogue: Annotated[str, Field(max_length=MAX_CATALOGUE_CHARACTERS)] | None = None
+    key: Key | None = None
+    catalogue: CatalogueName | None = None
 
 
 class Save(ListRequest):
@@ -185,39 +148,6 @@ class Save(ListRequest):
 
     type: Literal["save"]
     items: tuple[SaveElement, ...] = Field(alias="whaleIdentities", strict=False)
-
-
-class CatalogueEntry(TypedDict):
-    """One catalogue: whose it is, and what the client may do in it.
-
-    Who may view it also sees its version, which rises with every change, and how much it holds. `default` is the one
-    that requests mean which name none; `place` says how exactly the client sees where photos were taken.
-    """
-
-    name: str
-    version: NotRequired[int]
-    individuals: NotRequired[int]
-    photos: NotRequired[int]
-    institution: str
-    species: str | None
-    right: Literal["match", "view", "confirm", "admin"]
-    place: Literal["exact", "coarse", "none"]
-    default: bool
-
-
-class CataloguesReply(TypedDict):
-    """The catalogues that the client may see."""
-
-    catalogues: list[CatalogueEntry]
-
-
-class Catalogues(Request):
-    """List the catalogues, with what is in them."""
-
-    reply: ClassVar[Any] = CataloguesReply
-
-    type: Literal["catalogues"]
-    id: RequestId
 
 
 class Cancel(Control):
@@ -233,7 +163,32 @@ class Ack(Control):
     items: Annotated[int, Field(ge=1)]
 
 
-Message = Extract | Identify | Save | Catalogues | Cancel | Ack
+Message = (
+    Extract
+    | Identify
+    | Save
+    | Catalogues
+    | Members
+    | Grant
+    | Revoke
+    | CatalogueCreate
+    | Individuals
+    | Individual
+    | Annotations
+    | Review
+    | History
+    | Decide
+    | Rename
+    | Aliases
+    | Merge
+    | Split
+    | Move
+    | Remove
+    | Describe
+    | Undo
+    | Cancel
+    | Ack
+)
 """Every message that the server knows; a new one is a member here."""
 
 MESSAGES: Mapping[str, type[Message]] = {
@@ -246,13 +201,3 @@ def fields_of(kind: type[BaseMessage]) -> tuple[str, ...]:
     """Return the names that a message's own fields have on the wire, besides `type` and `id`."""
     names = (field.alias or name for name, field in kind.model_fields.items())
     return tuple(name for name in names if name not in ("type", "id"))
-
-
-def require_id(name: str, request_id: str | None) -> None:
-    """Refuse a message, or a field of it, that needs an `id` and has none.
-
-    Raises:
-        MalformedMessageError: it has none.
-    """
-    if request_id is None:
-        raise MalformedMessageError(f"id: {name} needs one")

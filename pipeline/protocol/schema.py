@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from pipeline.protocol.requests import MESSAGES, Message, Request
+from pipeline.protocol.base import Request
+from pipeline.protocol.requests import MESSAGES, Message
 from pipeline.protocol.server_messages import ServerMessage
 
 

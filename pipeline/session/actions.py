@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pipeline.access import NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
-from pipeline.protocol.requests import Request
+from pipeline.protocol.base import Request
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 from pipeline.stored_photos import StoreSource
 

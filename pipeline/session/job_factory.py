@@ -1,8 +1,9 @@
 """From a message to the job that answers it, spoken in the right way."""
 
+from pipeline.protocol.base import Request
 from pipeline.protocol.classic import ArrayReplies, ClassicReplies
 from pipeline.protocol.replies import Replies, RepliesWithId
-from pipeline.protocol.requests import Extract, Identify, Request, Save
+from pipeline.protocol.requests import Extract, Identify, Save
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.extract_job import PathsJob, StoredPhotosJob, UploadsJob
 from pipeline.session.identify_job import IdentifyJob

@@ -11,8 +11,8 @@ from pipeline.errors import (
     ResultTooLargeError,
     WhaleVisionError,
 )
+from pipeline.protocol.base import ListRequest, Request
 from pipeline.protocol.replies import Entry, Replies, RepliesWithId
-from pipeline.protocol.requests import ListRequest, Request
 from pipeline.records import Failure
 from pipeline.session.actions import Action, Answer, Ask, Call, SendText, Step, StopRequest
 from pipeline.session.answers import Answers, CollectedAnswers, StreamedAnswers

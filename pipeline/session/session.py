@@ -27,10 +27,11 @@ from pipeline.errors import (
     UnknownIdError,
     WhaleVisionError,
 )
+from pipeline.protocol.base import Request
 from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit, size_in_bytes
 from pipeline.protocol.reading import read_id, read_message
 from pipeline.protocol.replies import RepliesWithId, error_to_nobody
-from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode, Request
+from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode
 from pipeline.session.actions import Action, Ask, CloseConnection, SendText, Step
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.extract_job import UploadsJob

@@ -2,10 +2,12 @@
 
 import asyncio
 
-from pipeline.catalogue.answers import answer
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.matching import LoadedModel
+from pipeline.catalogue.permitted import answer, change
 from pipeline.catalogue.sql_store import open_catalogue
+from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.rights_requests import RightsChange
 
 FLUKE = LoadedModel("fluke", "m1", 2)
 
@@ -23,4 +25,5 @@ class StoredMatcher:
         return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).rank(queries, top_k))
 
     async def answer(self, message, permit):
-        return await asyncio.to_thread(answer, self.loaded, message, permit)
+        carry_out = change if isinstance(message, ChangeRequest | RightsChange) else answer
+        return await asyncio.to_thread(carry_out, self.loaded, message, permit)

@@ -1,8 +1,12 @@
 """docs/protocol.md is replayed through the real session, and nothing that the code can say is missing there."""
 
+import hashlib
+import itertools
 import json
 import re
+import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,24 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from pipeline.access import permit
+from pipeline.catalogue import permitted
+from pipeline.catalogue.database import open_database
+from pipeline.catalogue.giving import Gift
+from pipeline.catalogue.loaded import LoadedCatalogues
+from pipeline.catalogue.people import People
+from pipeline.catalogue.rows import Confirmation
+from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
-from pipeline.protocol.requests import MESSAGES, CloseCode, Request, fields_of
+from pipeline.protocol.base import BaseMessage, Request
+from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.requests import MESSAGES, CloseCode, fields_of
+from pipeline.protocol.rights_requests import Catalogues, Members, RightsChange
 from pipeline.protocol.schema import protocol_schema, schema_text
 from pipeline.records import (
+    LOCAL_USER,
+    OPERATOR,
+    Actor,
     Annotation,
     BoundingBox,
     Candidate,
@@ -23,10 +41,12 @@ from pipeline.records import (
     ExtractedAnimal,
     Failure,
     PathSource,
+    PhotoKey,
     Ranking,
     SaveOutcome,
     Segmented,
 )
+from pipeline.rights import LOCAL_STANDING, Right, Standing
 from pipeline.session.actions import (
     Action,
     Answer,
@@ -102,12 +122,35 @@ def saved(file: str, identity: str) -> SaveOutcome:
     return SaveOutcome(f"export/{identity}/{file}", skipped=file == "copied.jpg")
 
 
+MAYA = Standing(Actor("default", "Maya"), LOCAL_STANDING.held, "default")
+PHOTOS = (("IMG_0689.jpg", "PMOD001_DANTE"), ("IMG_0690.jpg", "PMOD001_DANTE"), ("IMG_0702.jpg", "PMOD002_VERGIL"))
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SqlCatalogue:
+    """Make the document's catalogue: three confirmed photos; nonces have 8 digits, and time stands still."""
+    numbers = itertools.count(1)
+    monkeypatch.setattr(secrets, "token_hex", lambda _: hashlib.sha256(f"{next(numbers)}".encode()).hexdigest()[:8])
+    url = f"sqlite:///{tmp_path}/catalogue.sqlite"
+    make_catalogue(url)
+    store = SqlCatalogue(open_database(url), 1, lambda: datetime(2026, 7, 1, 12, tzinfo=UTC))
+    values = np.array([0.0, -1.0])
+    words = [Confirmation(PhotoKey(f"path:{p}"), "fluke", name, values, "5e1f00d", p) for p, name in PHOTOS]
+    store.confirm(words, LOCAL_USER)
+    people = People(store.database)
+    for actor in (MAYA.actor, Actor("default", "Vera"), Actor("BAS", "Ole")):
+        people.add_user(actor)
+    people.give(Gift("default", MAYA.actor, Right.ADMIN), OPERATOR)
+    return store
+
+
 @dataclass
 class Replay:
     """Plays the client of an example, with a shell that answers at once (but for slow.jpg)."""
 
     session: Session
     clock: FakeClock
+    catalogue: SqlCatalogue
     heard: list[str] = field(default_factory=list)
     closed: list[int] = field(default_factory=list)
 
@@ -143,11 +186,15 @@ class Replay:
             case CloseConnection():
                 self.closed.append(action.code)
             case Ask():
-                return [further for step in steps_of(action.call) for further in self.session.report(action, step)]
+                try:
+                    steps = steps_of(action.call, self.catalogue)
+                except RequestError as error:
+                    return self.session.failed(action, error)
+                return [further for step in steps for further in self.session.report(action, step)]
         return []
 
 
-def steps_of(call: Call[Any]) -> list[Any]:
+def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
     """Return what the document's server makes of a call."""
     match call:
         case ExtractPhoto(source=StoreSource() as stored):
@@ -162,10 +209,14 @@ def steps_of(call: Call[Any]) -> list[Any]:
             return [saved(call.file, call.identity)]
         case StoreConfirmations():
             return [(None,) * len(call.queries)]
-        case Answer():
+        case Answer(message=Catalogues()):
             held = {"name": "default", "version": 12, "individuals": 60, "photos": 714}
             whose = {"institution": "default", "species": None, "right": "admin", "place": "exact", "default": True}
             return [{"catalogues": [held | whose]}]
+        case Answer(message=message, need=need):
+            whose = MAYA if isinstance(message, Members | RightsChange) else LOCAL_STANDING
+            carry_out = permitted.change if isinstance(message, ChangeRequest | RightsChange) else permitted.answer
+            return [carry_out(LoadedCatalogues(catalogue, []), message, permit(whose, need))]
     raise AssertionError(call)
 
 
@@ -175,11 +226,11 @@ def with_the_documents_time(text: str) -> str:
 
 
 @pytest.mark.parametrize("steps", EXAMPLES, ids=lambda steps: steps[0].text[:50])
-def test_the_example_is_what_happens(steps: list[Step]) -> None:
+def test_the_example_is_what_happens(steps: list[Step], catalogue: SqlCatalogue) -> None:
     clock = FakeClock()
     array = any("desktop app" in step.text for step in steps)
     limits = SmallLimits(max_photo_bytes=64 * 2**20, max_photos_per_request=10_000, max_requests_per_connection=32)
-    replay = Replay(make_session(clock, limits, array_dialect=array), clock)
+    replay = Replay(make_session(clock, limits, array_dialect=array), clock, catalogue)
     for step in steps:
         if step.sign != "<":
             assert not replay.heard, f"the document does not say {replay.heard}"
@@ -273,12 +324,22 @@ def messages(sign: str) -> list[dict[str, Any]]:
     return [json.loads(text) for text in texts if text.startswith("{")]
 
 
+def origin(kind: type[BaseMessage], field: str) -> tuple[type, str]:
+    """Return the class that a field of a message comes from: what many messages have needs one example."""
+    names = {info.alias or name: name for name, info in kind.model_fields.items()}
+    return next(base for base in reversed(kind.__mro__) if names[field] in vars(base).get("__annotations__", {})), field
+
+
 def test_every_request_and_each_of_its_fields_has_an_example() -> None:
-    shown: dict[str, set[str]] = {}
-    for message in messages(">"):
-        shown.setdefault(message["type"], set()).update(message)
-    for name, kind in MESSAGES.items():
-        assert shown[name] >= set(fields_of(kind)) - ({"stream"} if name == "identify" else set())
+    valid = [message for message in messages(">") if validator("ClientMessage").is_valid(message)]
+    assert {message["type"] for message in valid} == set(MESSAGES)
+    shown = {
+        origin(MESSAGES[message["type"]], field)
+        for message in valid
+        for field in message
+        if field not in ("type", "id")
+    }
+    assert shown == {origin(kind, field) for kind in MESSAGES.values() for field in fields_of(kind)}
 
 
 def test_every_message_of_the_server_has_an_example() -> None:

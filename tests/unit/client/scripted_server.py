@@ -27,6 +27,7 @@ class ScriptedServer:
         animals: boxes by path, for `animals: all`.
         silent: paths that are never answered, though the request completes.
         refusals: error codes of the first requests, in place of an answer.
+        answers: `data` by type of request, one used up at each time of asking; None completes without an answer.
         corrections: what somebody else confirms while a connection is lost: the individual by path.
         skip: names of uploads to refuse.
         backwards: answer the last photo first.
@@ -45,6 +46,7 @@ class ScriptedServer:
         self.animals: dict[str, int] = {}
         self.silent: set[str] = set()
         self.refusals: list[str] = []
+        self.answers: dict[str, list[Any]] = {}
         self.corrections: dict[str, str] = {}
         self.skip: set[str] = set()
         self.backwards = self.hold_bytes = self.mute = False
@@ -177,6 +179,9 @@ class _Peer:
         if self.script.garbage is not None:
             await self.socket.send(self.script.garbage)
             return
+        if message["type"] in self.script.answers:
+            await self.answer_at_once(message)
+            return
         items = next(message[name] for name in ("fileNames", "uploads", "data", "whaleIdentities") if name in message)
         refusal = self.script.refusals.pop(0) if self.script.refusals else None
         if refusal or len(items) > self.script.max_photos:
@@ -189,6 +194,19 @@ class _Peer:
         if "uploads" in message:
             await self.receive(message["id"], items)
         await {"extract": self.extract, "identify": self.identify, "save": self.save}[message["type"]](message, names)
+        await self.send("complete", message["id"], seconds=0.1)
+
+    async def answer_at_once(self, message: dict[str, Any]) -> None:
+        """Answer a request without elements; a connection that is to be closed takes the answer with it."""
+        code = self.script.refusals.pop(0) if self.script.refusals else None
+        if code:
+            await self.send("error", message["id"], code=code, message=f"refused: {code}")
+            return
+        if self.fuse is not None:
+            await self.blow(self.fuse[1])
+        data = self.script.answers[message["type"]].pop(0)
+        if data is not None:
+            await self.send(message["type"], message["id"], data=data)
         await self.send("complete", message["id"], seconds=0.1)
 
     async def receive(self, request: str, items: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The command line: what it prints, writes and returns."""
 
+import argparse
 import csv
 import json
 import os
@@ -300,13 +301,18 @@ def test_help_documents_the_exit_codes(capsys: Captured) -> None:
     assert [f"  {code} " in out for code in (0, 1, 2, 3, 4, 130)] == [True] * 6
 
 
+def options_of(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the options of all commands, and of those below them."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from options_of(command)
+
+
 def test_the_documentation_names_every_option_exit_code_and_column() -> None:
     text = (Path(__file__).parents[3] / "docs" / "client.md").read_text(encoding="utf-8")
-    commands = next(action for action in command_line.parser()._actions if action.dest == "command")
-    assert commands.choices is not None
-    options = {
-        name for command in commands.choices.values() for action in command._actions for name in action.option_strings
-    }  # type: ignore[attr-defined, call-overload]
+    options = set(options_of(command_line.parser()))
     assert [name for name in sorted(options - {"-h", "--help"}) if f"`{name}" not in text] == []
     assert [code for code in (0, 1, 2, 3, 4, 130) if f"| {code} |" not in text] == []
     assert ", ".join(output.CSV_COLUMNS) in " ".join(text.split())

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from deployments.matcher import Matcher
 from pipeline.catalogue import sqlite
 from pipeline.catalogue.opening import fill_catalogue
-from pipeline.catalogue.sql_store import make_catalogue
+from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
 from pipeline.model_files import ModelFolder
+from pipeline.protocol.catalogue_requests import Individuals, Rename, Undo
 from pipeline.records import LOCAL_USER, PhotoKey, Query
 from pipeline.rights import DEFAULT_CATALOGUE
 from pipeline.settings import Settings
@@ -47,6 +49,40 @@ async def test_ranking_and_health_do_not_wait_for_a_writer_that_waits_for_anothe
     assert ranking.failure is None
     assert await confirming == [None]
     assert (await matcher.describe())["catalogue"]["individuals"] == described["catalogue"]["individuals"] + 1
+
+
+async def test_lists_do_not_wait_for_a_change_that_waits_nor_changes_for_lists(
+    narrow_folder: ModelFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "catalogue.sqlite"
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 3 * PATIENCE_S)
+    make_catalogue(f"sqlite:///{file}")
+    matcher = Matcher.func_or_class(Settings(catalogue_url=f"sqlite:///{file}"), narrow_folder, "cpu")
+    assert await matcher.confirm([query(narrow_folder, "A")], LOCAL_USER, "key", True) == [None]
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    listing = Individuals(type="individuals", id="x")
+    rename = Rename(type="rename", id="x", individual=1, name="B", key="k")
+    changing = asyncio.create_task(matcher.change(rename, LOCAL_USER, False))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            pages = await asyncio.gather(*(matcher.answer(listing, LOCAL_USER) for _ in range(8)))
+        assert not changing.done()
+    finally:
+        other.execute("ROLLBACK")
+    assert [page["individuals"][0]["name"] for page in pages] == ["A"] * 8
+    assert (await changing)["head"]["version"] == 2
+
+    gate = threading.Event()
+    monkeypatch.setattr(SqlCatalogue, "individuals", lambda *_: gate.wait() and None)
+    held = [asyncio.create_task(matcher.answer(listing, LOCAL_USER)) for _ in range(8)]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            undone = await matcher.change(Undo(type="undo", id="x", version=2, key="l"), LOCAL_USER, False)
+    finally:
+        gate.set()
+        await asyncio.gather(*held, return_exceptions=True)
+    assert undone["head"]["version"] == 3
 
 
 async def test_a_confirmation_that_cannot_be_stored_leaves_rankings_alone(

@@ -6,6 +6,7 @@ from ray.exceptions import RayActorError
 from deployments import remote
 from deployments.remote import RemoteEmbedder, RemoteExtractor, RemoteMatcher, RemoteSegmenter
 from pipeline.errors import UnavailableError
+from pipeline.protocol.catalogue_requests import History, Undo
 from pipeline.records import LOCAL_USER, Detections, PathSource
 
 TIMEOUT_S = 0.5
@@ -134,3 +135,39 @@ async def test_the_service_s_own_repeat_has_a_key_also_where_the_client_gave_non
     assert second[0]
     assert [only_changes for _, only_changes in (first, second, third)] == [True, True, False]
     assert third[0] == "client's"
+
+
+class ChangesLostOnce(MatcherLostOnce):
+    """As `MatcherLostOnce`, of changes and of what is read."""
+
+    @property
+    def change(self):
+        return self
+
+    answer = change
+
+    def remote(self, *arguments):
+        self.calls.append(arguments)
+        return Lost() if len(self.calls) % 2 else Answered()
+
+
+async def test_a_change_is_repeated_with_its_key_also_where_the_client_gave_none():
+    handle = ChangesLostOnce()
+    matcher = RemoteMatcher(handle, 5.0)
+    without, another, keyed = (Undo(type="undo", id="x", version=3, key=key) for key in (None, None, "client's"))
+    for message in (without, another, keyed):
+        assert await matcher.answer(message, LOCAL_USER) == [None]
+    first, second, third = handle.calls[::2]
+    assert handle.calls[1::2] == [first, second, third], "the repeats have the same keys"
+    assert first[0].key != second[0].key
+    assert first[0].key
+    assert first[0].model_copy(update={"key": None}) == without
+    assert [only_changes for _, _, only_changes in (first, second, third)] == [True, True, False]
+    assert third[0] == keyed
+
+
+async def test_what_only_reads_is_repeated_as_it_is():
+    handle = ChangesLostOnce()
+    message = History(type="history", id="x")
+    assert await RemoteMatcher(handle, 5.0).answer(message, LOCAL_USER) == [None]
+    assert handle.calls == [(message, LOCAL_USER)] * 2

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import MalformedMessageError, RequestError, TooManyPhotosError, UnknownTypeError
+from pipeline.protocol.base import MAX_ID_CHARACTERS
 from pipeline.protocol.items import IdentifyItem
 from pipeline.protocol.json_text import decode_object
 from pipeline.protocol.reading import read_id, read_message
-from pipeline.protocol.requests import MAX_ID_CHARACTERS, Ack, Cancel, Extract, Identify, Message, Save
+from pipeline.protocol.requests import Ack, Cancel, Extract, Identify, Message, Save
 from pipeline.records import Failure, PhotoKey, Query
 
 
@@ -117,7 +118,7 @@ def test_a_wrong_field_is_named(text: str, field: str) -> None:
     assert caught.value.message.startswith(f"{field}: ")
 
 
-@pytest.mark.parametrize("kind", ["individuals", "rename", "progress", "Extract", "", "\ud800", "x" * 10_000])
+@pytest.mark.parametrize("kind", ["guess", "progress", "Extract", "", "\ud800", "x" * 10_000])
 def test_an_unknown_type_is_shown_shortened_and_can_be_sent(kind: str) -> None:
     with pytest.raises(UnknownTypeError) as caught:
         parse(json.dumps({"type": kind}))

@@ -13,9 +13,12 @@ ODD_VALUES: tuple[Any, ...] = (
 FIELDS = (
     "type", "id", "fileNames", "uploads", "animals", "stream", "data", "topK", "key", "whaleIdentities", "items",
     "name", "size", "path", "embedding", "identity", "sha256", "animal", "model", "file", "selectedIdentity", "more",
-    "",
+    "catalogue", "after", "limit", "known", "reason", "individual", "annotations", "decisions", "values", "verdict", "",
 )  # fmt: skip
-TYPES = ("extract", "identify", "save", "catalogues", "cancel", "ack", "progress", "")
+TYPES = (
+    "extract", "identify", "save", "catalogues", "individuals", "history", "decide", "undo", "cancel", "ack",
+    "progress", "",
+)  # fmt: skip
 PIECES = ('{"type":', '"extract"', ",", "{", "}", "[", "]", '"', "\\ud800", "\\u0000", "1e999", "NaN", ":", "\x00", "é")
 BAD_TEXTS = ("", "[" * 2900, '{"a":' * 500, "9" * 2900, '{"type":"ack","id":"a","items":' + "1" * 2000 + "}", "null")
 
@@ -27,7 +30,7 @@ class Messages:
         self._chance = chance
         self._makers: tuple[Callable[[], dict[str, Any]], ...] = (
             self._extract, self._extract, self._uploads, self._uploads, self._identify, self._identify, self._save,
-            self._catalogues, self._control,
+            self._catalogues, self._list, self._change, self._control,
         )  # fmt: skip
 
     def text(self) -> str:
@@ -86,6 +89,32 @@ class Messages:
 
     def _catalogues(self) -> dict[str, Any]:
         return {"type": "catalogues", "id": self._chance.choice(IDS)}
+
+    def _list(self) -> dict[str, Any]:
+        kind = self._chance.choice(("individuals", "individual", "annotations", "review", "history"))
+        message: dict[str, Any] = {"type": kind, "id": self._chance.choice(IDS)}
+        if kind == "individual" or (self._chance.random() < 0.3 and kind != "individuals"):
+            message["individual"] = self._chance.randint(0, 3)
+        if kind != "individual" and self._chance.random() < 0.3:
+            message |= {"limit": self._chance.randint(0, 2), "after": "[1]"}
+        return message
+
+    def _change(self) -> dict[str, Any]:
+        number, numbers = self._chance.randint(0, 9), [self._chance.randint(0, 9) for _ in range(3)]
+        message: dict[str, Any] = self._chance.choice((
+            {"type": "decide", "decisions": [{"annotation": each, "verdict": "unsure"} for each in numbers]},
+            {"type": "rename", "individual": number, "name": "Dante"},
+            {"type": "aliases", "individual": number, "add": ["D1"], "remove": []},
+            {"type": "merge", "into": number, "others": numbers},
+            {"type": "split", "annotations": numbers, "name": "Dante"},
+            {"type": "move", "annotations": numbers},
+            {"type": "remove", "annotations": numbers},
+            {"type": "describe", "sighting": number, "values": {"begins_at": "2026-07-01T14:05:00", "latitude": 1.5}},
+            {"type": "undo", "version": number},
+        ))  # fmt: skip
+        if self._chance.random() < 0.5:
+            message |= {"key": self._chance.choice("kl"), "known": {"version": number, "nonce": "a"}, "reason": "b"}
+        return message | {"id": self._chance.choice(IDS)}
 
     def _control(self) -> dict[str, Any]:
         message: dict[str, Any] = {

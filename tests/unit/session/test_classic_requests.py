@@ -110,7 +110,9 @@ def test_an_empty_request_is_complete_at_once(request_text: str, result: list[st
     [
         ("hello", "error: the message is not JSON: "),
         ("[1]", "error: the message must be a JSON object"),
-        ('{"type":"individuals"}', 'error: type: "individuals" is not known'),
+        ('{"type":"guess"}', 'error: type: "guess" is not known'),
+        ('{"type":"individuals"}', "error: id: individuals needs one"),
+        ('{"type":"undo","version":1}', "error: id: undo needs one"),
         ('{"type":"extract"}', "error: fileNames: must be a list"),
         ('{"type":"cancel"}', "error: id: "),
         ('{"type":"extract","id":7,"fileNames":[]}', "error: id: "),

@@ -38,7 +38,22 @@ from tests.unit.session.toy_shell import Conversation, ToyShell
 MESSAGES_A_CONNECTION = 80
 MOST_ANIMALS = 3
 MOST_GROWN_MIB = 64
-CATALOGUES = {"catalogues": [{"name": "default", "version": 1, "individuals": 2, "photos": 3}]}
+PAGE = {"head": {"version": 1, "nonce": "a"}, "next": None, "total": 0}
+DANTE = {"id": 1, "name": "Dante", "aliases": [], "species": None, "sex": None, "note": None}
+GIVEN: dict[str, Any] = {
+    "catalogues": {"catalogues": [{"name": "default", "version": 1, "individuals": 2, "photos": 3}]},
+    "individuals": PAGE | {"individuals": []},
+    "individual": {
+        "head": PAGE["head"],
+        "individual": DANTE | {"annotations": 1, "provisional": 0},
+        "merged": [],
+        "encounters": [],
+    },
+    "annotations": PAGE | {"annotations": []},
+    "review": PAGE | {"annotations": []},
+    "history": PAGE | {"events": []},
+}
+"""The one answer of each request that changes nothing; all others are answered by the state that they left."""
 
 
 class Connection:
@@ -191,8 +206,8 @@ class Connection:
             case StoreConfirmations() if not good:
                 refused = (None, Failure("bad_identity", "another name"))
                 return tuple(self.chance.choice(refused) for _ in ask.call.queries)
-            case Answer():
-                return CATALOGUES
+            case Answer(message=message):
+                return GIVEN.get(message.type, {"head": PAGE["head"], "made": {"individuals": [1]}})
         return last_step(ask.call, good=good)
 
     def _perform(self, actions: list[Action], *closes: CloseCode) -> None:

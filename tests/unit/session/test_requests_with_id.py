@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.access import NEEDED, Need
 from pipeline.errors import CatalogueUnavailableError
+from pipeline.protocol.base import Request
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
-from pipeline.protocol.requests import MESSAGES, Request
+from pipeline.protocol.requests import MESSAGES
 from pipeline.records import Failure, Ranking, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session import session as session_module
@@ -419,11 +420,14 @@ REQUESTS: tuple[dict[str, Any], ...] = (
     {"type": "extract", "id": "x", "uploads": [{"name": "b.jpg", "size": 3}]},
     {"type": "identify", "id": "x", "data": [ITEM]},
     {"type": "save", "id": "x", "whaleIdentities": [{"file": "b.jpg", "selectedIdentity": "Dante"}]},
+    {"type": "individuals", "id": "x"},
+    {"type": "merge", "id": "x", "into": 1, "others": [2]},
 )
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
     ({"type": "extract", "id": "x"}, "malformed"),
     ({"type": "identify", "id": "x", "data": [], "topK": 0}, "malformed"),
-    ({"type": "rename", "id": "x"}, "unknown_type"),
+    ({"type": "guess", "id": "x"}, "unknown_type"),
+    ({"type": "rename", "id": "x", "individual": 0, "name": "Dante"}, "malformed"),
     ({"id": "x"}, "malformed"),
     ({"type": "extract", "id": "x", "fileNames": ["a"] * 1001}, "too_many_photos"),
 )

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-from pipeline.protocol.requests import MESSAGES, Request
+from pipeline.protocol.base import Request
+from pipeline.protocol.requests import MESSAGES
 from pipeline.protocol.server_messages import ServerMessage
 from pipeline.records import UploadSource
 from pipeline.session.actions import Action, Ask, CloseConnection, ExtractPhoto, SendText, StopRequest

@@ -1,0 +1,260 @@
+"""A catalogue as programs see it: its lists, and changes of it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from uuid import uuid4
+
+from pipeline.client.asking import ask_for_answer
+from pipeline.client.catalogue_results import (
+    Annotation,
+    Changed,
+    Entry,
+    Event,
+    Head,
+    Individual,
+    IndividualDetail,
+    Page,
+    read_annotation,
+    read_changed,
+    read_detail,
+    read_event,
+    read_head,
+    read_individual,
+)
+from pipeline.client.connection import Server
+from pipeline.client.errors import BadAnswerError
+from pipeline.client.results import JsonObject
+from pipeline.client.verbs import Verb, message_fields
+
+Read = TypeVar("Read")
+
+_WIRE_NAMES = {"body_part": "bodyPart", "page_size": "limit"}
+
+
+class IndividualFilters(TypedDict, total=False):
+    """Which individuals to list; what is left out lets all through.
+
+    Attributes:
+        search: part of a name or an alias, whatever its case, white space and width.
+        species: exactly.
+        sex: exactly.
+        body_part: those that have an annotation of it.
+        page_size: how many are asked for at a time.
+    """
+
+    search: str | None
+    species: str | None
+    sex: str | None
+    body_part: str | None
+    page_size: int
+
+
+class AnnotationFilters(TypedDict, total=False):
+    """Which annotations to list; what is left out lets all through.
+
+    Attributes:
+        individual: those that show it.
+        encounter: those in it.
+        body_part: exactly.
+        side: exactly.
+        quality: exactly.
+        page_size: how many are asked for at a time.
+    """
+
+    individual: int | None
+    encounter: int | None
+    body_part: str | None
+    side: str | None
+    quality: str | None
+    page_size: int
+
+
+class HistoryFilters(TypedDict, total=False):
+    """Which events to list; what is left out lets all through.
+
+    Attributes:
+        individual: those that touched it.
+        annotation: those that touched it.
+        since: those after this version.
+        page_size: how many are asked for at a time.
+    """
+
+    individual: int | None
+    annotation: int | None
+    since: int | None
+    page_size: int
+
+
+class AsyncListing(Generic[Entry]):
+    """A list that is read page by page while a loop goes over it.
+
+    Attributes:
+        head: the state that the first page was read from, None before: decisions on the list's entries name it.
+        total: how long the list is, None before the first page.
+    """
+
+    def __init__(self, read_page: Callable[[str | None], Awaitable[Page[Entry]]]) -> None:
+        self.head: Head | None = None
+        self.total: int | None = None
+        self._read_page = read_page
+
+    async def page(self, after: str | None = None) -> Page[Entry]:
+        """Return one page: the first, or the one that begins at `next` of the page before."""
+        page = await self._read_page(after)
+        self.head, self.total = self.head or page.head, page.total
+        return page
+
+    async def __aiter__(self) -> AsyncGenerator[Entry]:
+        page = await self.page()
+        for entry in page.entries:
+            yield entry
+        while page.next is not None:
+            page = await self.page(page.next)
+            for entry in page.entries:
+                yield entry
+
+
+class AsyncCatalogue:
+    """One catalogue of a server; its calls raise what those of `AsyncClient` do.
+
+    `RequestFailedError` has the server's code: `no_such_catalogue`, and those of changes that are refused.
+    """
+
+    def __init__(self, server: Server, name: str | None = None) -> None:
+        self._server = server
+        self._name = name
+
+    def named(self, name: str) -> "AsyncCatalogue":
+        """Return another catalogue of the same server."""
+        return AsyncCatalogue(self._server, name)
+
+    def individuals(self, **filters: Unpack[IndividualFilters]) -> AsyncListing[Individual]:
+        """List individuals by name."""
+        return self._list("individuals", "individuals", filters, read_individual)
+
+    async def individual(self, individual: int) -> IndividualDetail:
+        """Return one individual; of a number that was merged into another, that one."""
+        return await self._ask("individual", {"individual": individual}, read_detail)
+
+    def annotations(self, **filters: Unpack[AnnotationFilters]) -> AsyncListing[Annotation]:
+        """List annotations in the order in which they came."""
+        return self._list("annotations", "annotations", filters, read_annotation)
+
+    def review(self, **filters: Unpack[AnnotationFilters]) -> AsyncListing[Annotation]:
+        """List the annotations that wait for a person: guesses, and those that somebody was unsure of."""
+        return self._list("review", "annotations", filters, read_annotation)
+
+    def history(self, **filters: Unpack[HistoryFilters]) -> AsyncListing[Event]:
+        """List events, newest first."""
+        return self._list("history", "events", filters, read_event)
+
+    async def change(
+        self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None
+    ) -> Changed:
+        """Change the catalogue in one event: whole or not at all, on the server's disk when this returns.
+
+        What was stored before the connection was lost is not stored anew when it is asked again.
+
+        Args:
+            verb: one of `pipeline.client.verbs`.
+            known: the state that was decided on; the change is refused (`changed_since`) where what it is about has
+                changed since.
+            reason: kept with the event.
+            key: names the change, so that a later call with the same one changes nothing; by default each call has one.
+        """
+        state = None if known is None else {"version": known.version, "nonce": known.nonce}
+        fields = {**message_fields(verb), "known": state, "reason": reason, "key": key or uuid4().hex}
+        return await self._ask(verb.kind, fields, read_changed)
+
+    def _list(
+        self, kind: str, entries: str, filters: Mapping[str, Any], read_entry: Callable[[JsonObject], Entry]
+    ) -> AsyncListing[Entry]:
+        fields = {_WIRE_NAMES.get(name, name): value for name, value in filters.items()}
+
+        def read(data: JsonObject) -> Page[Entry]:
+            return Page(read_head(data), tuple(map(read_entry, data[entries])), data["next"], data["total"])
+
+        return AsyncListing(lambda after: self._ask(kind, {**fields, "after": after}, read))
+
+    async def _ask(self, kind: str, fields: JsonObject, read: Callable[[JsonObject], Read]) -> Read:
+        given: dict[str, Any] = {"catalogue": self._name, **fields}
+        given = {name: value for name, value in given.items() if value is not None}
+        data = await ask_for_answer(self._server, kind, given)
+        try:
+            return read(data)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadAnswerError(f"the server's answer to {kind} cannot be read: {error!r}") from error
+
+
+class Run(Protocol):
+    """Runs a coroutine on the blocking client's event loop and waits for it."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, Read], /) -> Read:
+        """Return what it returns."""
+
+
+class Listing(Generic[Entry]):
+    """As `AsyncListing`, for programs without asyncio."""
+
+    def __init__(self, listing: AsyncListing[Entry], run: Run) -> None:
+        self._listing = listing
+        self._run = run
+
+    @property
+    def head(self) -> Head | None:
+        """The state that the first page was read from, None before."""
+        return self._listing.head
+
+    @property
+    def total(self) -> int | None:
+        """How long the list is, None before the first page."""
+        return self._listing.total
+
+    def page(self, after: str | None = None) -> Page[Entry]:
+        """Return one page; see `AsyncListing.page`."""
+        return self._run(self._listing.page(after))
+
+    def __iter__(self) -> Generator[Entry]:
+        page = self.page()
+        yield from page.entries
+        while page.next is not None:
+            page = self.page(page.next)
+            yield from page.entries
+
+
+class Catalogue:
+    """One catalogue of a server, for programs without asyncio; see `AsyncCatalogue`."""
+
+    def __init__(self, catalogue: AsyncCatalogue, run: Run) -> None:
+        self._catalogue = catalogue
+        self._run = run
+
+    def named(self, name: str) -> "Catalogue":
+        """Return another catalogue of the same server."""
+        return Catalogue(self._catalogue.named(name), self._run)
+
+    def individuals(self, **filters: Unpack[IndividualFilters]) -> Listing[Individual]:
+        """List individuals by name; see `AsyncCatalogue.individuals`."""
+        return Listing(self._catalogue.individuals(**filters), self._run)
+
+    def individual(self, individual: int) -> IndividualDetail:
+        """Return one individual; see `AsyncCatalogue.individual`."""
+        return self._run(self._catalogue.individual(individual))
+
+    def annotations(self, **filters: Unpack[AnnotationFilters]) -> Listing[Annotation]:
+        """List annotations; see `AsyncCatalogue.annotations`."""
+        return Listing(self._catalogue.annotations(**filters), self._run)
+
+    def review(self, **filters: Unpack[AnnotationFilters]) -> Listing[Annotation]:
+        """List the annotations that wait for a person; see `AsyncCatalogue.review`."""
+        return Listing(self._catalogue.review(**filters), self._run)
+
+    def history(self, **filters: Unpack[HistoryFilters]) -> Listing[Event]:
+        """List events; see `AsyncCatalogue.history`."""
+        return Listing(self._catalogue.history(**filters), self._run)
+
+    def change(
+        self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None
+    ) -> Changed:
+        """Change the catalogue in one event; see `AsyncCatalogue.change`."""
+        return self._run(self._catalogue.change(verb, known=known, reason=reason, key=key))

@@ -1,0 +1,114 @@
+"""The tables of the commands about the catalogue."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.client.catalogue_results import Annotation, Changed, Encounter, Event, Individual, IndividualDetail
+from pipeline.client.output import shown
+
+_VERDICTS = {"unsure": "unsure", "not_comparable": "not comparable"}
+
+
+def print_individuals(out: Console, individuals: Sequence[Individual]) -> None:
+    """Print individuals, one a line."""
+    columns = ("Number", "Name", "Aliases", "Species", "Sex", "Annotations", "Guesses", "Note")
+    rows = (
+        (
+            each.id,
+            each.name,
+            ", ".join(each.aliases),
+            each.species,
+            each.sex,
+            each.annotations,
+            each.provisional,
+            each.note,
+        )
+        for each in individuals
+    )
+    _print(out, columns, rows)
+
+
+def print_individual(out: Console, detail: IndividualDetail) -> None:
+    """Print one individual and its encounters."""
+    print_individuals(out, [detail.individual])
+    if detail.merged:
+        out.print(f"merged into it: {', '.join(map(str, detail.merged))}")
+    columns = ("Encounter", "Sighting", "Annotations", "From", "Until", "Place", "Observer")
+    rows = (
+        (
+            *(each.id, each.sighting, ", ".join(map(str, each.annotations)), each.begins_at, each.ends_at),
+            *(_place(each), each.observer),
+        )
+        for each in detail.encounters
+    )
+    _print(out, columns, rows)
+    out.print(f"in state {detail.head}")
+
+
+def print_annotations(out: Console, annotations: Sequence[Annotation]) -> None:
+    """Print annotations, one a line."""
+    columns = ("Number", "Photo", "Body part", "Shows", "Said", "Side", "Quality", "Encounter")
+    rows = (
+        (each.id, _photo(each), each.body_part, _who(each), _said(each), each.side, each.quality, each.encounter)
+        for each in annotations
+    )
+    _print(out, columns, rows)
+
+
+def print_events(out: Console, events: Sequence[Event]) -> None:
+    """Print events, one a line; times are in UTC."""
+    columns = ("Version", "When (UTC)", "Who", "What", "Reason")
+    rows = ((each.version, f"{each.at:%Y-%m-%d %H:%M:%S}", _speaker(each), _deed(each), each.reason) for each in events)
+    _print(out, columns, rows)
+
+
+def print_changed(out: Console, changed: Changed) -> None:
+    """Say what a change did."""
+    for kind, numbers in changed.made.items():
+        out.print(f"new {kind}: {', '.join(map(str, numbers))}")
+    out.print(f"done; the catalogue is in state {changed.head}")
+
+
+def _print(out: Console, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(shown("" if value is None else str(value)) for value in row))
+    if table.row_count:
+        out.print(table)
+
+
+def _photo(annotation: Annotation) -> str:
+    return annotation.path if annotation.animal == 1 else f"{annotation.path} (animal {annotation.animal})"
+
+
+def _who(annotation: Annotation) -> str | None:
+    return None if annotation.individual is None else f"{annotation.name} ({annotation.individual})"
+
+
+def _said(annotation: Annotation) -> str:
+    if annotation.individual is not None and not annotation.reviewed:
+        return "a guess"
+    said = (_VERDICTS.get(annotation.verdict or ""), annotation.confidence)
+    return ", ".join(word for word in said if word)
+
+
+def _speaker(event: Event) -> str:
+    return f"{event.actor.name} ({event.actor.institution})"
+
+
+def _deed(event: Event) -> str:
+    undoes = "" if event.undoes is None else f" {event.undoes}"
+    undone = "" if event.undone_by is None else f" (undone by {event.undone_by})"
+    return f"{event.kind}{undoes}{undone}"
+
+
+def _place(encounter: Encounter) -> str:
+    known = encounter.latitude is not None and encounter.longitude is not None
+    place = f"{encounter.latitude}, {encounter.longitude}" if known else ""
+    within = "" if encounter.uncertainty_m is None else f" (within {encounter.uncertainty_m:g} m)"
+    return ", ".join(part for part in (encounter.locality, f"{place}{within}".strip()) if part)

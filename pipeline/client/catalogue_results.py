@@ -1,0 +1,208 @@
+"""What the client answers about a catalogue: frozen records, read from the server's JSON."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pipeline.client.results import JsonObject
+from pipeline.client.verbs import Verdict
+
+Entry = TypeVar("Entry")
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A state of a catalogue; written "version:nonce".
+
+    Attributes:
+        version: of its last event.
+        nonce: random; copies of a catalogue that went different ways have the same versions, and other nonces.
+    """
+
+    version: int
+    nonce: str
+
+    def __str__(self) -> str:
+        return f"{self.version}:{self.nonce}"
+
+
+@dataclass(frozen=True, slots=True)
+class Individual:
+    """An individual; `annotations` show it by a person's word, `provisional` ones by a guess that waits for one."""
+
+    id: int
+    name: str
+    aliases: tuple[str, ...]
+    species: str | None
+    sex: str | None
+    note: str | None
+    annotations: int
+    provisional: int
+
+
+@dataclass(frozen=True, slots=True)
+class Encounter:
+    """One encounter of an individual: its annotations, and what is known of the sighting; times are local."""
+
+    id: int
+    sighting: int
+    annotations: tuple[int, ...]
+    begins_at: datetime | None
+    ends_at: datetime | None
+    latitude: float | None
+    longitude: float | None
+    uncertainty_m: float | None
+    locality: str | None
+    observer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndividualDetail:
+    """One individual, those that were merged into it, and its encounters."""
+
+    head: Head
+    individual: Individual
+    merged: tuple[int, ...]
+    encounters: tuple[Encounter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One body part of one animal in one photo.
+
+    Attributes:
+        id: its number.
+        source_key: which photo: "sha256:<hex>", "path:<path>" or "csv:<sha256 of the file>:<line>".
+        animal: which animal of the photo.
+        body_part: for example "fluke".
+        path: of the photo, as it was named first.
+        side: as described.
+        quality: as described.
+        encounter: its encounter.
+        individual: who it shows; None where nobody is said.
+        name: of that individual.
+        reviewed: a person says so.
+        verdict: a person's last decision about it.
+        confidence: of that decision.
+        models: short hashes of the weights that it has an embedding of.
+    """
+
+    id: int
+    source_key: str
+    animal: int
+    body_part: str
+    path: str
+    side: str | None
+    quality: str | None
+    encounter: int | None
+    individual: int | None
+    name: str | None
+    reviewed: bool
+    verdict: Verdict | None
+    confidence: str | None
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who spoke; `kind` is "person" or "program"."""
+
+    institution: str
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One transaction of a catalogue.
+
+    Attributes:
+        version: its own.
+        kind: "confirm", "import", "migrate" or that of a change.
+        actor: who spoke.
+        at: when; UTC, aware.
+        reason: in the actor's words.
+        undoes: the version that it takes back.
+        undone_by: the version that takes it back, where that stands.
+    """
+
+    version: int
+    kind: str
+    actor: Actor
+    at: datetime
+    reason: str | None
+    undoes: int | None
+    undone_by: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change did.
+
+    Attributes:
+        head: the state that it left.
+        made: numbers of what is new, by "individuals", "encounters" and "sightings".
+    """
+
+    head: Head
+    made: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Entry]):
+    """A part of a list: the state that it was read from, its entries, where the next begins, and how long all is."""
+
+    head: Head
+    entries: tuple[Entry, ...]
+    next: str | None
+    total: int
+
+
+def read_head(fields: JsonObject) -> Head:
+    """Read the state that an answer was read from."""
+    return _record(Head, fields["head"])
+
+
+def read_individual(fields: JsonObject) -> Individual:
+    """Read an individual."""
+    return _record(Individual, fields, aliases=tuple(fields["aliases"]))
+
+
+def read_detail(fields: JsonObject) -> IndividualDetail:
+    """Read one individual in detail."""
+    encounters = tuple(map(_read_encounter, fields["encounters"]))
+    return IndividualDetail(
+        read_head(fields), read_individual(fields["individual"]), tuple(fields["merged"]), encounters
+    )
+
+
+def read_annotation(fields: JsonObject) -> Annotation:
+    """Read an annotation."""
+    return _record(Annotation, fields, models=tuple(fields["models"]))
+
+
+def read_event(fields: JsonObject) -> Event:
+    """Read an event."""
+    return _record(Event, fields, actor=_record(Actor, fields["actor"]), at=datetime.fromisoformat(fields["at"]))
+
+
+def read_changed(fields: JsonObject) -> Changed:
+    """Read what a change did."""
+    return Changed(read_head(fields), {name: tuple(made) for name, made in fields["made"].items()})
+
+
+def _read_encounter(fields: JsonObject) -> Encounter:
+    times = {
+        name: None if fields[name] is None else datetime.fromisoformat(fields[name])
+        for name in ("begins_at", "ends_at")
+    }
+    return _record(Encounter, fields, annotations=tuple(fields["annotations"]), **times)
+
+
+def _record(kind: type[Record], fields: JsonObject, **read: Any) -> Record:
+    """Make a record of fields that are there, but for those that were read already; a newer server may send more."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: read[name] if name in read else fields[name] for name in names})

@@ -1,0 +1,264 @@
+"""Requests about what a catalogue holds: its lists, and what people say about it beside confirming photos.
+
+`pipeline.catalogue.verbs` says what each change means; a change is stored whole or not at all. Things are named by
+their numbers, which lists show and which stay theirs.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from pipeline.errors import MalformedMessageError
+from pipeline.protocol.base import CatalogueName, Key, Request, RequestId
+from pipeline.protocol.catalogue_replies import (
+    AnnotationsReply,
+    ChangeReply,
+    HistoryReply,
+    IndividualReply,
+    IndividualsReply,
+)
+
+LARGEST = 2**31 - 1
+"""What an integer of every database holds."""
+
+Number = Annotated[int, Field(ge=1, le=LARGEST)]
+"""Of an individual, an annotation, an encounter, a sighting, or an event's version."""
+
+Text = Annotated[str, Field(max_length=200)]
+LongText = Annotated[str, Field(max_length=10_000)]
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _read_local_time(value: object) -> datetime:
+    time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    if time is None or time.tzinfo is not None:
+        raise ValueError
+    return time
+
+
+LocalTime = Annotated[
+    datetime,
+    BeforeValidator(_read_local_time),
+    WithJsonSchema({"type": "string", "description": "a local time without an offset, such as 2026-07-01T14:05:00"}),
+]
+
+
+class CatalogueRequest(Request):
+    """A request about one catalogue.
+
+    Attributes:
+        catalogue: its name; None means the client's own.
+    """
+
+    id: RequestId
+    catalogue: CatalogueName | None = None
+
+
+class PageRequest(CatalogueRequest):
+    """A request for one page of a list.
+
+    Attributes:
+        after: `next` of the page before; None for the first page.
+        limit: how many entries; a page has at most 1,000.
+    """
+
+    after: LongText | None = None
+    limit: Number | None = None
+
+
+class Individuals(PageRequest):
+    """List individuals by name; a filter that is None lets all through, `search` looks into names and aliases."""
+
+    reply: ClassVar[Any] = IndividualsReply
+
+    type: Literal["individuals"]
+    search: Text | None = None
+    species: Text | None = None
+    sex: Text | None = None
+    body_part: Text | None = Field(None, alias="bodyPart")
+
+
+class Individual(CatalogueRequest):
+    """Show one individual; of one that was merged into another, that one."""
+
+    reply: ClassVar[Any] = IndividualReply
+
+    type: Literal["individual"]
+    individual: Number
+
+
+class AnnotationsRequest(PageRequest):
+    """A request for a list of annotations; a filter that is None lets all through."""
+
+    reply: ClassVar[Any] = AnnotationsReply
+
+    individual: Number | None = None
+    encounter: Number | None = None
+    body_part: Text | None = Field(None, alias="bodyPart")
+    side: Text | None = None
+    quality: Text | None = None
+
+
+class Annotations(AnnotationsRequest):
+    """List annotations in the order in which they came."""
+
+    type: Literal["annotations"]
+
+
+class Review(AnnotationsRequest):
+    """List the annotations that wait for a person: what a program guessed, and what somebody was unsure of."""
+
+    type: Literal["review"]
+
+
+class History(PageRequest):
+    """List events, newest first: about one thing, or those since a version."""
+
+    reply: ClassVar[Any] = HistoryReply
+
+    type: Literal["history"]
+    individual: Number | None = None
+    annotation: Number | None = None
+    since: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+
+
+class Part(BaseModel):
+    """An object within a message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Known(Part):
+    """A state of the catalogue, as an answer's `head` has it."""
+
+    version: Annotated[int, Field(ge=0, le=LARGEST)]
+    nonce: Text
+
+
+class ChangeRequest(CatalogueRequest):
+    """A request that changes the catalogue, in one event.
+
+    Attributes:
+        key: names the change, so that asking for it again changes nothing.
+        known: the state that it was decided on; it is refused where what it is about has changed since.
+        reason: kept with the event.
+    """
+
+    reply: ClassVar[Any] = ChangeReply
+
+    key: Key | None = None
+    known: Known | None = None
+    reason: LongText | None = None
+
+
+class Verdict(Part):
+    """A decision about one annotation."""
+
+    annotation: Number
+    verdict: Literal["match", "new", "unsure", "not_comparable"]
+    individual: Number | None = None
+    name: Text | None = None
+    confidence: Text | None = None
+    ranking: LongText | None = None
+
+
+class Decide(ChangeRequest):
+    """Say who annotations show."""
+
+    type: Literal["decide"]
+    decisions: Annotated[tuple[Verdict, ...], Field(min_length=1, strict=False)]
+
+
+class Rename(ChangeRequest):
+    """Give an individual another name; `keep` keeps the old one as an alias."""
+
+    type: Literal["rename"]
+    individual: Number
+    name: Text
+    keep: bool = False
+
+
+class Aliases(ChangeRequest):
+    """Add and take away other names of an individual."""
+
+    type: Literal["aliases"]
+    individual: Number
+    add: tuple[Text, ...] = Field((), strict=False)
+    remove: tuple[Text, ...] = Field((), strict=False)
+
+
+Numbers = Annotated[tuple[Number, ...], Field(min_length=1, strict=False)]
+
+
+class Merge(ChangeRequest):
+    """Say that individuals are one."""
+
+    type: Literal["merge"]
+    into: Number
+    others: Numbers
+
+
+class Split(ChangeRequest):
+    """Say that some annotations of one individual show another, known (`individual`) or new (`name`)."""
+
+    type: Literal["split"]
+    annotations: Numbers
+    individual: Number | None = None
+    name: Text | None = None
+
+
+class Move(ChangeRequest):
+    """Group annotations into an encounter: a known one, or one that is made, of a known sighting or a new one."""
+
+    type: Literal["move"]
+    annotations: Numbers
+    encounter: Number | None = None
+    sighting: Number | None = None
+
+
+class Remove(ChangeRequest):
+    """Withdraw annotations."""
+
+    type: Literal["remove"]
+    annotations: Numbers
+
+
+class Values(Part):
+    """New values of a thing, by the names that lists show them under; null takes one away."""
+
+    species: Text | None = None
+    sex: Text | None = None
+    note: LongText | None = None
+    side: Text | None = None
+    quality: Text | None = None
+    begins_at: LocalTime | None = None
+    ends_at: LocalTime | None = None
+    latitude: Coordinate | None = None
+    longitude: Coordinate | None = None
+    uncertainty_m: Coordinate | None = None
+    locality: Text | None = None
+    observer: Text | None = None
+
+
+class Describe(ChangeRequest):
+    """Set what is known of one thing: an individual, an annotation or a sighting."""
+
+    type: Literal["describe"]
+    individual: Number | None = None
+    annotation: Number | None = None
+    sighting: Number | None = None
+    values: Values
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if [self.individual, self.annotation, self.sighting].count(None) != 2:
+            raise MalformedMessageError("individual: name one of individual, annotation and sighting")
+        return self
+
+
+class Undo(ChangeRequest):
+    """Take back what the event of a version did."""
+
+    type: Literal["undo"]
+    version: Number
