@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -120,6 +120,8 @@ class PhotoRoutes:
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody reads it
             except WhaleVisionError as error:
+                if not isinstance(error, UploadTimeoutError):
+                    await self._swallow(request)
                 return error_answer(error)
 
         return Route(path, endpoint, methods=[method])
@@ -197,6 +199,13 @@ class PhotoRoutes:
             yield piece
             if clock() - began_s > self._timeout_s and clock() - self._refused_s < self._timeout_s:
                 raise UploadTimeoutError("the photo took too long while others found no room; send it again")
+
+    async def _swallow(self, request: Request) -> None:
+        """Take what is left of a refused photo: a client that still sends would not hear why."""
+        with suppress(ClientDisconnect, TimeoutError, RuntimeError):  # RuntimeError: nothing is left
+            async with asyncio.timeout(self._timeout_s):
+                async for _ in request.stream():
+                    pass
 
 
 def refusal(refused: Refusal) -> Response:

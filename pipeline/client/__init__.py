@@ -26,12 +26,15 @@ from pipeline.client.options import ClientOptions
 from pipeline.client.photos import FoundPhotos, find_photos
 from pipeline.client.results import (
     Candidate,
+    DrawnBox,
     Identification,
     ItemFailure,
     PhotoResult,
     Progress,
     Query,
     SavedPhoto,
+    StoredPhoto,
+    UploadedPhoto,
     as_query,
     confirmed,
 )
@@ -53,6 +56,7 @@ __all__ = [
     "ClientError",
     "ClientOptions",
     "ConnectionRejectedError",
+    "DrawnBox",
     "Encounter",
     "Event",
     "FoundPhotos",
@@ -69,6 +73,8 @@ __all__ = [
     "RequestFailedError",
     "SavedPhoto",
     "ServerUnreachableError",
+    "StoredPhoto",
+    "UploadedPhoto",
     "as_query",
     "confirmed",
     "find_photos",

@@ -1,4 +1,4 @@
-"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue`."""
+"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue|photos`."""
 
 import argparse
 import asyncio
@@ -39,6 +39,7 @@ from pipeline.client.output import (
 )
 from pipeline.client.photo_answers import Job, PhotoAnswer, answer_photos
 from pipeline.client.photos import absolute, find_photos
+from pipeline.client.photos_commands import add_photos_command
 from pipeline.client.results import ItemFailure, PhotoResult
 
 Failures = Sequence[tuple[str, ItemFailure]]
@@ -86,6 +87,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (identify, enroll, confirm):
         command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
     add_catalogue_command(commands)
+    add_photos_command(commands)
     return top
 
 
