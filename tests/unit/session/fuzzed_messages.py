@@ -11,7 +11,8 @@ ODD_VALUES: tuple[Any, ...] = (
     [], {}, [[]], [None], {"a": 1}, [0] * 13, ["a.jpg"] * 13, [[[[[[[[]]]]]]]],
 )  # fmt: skip
 FIELDS = (
-    "type", "id", "fileNames", "uploads", "photos", "boxes", "box_xyxy_px", "animals", "stream", "data", "topK", "key", "whaleIdentities", "items",
+    "photos", "boxes", "box_xyxy_px",
+    "type", "id", "fileNames", "uploads", "animals", "stream", "data", "topK", "key", "whaleIdentities", "items",
     "name", "size", "path", "embedding", "identity", "sha256", "animal", "model", "file", "selectedIdentity", "more",
     "catalogue", "after", "limit", "known", "reason", "individual", "annotations", "decisions", "values", "verdict", "",
 )  # fmt: skip
@@ -29,8 +30,8 @@ class Messages:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._makers: tuple[Callable[[], dict[str, Any]], ...] = (
-            self._extract, self._extract, self._stored, self._uploads, self._uploads, self._identify, self._identify, self._save,
-            self._catalogues, self._list, self._change, self._control,
+            self._stored, self._extract, self._extract, self._uploads, self._uploads, self._identify, self._identify,
+            self._save, self._catalogues, self._list, self._change, self._control,
         )  # fmt: skip
 
     def text(self) -> str:
