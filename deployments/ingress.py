@@ -56,6 +56,7 @@ class Ingress:
         photos = RemoteExtractor(extractor, timeouts.photo_timeout_s)
         self._photos = PhotoQueue(photos, queue, metrics)
         library = library_of(settings, database, photos, self._photos.turn)
+        library.clean()
         rights = rights_of(settings)
         services = Services(
             photos=self._photos,

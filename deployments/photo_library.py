@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -77,6 +77,15 @@ class PhotoLibrary:
     @cached_property
     def _photos(self) -> "CataloguePhotos":
         return self._open_photos()
+
+    def clean(self) -> None:
+        """Delete what killed processes have left in the store, without waiting for it; an error is in the log."""
+
+        def clean() -> None:
+            with suppress(ItemError):
+                self._store.clean()
+
+        self._threads.submit(clean)
 
     async def has(self, catalogue: str, sha256: str) -> bool:
         """Whether a catalogue has a photo, and the store its file."""
