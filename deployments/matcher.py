@@ -104,6 +104,12 @@ class Matcher:
 
         return await self._timed("change", lambda: change(self._loaded, message, permit, only_changes))
 
+    async def heads(self) -> dict[str, Any]:
+        """Return the state of each catalogue by its name; see `pipeline.catalogue.answers.heads`."""
+        from pipeline.catalogue.answers import heads
+
+        return await self._timed("answer", lambda: heads(self._loaded.catalogue(DEFAULT_CATALOGUE)))
+
     async def describe(self) -> dict[str, Any]:
         """Return counts of what is in the catalogue `default`."""
         matcher = self._loaded.matcher(DEFAULT_CATALOGUE)

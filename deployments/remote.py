@@ -13,6 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.calls import OUTER_MARGIN_S, call, stream
 from pipeline.access import Permit
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_replies import Head
 from pipeline.protocol.catalogue_requests import ChangeRequest
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import (
@@ -171,6 +172,11 @@ class RemoteMatcher:
         answer = await call(send, "matcher", self._timeout_s)
         given: dict[str, Any] = answer
         return given
+
+    async def heads(self) -> Mapping[str, Head]:
+        """See `deployments.services.Catalogue`."""
+        answer: Mapping[str, Head] = await call(self._handle.heads.remote, "matcher", self._timeout_s)
+        return answer
 
 
 async def describe(handle: DeploymentHandle[Any]) -> Mapping[str, Any]:

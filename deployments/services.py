@@ -6,16 +6,19 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from deployments.head_watch import HeadWatch
 from deployments.photo_library import PhotoLibrary
 from deployments.photo_queue import PhotoQueue
 from deployments.rights import Rights
 from pipeline.access import Peer, Permit, permit
 from pipeline.errors import PhotoNotFoundError
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_replies import Head
 from pipeline.records import Actor, Candidate, Extracted, Failure, Query, Ranking, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session.actions import (
     Answer,
+    AwaitChange,
     Call,
     ExtractPhoto,
     LetOthersGo,
@@ -59,6 +62,10 @@ class Catalogue(Protocol):
         """Rank a catalogue's known individuals for each query."""
         ...
 
+    async def heads(self) -> Mapping[str, Head]:
+        """Return the state of each catalogue by its name."""
+        ...
+
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """Answer a request that has one answer; a change is on disk then, and safe to repeat."""
         ...
@@ -92,12 +99,14 @@ class Services:
         self._catalogue = catalogue
         self._export = export
         self._rights = rights
+        self._watch = HeadWatch(catalogue.heads)
         self._handlers: Mapping[type[Call[Any]], Handler] = {
             ExtractPhoto: self._extract,
             StoreConfirmations: _once(self._confirm),
             RankQueries: _once(self._rank),
             SavePhoto: _once(self._save),
             Answer: _once(self._answer),
+            AwaitChange: _once(self._await_change),
             LetOthersGo: _once(self._let_others_go),
         }
 
@@ -138,6 +147,10 @@ class Services:
 
     async def _let_others_go(self, _: LetOthersGo, __: Client, ___: Permit) -> None:
         await asyncio.sleep(0)
+
+    async def _await_change(self, call: AwaitChange, _: Client, permit: Permit) -> None:
+        assert permit.catalogue is not None
+        await self._watch.changed(permit.catalogue, call.known)
 
     async def _answer(self, call: Answer, _: Client, permit: Permit) -> dict[str, Any]:
         return await self._catalogue.answer(call.message, permit)

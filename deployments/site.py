@@ -179,7 +179,7 @@ class Site:
             models_dir=self._description.models_dir,
             body_parts=self._description.body_parts,
             peer=peer,
-            uploads_only=self._settings.uploads_only,
+            uploads_only=self._settings.uploads_only or not self._may_name_paths(peer),
             limits=self._settings.limits,
             room=ResultRoom(self._settings.limits.max_result_bytes),
             upload_room=self._uploads,
@@ -187,6 +187,12 @@ class Site:
             ack_timeout_s=self._settings.timeouts.ack_timeout_s,
             idle_timeout_s=self._settings.timeouts.idle_timeout_s,
         )
+
+    def _may_name_paths(self, peer: Peer) -> bool:
+        """Whether the folders of this machine are for somebody: they belong to one institution, not to all."""
+        if peer.token is None or peer.token in self._settings.token_owners():
+            return True
+        return peer.actor.institution == self._settings.folders_of
 
     async def _index(self, request: Request) -> Response:
         peer = await self.admit(request)

@@ -171,6 +171,7 @@ class Settings(_Block):
             "tokens" where `tokens` names some.
         tokens: bearer tokens that are accepted beside those of the database, and their owners, who may confirm in the
             catalogue `default`.
+        folders_of: with tokens, the institution whose people may name paths and `save`, beside owners of `tokens`.
         local_paths_with_tokens: with tokens, who comes from this machine's address may still name any path where
             `photo_roots` is empty; not behind a proxy, which comes from there for everybody.
         allowed_origins: `Origin` headers that may connect; requests without the header are not browsers. `file://` is
@@ -197,6 +198,7 @@ class Settings(_Block):
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     access: Access = "local"
     tokens: tuple[Token, ...] = ()
+    folders_of: OwnerName | None = None
     local_paths_with_tokens: bool = False
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -12,6 +12,7 @@ from pipeline.catalogue.vectors import storable_text
 from pipeline.catalogue.views import PAGE, AnnotationFilter, HistoryFilter, IndividualFilter, Page
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import (
+    LARGEST,
     Aliases,
     Annotations,
     AnnotationsRequest,
@@ -28,6 +29,7 @@ from pipeline.protocol.catalogue_requests import (
     Rename,
     Review,
     Split,
+    Subscribe,
     Undo,
 )
 from pipeline.records import Actor
@@ -59,14 +61,21 @@ def _history(catalogue: EditableCatalogue, message: History, _: Actor) -> Answer
     return _page("events", catalogue.history(wanted, *_place(message)))
 
 
+def _news(catalogue: EditableCatalogue, message: Subscribe, _: Actor) -> Answer:
+    since = LARGEST if message.since is None else message.since
+    page = catalogue.history(HistoryFilter(since=since, oldest_first=True))
+    return {"catalogue": catalogue.name, "head": _plain(asdict(page.head)), "events": _plain_entries(page)}
+
+
 READERS: Mapping[type[Request], Reader] = {
     Individuals: _individuals,
     Individual: _individual,
     Annotations: _annotations,
     Review: _annotations,
     History: _history,
+    Subscribe: _news,
 }
-"""What answers each request without elements that changes nothing."""
+"""What answers each request without elements that changes nothing; `subscribe` is answered anew as events come."""
 
 
 def _decide(message: Decide) -> verbs.Verb:
@@ -127,6 +136,11 @@ def change(catalogue: EditableCatalogue, message: ChangeRequest, actor: Actor, o
     return _plain(asdict(changed))
 
 
+def heads(catalogue: EditableCatalogue) -> Answer:
+    """Return the state of each catalogue of a database by its name, as answers have it."""
+    return {name: _plain(asdict(head)) for name, head in catalogue.heads().items()}
+
+
 def _filters(message: Request, *names: str) -> dict[str, Any]:
     values = {name: getattr(message, name) for name in names}
     return {name: storable_text(value) if isinstance(value, str) else value for name, value in values.items()}
@@ -137,7 +151,12 @@ def _place(message: PageRequest) -> tuple[str | None, int]:
 
 
 def _page(name: str, page: Page[Any]) -> Answer:
-    return {name if field == "entries" else field: value for field, value in _plain(asdict(page)).items()}
+    head = _plain(asdict(page.head))
+    return {"head": head, name: _plain_entries(page), "next": page.next, "total": page.total}
+
+
+def _plain_entries(page: Page[Any]) -> list[Any]:
+    return [_plain(asdict(entry)) for entry in page.entries]
 
 
 def _plain(value: Any) -> Any:

@@ -45,6 +45,12 @@ def read_head(connection: Connection, catalogue_id: int) -> Head:
     return Head(found.head, found.nonce or "")
 
 
+def read_heads(connection: Connection) -> dict[str, Head]:
+    """Return the state of every catalogue of the database, by its name."""
+    query = select(catalogues.c.name, catalogues.c.head, events.c.nonce).outerjoin_from(catalogues, events, _LAST_EVENT)
+    return {name: Head(version, nonce or "") for name, version, nonce in connection.execute(query)}
+
+
 def read_head_since(connection: Connection, catalogue_id: int, known: Head) -> tuple[Head, bool]:
     """Return the state that the last event left, and whether a reader's state is one that this catalogue was in.
 

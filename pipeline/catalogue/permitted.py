@@ -13,11 +13,8 @@ from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import ChangeRequest, Individual
 from pipeline.protocol.rights_requests import (
     CatalogueCreate,
-    CatalogueEntry,
     Catalogues,
     Grant,
-    GrantEntry,
-    MemberEntry,
     Members,
     Revoke,
     RightsChange,
@@ -86,25 +83,25 @@ def _catalogues(loaded: LoadedCatalogues, _: Catalogues, permit: Permit) -> Answ
     return {"catalogues": entries}
 
 
-def _entry(loaded: LoadedCatalogues, name: str, held: Held, permit: Permit) -> CatalogueEntry:
+def _entry(loaded: LoadedCatalogues, name: str, held: Held, permit: Permit) -> Answer:
     """Describe a catalogue; who may rank only is not told what it holds."""
-    entry: dict[str, Any] = {"name": name}
+    entry: Answer = {"name": name}
     if held.right.includes(Right.VIEW):
         head, counts = loaded.counts(name)
         entry |= {"version": head.version, "individuals": counts.individuals, "photos": counts.photos}
     entry |= {"institution": held.institution, "species": held.species, "right": held.right.value}
-    return CatalogueEntry(**entry, place=held.place, default=name == permit.standing.default)
+    return entry | {"place": held.place, "default": name == permit.standing.default}
 
 
 def _members(loaded: LoadedCatalogues, _: Request, permit: Permit) -> Answer:
-    members: list[MemberEntry] = []
-    granted: list[GrantEntry] = []
+    members, granted = [], []
     for gift in loaded.people.gifts(permit.catalogue):
+        right = gift.right.value
         if isinstance(gift.to, Actor):
             who = {"institution": gift.to.institution, "user": gift.to.name, "kind": gift.to.kind}
-            members.append(MemberEntry(**who, right=gift.right.value))
+            members.append({**who, "right": right})
         else:
-            granted.append(GrantEntry(institution=gift.to, right=gift.right.value, place=gift.place))
+            granted.append({"institution": gift.to, "right": right, "place": gift.place})
     return {"members": members, "grants": granted}
 
 
@@ -142,7 +139,7 @@ def _catalogue_create(loaded: LoadedCatalogues, message: CatalogueCreate, permit
         raise ForbiddenError("only who is the admin of a catalogue of their institution may make another one")
     loaded.people.add_catalogue(message.name, actor, message.species, actor)
     made = loaded.people.standing(actor)
-    return {**_entry(loaded, message.name, made.held[message.name], Permit(made, message.name))}
+    return _entry(loaded, message.name, made.held[message.name], Permit(made, message.name))
 
 
 OF_RIGHTS: Mapping[type[Request], Handler] = {

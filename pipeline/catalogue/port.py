@@ -1,6 +1,6 @@
 """The ports to one catalogue: the narrow one, which the matcher and the CSV import know, and that of people's verbs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pipeline.catalogue.rows import (
@@ -98,6 +98,15 @@ class EditableCatalogue(Catalogue, Protocol):
     The methods that give a page also raise MalformedMessageError, for an `after` that no page gave.
     """
 
+    @property
+    def name(self) -> str:
+        """What requests call it."""
+        ...
+
+    def heads(self) -> Mapping[str, Head]:
+        """Return the state of every catalogue of the same database, by its name."""
+        ...
+
     def change(
         self,
         verb: Verb,
@@ -152,5 +161,5 @@ class EditableCatalogue(Catalogue, Protocol):
         ...
 
     def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
-        """Return a page of events, newest first; a head is in it as soon as its change is in any answer."""
+        """Return a page of events; a head is in it as soon as its change is in any answer."""
         ...

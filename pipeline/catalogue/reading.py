@@ -98,7 +98,7 @@ def read_annotations(
 def read_history(
     connection: Connection, catalogue_id: int, wanted: HistoryFilter, after: str | None, limit: int
 ) -> Page[EventEntry]:
-    """Return a page of events, newest first."""
+    """Return a page of events, newest first unless the oldest are wanted first."""
     about: list[Subject] = []
     if wanted.individual is not None:
         columns = (individuals.c.id, names.c.individual, assignments.c.individual)
@@ -118,7 +118,7 @@ def read_history(
     return read_page(
         *(connection, head, rows, [events.c.version], after, limit),
         lambda page: _event_entries(connection, catalogue_id, page),
-        descending=True,
+        descending=not wanted.oldest_first,
     )
 
 

@@ -1,6 +1,6 @@
 """The catalogue in an SQL database: a SQLite file, or a PostgreSQL server where several machines share it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pipeline.catalogue.events import (
     lock_catalogue,
     read_head,
     read_head_since,
+    read_heads,
     remember_confirmations,
 )
 from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
@@ -86,7 +87,7 @@ def open_catalogue(url: str, name: str = DEFAULT_CATALOGUE, make: bool = True) -
         with database.preparing() as connection:
             catalogue_id = _make_in(connection, name)
     database.warn_where_read_only()
-    return SqlCatalogue(database, catalogue_id)
+    return SqlCatalogue(database, catalogue_id, name=name)
 
 
 def make_catalogue(url: str) -> None:
@@ -140,12 +141,25 @@ class SqlCatalogue:
         database: with prepared tables.
         catalogue_id: which catalogue.
         clock: gives the time that new rows carry.
+        name: what requests call it.
     """
 
-    def __init__(self, database: Database, catalogue_id: int, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        catalogue_id: int,
+        clock: Callable[[], datetime] = utc_now,
+        name: str = DEFAULT_CATALOGUE,
+    ) -> None:
         self._database = database
         self._catalogue_id = catalogue_id
         self._clock = clock
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        """See the port."""
+        return self._name
 
     @property
     def id(self) -> int:
@@ -168,12 +182,17 @@ class SqlCatalogue:
             found = connection.execute(select(catalogues.c.id).where(catalogues.c.name == name)).scalar()
         if found is None:
             raise NoSuchCatalogueError("catalogue: there is none of this name")
-        return SqlCatalogue(self._database, found, self._clock)
+        return SqlCatalogue(self._database, found, self._clock, name)
 
     def head(self) -> Head:
         """See the port."""
         with self._database.reading() as connection:
             return read_head(connection, self._catalogue_id)
+
+    def heads(self) -> Mapping[str, Head]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_heads(connection)
 
     def changes_since(self, known: Head) -> Changes:
         """See the port."""

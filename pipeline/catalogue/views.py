@@ -169,17 +169,19 @@ class AnnotationEntry:
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """Which events to list, newest first; None lets all through.
+    """Which events to list; None lets all through.
 
     Attributes:
         individual: those that touched it: what it is called, what is known of it, what is said to show it.
         annotation: those that touched it or what is said of it.
         since: those after this version.
+        oldest_first: in the order in which they came; else the newest is first.
     """
 
     individual: int | None = None
     annotation: int | None = None
     since: int | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pipeline.client.catalogue_results import (
     Head,
     Individual,
     IndividualDetail,
+    News,
     Page,
 )
 from pipeline.client.errors import (
@@ -38,6 +39,7 @@ from pipeline.client.results import (
     as_query,
     confirmed,
 )
+from pipeline.client.rights import CatalogueEntry, InstitutionGrant, Member, Members
 from pipeline.client.synchronous import Client
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "BadAnswerError",
     "Candidate",
     "Catalogue",
+    "CatalogueEntry",
     "Changed",
     "Client",
     "ClientClosedError",
@@ -64,8 +67,12 @@ __all__ = [
     "Identification",
     "Individual",
     "IndividualDetail",
+    "InstitutionGrant",
     "ItemFailure",
     "Listing",
+    "Member",
+    "Members",
+    "News",
     "Page",
     "PhotoResult",
     "Progress",

@@ -2,10 +2,16 @@
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
-from pipeline.client.asynchronous import DEFAULT_URL
+from rich.console import Console
+
+from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
+from pipeline.client.errors import RequestFailedError
+from pipeline.client.options import ClientOptions
+from pipeline.client.output import shown
 
 ANSWERED, SOME_FAILED, USAGE, NO_SERVER, NOT_WRITTEN, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -44,6 +50,18 @@ def add_command(
         "--wait", type=float, default=10.0, metavar="SECONDS", help="for a server that is still starting (default: 10)"
     )
     return command
+
+
+async def ask_server(parsed: argparse.Namespace, err: Console, ask: Callable[[AsyncClient], Awaitable[None]]) -> int:
+    """Ask the server that the arguments name, and return the exit code; what it refuses is said."""
+    options = replace(ClientOptions(), connect_s=parsed.wait)
+    async with AsyncClient(parsed.server, read_token(parsed.token_file), options) as client:
+        try:
+            await ask(client)
+        except RequestFailedError as error:
+            err.print(shown(f"refused ({error.code}): {error.message}"), soft_wrap=True)
+            return SOME_FAILED
+    return ANSWERED
 
 
 def at_least_one(text: str) -> int:

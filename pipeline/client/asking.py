@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from pipeline.client.connection import Connection, Server
-from pipeline.client.errors import BadAnswerError, ConnectionLostError, RequestFailedError
+from pipeline.client.errors import ConnectionLostError, RequestFailedError
 from pipeline.client.open_request import CallProgress, encode, open_request
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import ItemFailure, JsonObject, OnProgress
@@ -245,16 +245,39 @@ async def ask_for_answer(server: Server, kind: str, fields: JsonObject) -> JsonO
         ServerUnreachableError: there was no answer for too long.
         AccessDeniedError, ConnectionRejectedError, BadAnswerError, RequestFailedError: see there.
     """
-    retries = Retries(server)
+    async with aclosing(ask_for_answers(server, kind, lambda: fields)) as answers:
+        *_, last = [data async for data in answers]
+        return last
+
+
+async def ask_for_answers(
+    server: Server, kind: str, fields: Callable[[], JsonObject], endless: bool = False
+) -> AsyncGenerator[JsonObject]:
+    """Yield the `data` of each answer to a request, asking again where it ended with the connection, or without any.
+
+    Args:
+        server: whom to ask.
+        kind: the message's `type`.
+        fields: gives its other fields, anew each time it is asked.
+        endless: whoever ends the request, and however long nothing is heard of it, go on.
+
+    Raises:
+        ServerUnreachableError: there was no answer for too long.
+        AccessDeniedError, ConnectionRejectedError, BadAnswerError, RequestFailedError: see there.
+    """
+    retries, answered = Retries(server), False
+    silence_s = math.inf if endless else server.options.silence_s
     while True:
         try:
             async with open_request(await server.connection()) as running:
-                await running.send(kind, **fields)
-                data = await running.answer(server.options.silence_s)
-            if isinstance(data, dict):
-                return data
-            if data is not None:
-                raise BadAnswerError(f"the server's answer to {kind} cannot be read")
+                await running.send(kind, **fields())
+                async with aclosing(running.answers(silence_s)) as answers:
+                    async for data in answers:
+                        answered = True
+                        retries.answered()
+                        yield data
+            if answered and not endless:
+                return
             await retries.wait(RequestFailedError(NO_ANSWER.code, NO_ANSWER.message))
         except ConnectionLostError as error:
             await retries.wait(error)

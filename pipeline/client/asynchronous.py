@@ -28,6 +28,7 @@ from pipeline.client.results import (
     read_failure,
     read_identification,
 )
+from pipeline.client.rights import AsyncRights
 
 DEFAULT_URL = "ws://127.0.0.1:8765"
 
@@ -41,6 +42,7 @@ class AsyncClient:
 
     Attributes:
         catalogue: the client's own catalogue: its lists, and changes of it.
+        rights: the catalogues that there are, and who may do what in them.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
@@ -53,6 +55,7 @@ class AsyncClient:
         """
         self._server = Server(url, token, options or ClientOptions())
         self.catalogue = AsyncCatalogue(self._server)
+        self.rights = AsyncRights(self._server)
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,10 +1,11 @@
 """A catalogue as programs see it: its lists, and changes of it."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import aclosing
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
-from pipeline.client.asking import ask_for_answer
+from pipeline.client.asking import ask_for_answer, ask_for_answers
 from pipeline.client.catalogue_results import (
     Annotation,
     Changed,
@@ -13,6 +14,7 @@ from pipeline.client.catalogue_results import (
     Head,
     Individual,
     IndividualDetail,
+    News,
     Page,
     read_annotation,
     read_changed,
@@ -20,6 +22,7 @@ from pipeline.client.catalogue_results import (
     read_event,
     read_head,
     read_individual,
+    read_news,
 )
 from pipeline.client.connection import Server
 from pipeline.client.errors import BadAnswerError
@@ -166,6 +169,25 @@ class AsyncCatalogue:
         fields = {**message_fields(verb), "known": state, "reason": reason, "key": key or uuid4().hex}
         return await self._ask(verb.kind, fields, read_changed)
 
+    async def subscribe(self, since: int | None = None) -> AsyncGenerator[News]:
+        """Yield what is new as it comes, also across lost connections; the first tells the state that there is.
+
+        Leaving the loop ends the subscription; use `contextlib.aclosing` to do so at once.
+
+        Args:
+            since: version of the last event that the caller knows; without it, events from now on.
+        """
+        known = since
+
+        def fields() -> JsonObject:
+            return self._fields({"since": known})
+
+        async with aclosing(ask_for_answers(self._server, "subscribe", fields, endless=True)) as answers:
+            async for data in answers:
+                news = _read("subscribe", data, read_news)
+                known = news.events[-1].version if news.events else news.head.version
+                yield news
+
     def _list(
         self, kind: str, entries: str, filters: Mapping[str, Any], read_entry: Callable[[JsonObject], Entry]
     ) -> AsyncListing[Entry]:
@@ -177,13 +199,18 @@ class AsyncCatalogue:
         return AsyncListing(lambda after: self._ask(kind, {**fields, "after": after}, read))
 
     async def _ask(self, kind: str, fields: JsonObject, read: Callable[[JsonObject], Read]) -> Read:
-        given: dict[str, Any] = {"catalogue": self._name, **fields}
-        given = {name: value for name, value in given.items() if value is not None}
-        data = await ask_for_answer(self._server, kind, given)
-        try:
-            return read(data)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BadAnswerError(f"the server's answer to {kind} cannot be read: {error!r}") from error
+        return _read(kind, await ask_for_answer(self._server, kind, self._fields(fields)), read)
+
+    def _fields(self, fields: JsonObject) -> JsonObject:
+        given = {"catalogue": self._name, **fields}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def _read(kind: str, data: JsonObject, read: Callable[[JsonObject], Read]) -> Read:
+    try:
+        return read(data)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise BadAnswerError(f"the server's answer to {kind} cannot be read: {error!r}") from error
 
 
 class Run(Protocol):

@@ -3,13 +3,13 @@
 import argparse
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 
-from pipeline.client.arguments import ANSWERED, SOME_FAILED, add_command, at_least_one, read_token
+from pipeline.client.arguments import add_command, ask_server, at_least_one
 from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.catalogue import AsyncCatalogue, AsyncListing
 from pipeline.client.catalogue_output import (
@@ -20,9 +20,6 @@ from pipeline.client.catalogue_output import (
     print_individuals,
 )
 from pipeline.client.catalogue_results import Head
-from pipeline.client.errors import RequestFailedError
-from pipeline.client.options import ClientOptions
-from pipeline.client.output import shown
 from pipeline.client.verbs import (
     Aliases,
     Decide,
@@ -172,15 +169,11 @@ def _add_change(
 
 
 async def _run(parsed: argparse.Namespace, out: Console, err: Console) -> int:
-    options = replace(ClientOptions(), connect_s=parsed.wait)
-    async with AsyncClient(parsed.server, read_token(parsed.token_file), options) as client:
+    async def ask(client: AsyncClient) -> None:
         catalogue = client.catalogue if parsed.catalogue is None else client.catalogue.named(parsed.catalogue)
-        try:
-            await parsed.ask(catalogue, parsed, out)
-        except RequestFailedError as error:
-            err.print(shown(f"refused ({error.code}): {error.message}"), soft_wrap=True)
-            return SOME_FAILED
-    return ANSWERED
+        await parsed.ask(catalogue, parsed, out)
+
+    return await ask_server(parsed, err, ask)
 
 
 async def _show_individual(catalogue: AsyncCatalogue, parsed: argparse.Namespace, out: Console) -> None:

@@ -152,6 +152,22 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What a subscription tells.
+
+    Attributes:
+        catalogue: its name.
+        head: the state that it is in.
+        events: that came since the news before, oldest first; where there are none and the head is another one, an
+            older copy of the catalogue was put back, and what was read before holds no longer.
+    """
+
+    catalogue: str
+    head: Head
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[Entry]):
     """A part of a list: the state that it was read from, its entries, where the next begins, and how long all is."""
 
@@ -187,6 +203,11 @@ def read_annotation(fields: JsonObject) -> Annotation:
 def read_event(fields: JsonObject) -> Event:
     """Read an event."""
     return _record(Event, fields, actor=_record(Actor, fields["actor"]), at=datetime.fromisoformat(fields["at"]))
+
+
+def read_news(fields: JsonObject) -> News:
+    """Read what a subscription tells."""
+    return News(fields["catalogue"], read_head(fields), tuple(map(read_event, fields["events"])))
 
 
 def read_changed(fields: JsonObject) -> Changed:

@@ -1,4 +1,4 @@
-"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue|photos`."""
+"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue|photos|rights`."""
 
 import argparse
 import asyncio
@@ -41,6 +41,7 @@ from pipeline.client.photo_answers import Job, PhotoAnswer, answer_photos
 from pipeline.client.photos import absolute, find_photos
 from pipeline.client.photos_commands import add_photos_command
 from pipeline.client.results import ItemFailure, PhotoResult
+from pipeline.client.rights_commands import add_rights_command
 
 Failures = Sequence[tuple[str, ItemFailure]]
 
@@ -86,8 +87,10 @@ def parser() -> argparse.ArgumentParser:
     confirm.add_argument("name", metavar="NAME", help="of the individual; a new name makes a new one")
     for command in (identify, enroll, confirm):
         command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
+        command.add_argument("--catalogue", metavar="NAME", help="which one; without it, your own")
     add_catalogue_command(commands)
     add_photos_command(commands)
+    add_rights_command(commands)
     return top
 
 
@@ -98,7 +101,7 @@ async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> i
     _note_raws(found.raws, err)
     if not found.photos and not found.failures:
         raise UsageError(f"there are no photos in {', '.join(parsed.photos)}")
-    job = Job(found.photos, {}, parsed.upload, parsed.animals, parsed.top)
+    job = Job(found.photos, {}, parsed.upload, parsed.animals, parsed.top, parsed.catalogue)
     answers, error = await _carry_out(parsed, job, found.failures, err)
     if parsed.json:
         print(as_json(parsed.server, answers))
@@ -116,7 +119,7 @@ async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> i
 async def _enroll(parsed: argparse.Namespace, out: Console, err: Console) -> int:
     enrolment = read_enrolment(parsed.folder)
     _note_raws(enrolment.raws, err)
-    job = Job(tuple(enrolment.identities), enrolment.identities, parsed.upload)
+    job = Job(tuple(enrolment.identities), enrolment.identities, parsed.upload, catalogue=parsed.catalogue)
     answers, error = await _carry_out(parsed, job, enrolment.failures, err)
     print_enrolled(out, answers)
     if error is not None:
@@ -131,7 +134,8 @@ async def _confirm(parsed: argparse.Namespace, out: Console, err: Console) -> in
     if Path(parsed.photo).is_dir():
         raise UsageError(f"{parsed.photo} is a folder; enroll takes folders")
     photo = absolute(parsed.photo)
-    answers, error = await _carry_out(parsed, Job((photo,), {photo: name}, parsed.upload), (), err)
+    job = Job((photo,), {photo: name}, parsed.upload, catalogue=parsed.catalogue)
+    answers, error = await _carry_out(parsed, job, (), err)
     print_enrolled(out, answers)
     print_candidates(out, answers)
     return _conclude(answers, error, out, err)

@@ -131,17 +131,18 @@ class OpenRequest:
                 for position, entry in enumerate(message.get("data") or ()):
                     yield _placed(entry, position, places)
 
-    async def answer(self, silence_s: float) -> Any:
-        """Return the `data` of a request that has one answer; None where the server ended it without, since it stops.
+    async def answers(self, silence_s: float) -> AsyncGenerator[JsonObject]:
+        """Yield the `data` of each answer until the request is complete; none where the server stops before.
 
         Raises:
+            BadAnswerError: an answer is no object.
             ConnectionLostError, ConnectionRejectedError: the connection ended, or nothing was heard for `silence_s`.
             RequestFailedError: the server refused the request.
         """
-        data = None
         while (message := await self._receive(silence_s)).get("type") != "complete":
-            data = message.get("data", data)
-        return data
+            if not isinstance(message.get("data"), dict):
+                raise BadAnswerError(f"the server's answer to {message.get('type')} cannot be read")
+            yield message["data"]
 
     async def _receive(self, silence_s: float) -> JsonObject:
         """Return the next message; raises what `entries` says."""

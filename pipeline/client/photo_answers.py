@@ -48,6 +48,7 @@ class Job:
         uploads: send the photos themselves.
         animals: best or all of each photo.
         top_k: candidates an animal; None for all.
+        catalogue: to rank and confirm in; None for the client's own.
     """
 
     photos: Sequence[str]
@@ -55,6 +56,7 @@ class Job:
     uploads: bool
     animals: Animals = "best"
     top_k: int | None = 5
+    catalogue: str | None = None
 
 
 async def answer_photos(client: AsyncClient, job: Job, answers: list[PhotoAnswer], on_progress: OnProgress) -> None:
@@ -87,5 +89,5 @@ async def _identify(client: AsyncClient, job: Job, group: list[PhotoResult]) -> 
     found = [result for result in group if result.error is None]
     names = [job.identities.get(result.path) for result in found]
     items = [confirmed(r, name) if name else as_query(r) for r, name in zip(found, names, strict=True)]
-    rankings = iter(await client.identify(items, job.top_k))
+    rankings = iter(await client.identify(items, job.top_k, catalogue=job.catalogue))
     return [PhotoAnswer(result, None if result.error else next(rankings)) for result in group]

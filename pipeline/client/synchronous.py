@@ -22,6 +22,7 @@ from pipeline.client.results import (
     StoredPhoto,
     UploadedPhoto,
 )
+from pipeline.client.rights import Rights
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class Client:
 
     Attributes:
         catalogue: the client's own catalogue: its lists, and changes of it.
+        rights: the catalogues that there are, and who may do what in them.
     """
 
     def __init__(self, url: str = DEFAULT_URL, token: str | None = None, options: ClientOptions | None = None) -> None:
@@ -43,6 +45,7 @@ class Client:
         self._thread.start()
         self._closed = False
         self.catalogue = Catalogue(self._client.catalogue, self._run)
+        self.rights = Rights(self._client.rights, self._run)
 
     def __enter__(self) -> Self:
         return self

@@ -115,6 +115,14 @@ class HistoryReply(TypedDict):
     total: int
 
 
+class SubscribeReply(TypedDict):
+    """What came since the answer before, oldest first, and the state that it led to."""
+
+    catalogue: str
+    head: Head
+    events: list[EventEntry]
+
+
 class Made(TypedDict):
     """Numbers of what a change made."""
 

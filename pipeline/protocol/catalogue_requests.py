@@ -17,6 +17,7 @@ from pipeline.protocol.catalogue_replies import (
     HistoryReply,
     IndividualReply,
     IndividualsReply,
+    SubscribeReply,
 )
 
 LARGEST = 2**31 - 1
@@ -24,6 +25,9 @@ LARGEST = 2**31 - 1
 
 Number = Annotated[int, Field(ge=1, le=LARGEST)]
 """Of an individual, an annotation, an encounter, a sighting, or an event's version."""
+
+Version = Annotated[int, Field(ge=0, le=LARGEST)]
+"""Of an event; 0 before the first."""
 
 Text = Annotated[str, Field(max_length=200)]
 LongText = Annotated[str, Field(max_length=10_000)]
@@ -120,7 +124,20 @@ class History(PageRequest):
     type: Literal["history"]
     individual: Number | None = None
     annotation: Number | None = None
-    since: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    since: Version | None = None
+
+
+class Subscribe(CatalogueRequest):
+    """Hear of events as they come, until `cancel`: those after `since`, or from now on.
+
+    Attributes:
+        since: version of the last event that the client knows.
+    """
+
+    reply: ClassVar[Any] = SubscribeReply
+
+    type: Literal["subscribe"]
+    since: Version | None = None
 
 
 class Part(BaseModel):
@@ -132,7 +149,7 @@ class Part(BaseModel):
 class Known(Part):
     """A state of the catalogue, as an answer's `head` has it."""
 
-    version: Annotated[int, Field(ge=0, le=LARGEST)]
+    version: Version
     nonce: Text
 
 

@@ -36,6 +36,7 @@ from pipeline.protocol.catalogue_requests import (
     Rename,
     Review,
     Split,
+    Subscribe,
     Undo,
 )
 from pipeline.protocol.items import IdentifyElement, SaveElement
@@ -177,6 +178,7 @@ Message = (
     | Annotations
     | Review
     | History
+    | Subscribe
     | Decide
     | Rename
     | Aliases

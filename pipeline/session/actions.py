@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.access import NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_replies import Head
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 from pipeline.stored_photos import StoreSource
 
@@ -137,6 +138,24 @@ class Answer(Call[dict[str, Any]]):
     def need(self) -> Need | None:
         """See `Call`."""
         return Need.of_request(self.message.type, getattr(self.message, "catalogue", None))
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitChange(Call[None]):
+    """Wait until a catalogue is in another state than the one that is known.
+
+    Attributes:
+        catalogue: its name.
+        known: the state, as an answer had it.
+    """
+
+    catalogue: str
+    known: Head
+
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        return Need.of_request("subscribe", self.catalogue)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

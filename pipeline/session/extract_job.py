@@ -8,7 +8,6 @@ from typing import assert_never
 
 from pipeline.errors import (
     ItemError,
-    OutsideRootsError,
     PhotoTooLargeError,
     UnreadablePhotoError,
     UploadTimeoutError,
@@ -19,7 +18,7 @@ from pipeline.protocol.requests import Extract
 from pipeline.records import Extracted, Failure, PathSource, Segmented, UploadSource
 from pipeline.session.actions import Action, AnySource, ExtractPhoto, LetOthersGo, PhotoStep, SendText, Started
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import SLICE_ELEMENTS, ListJob
+from pipeline.session.jobs import NO_PATHS, SLICE_ELEMENTS, ListJob
 from pipeline.session.lifecycle import RequestEvent
 from pipeline.session.uploads import UploadQueue
 from pipeline.stored_photos import StoreSource
@@ -133,7 +132,7 @@ class PathsJob(ExtractJob):
         if isinstance(path, Failure):
             return path
         if self._config.uploads_only:
-            return Failure.of(OutsideRootsError("this service reads no files of its own machine; upload the photo"))
+            return NO_PATHS
         return PathSource(path, self._config.peer.is_local)
 
 

@@ -1,6 +1,7 @@
 """From a message to the job that answers it, spoken in the right way."""
 
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_requests import Subscribe
 from pipeline.protocol.classic import ArrayReplies, ClassicReplies
 from pipeline.protocol.replies import Replies, RepliesWithId
 from pipeline.protocol.requests import Extract, Identify, Save
@@ -9,6 +10,7 @@ from pipeline.session.extract_job import PathsJob, StoredPhotosJob, UploadsJob
 from pipeline.session.identify_job import IdentifyJob
 from pipeline.session.jobs import AnswerJob, Job
 from pipeline.session.save_job import SaveJob
+from pipeline.session.subscribe_job import SubscribeJob
 from pipeline.session.uploads import UploadQueue
 
 
@@ -46,6 +48,9 @@ class JobFactory:
                 return IdentifyJob(number, message, replies, config, clock)
             case Save():
                 return SaveJob(number, message, replies, config, clock)
+            case Subscribe():
+                assert isinstance(replies, RepliesWithId)  # as below
+                return SubscribeJob(number, message, replies, config, clock)
             case _:
                 assert isinstance(replies, RepliesWithId)  # only the original's requests go without
                 return AnswerJob(number, message, replies, config, clock)

@@ -8,6 +8,7 @@ from pipeline.errors import (
     AckTimeoutError,
     CancelledError,
     MalformedMessageError,
+    OutsideRootsError,
     ResultTooLargeError,
     WhaleVisionError,
 )
@@ -22,6 +23,10 @@ from pipeline.session.lifecycle import PAUSED_STATES, REQUEST_TRANSITIONS, Lifec
 CANCELLED = Failure.of(CancelledError("the request was cancelled before this item was done"))
 """Outcome of what was left of a cancelled request."""
 
+NO_PATHS = Failure.of(
+    OutsideRootsError("this service reads no files of its own machine, or none for you; upload the photo")
+)
+"""Outcome of a path where the client has to upload."""
 
 SLICE_ELEMENTS = 100
 """Elements that are refused at once; then other connections go on."""
@@ -29,6 +34,9 @@ SLICE_ELEMENTS = 100
 
 class Job(ABC):
     """One request from its arrival to its end; methods return what the shell has to do."""
+
+    subscribes = False
+    """It has no end of its own: it counts for no limit of requests, and nobody waits for it to be done."""
 
     def __init__(self, number: int, message: Request, replies: Replies, config: SessionConfig, clock: Clock) -> None:
         """Let the request wait for its turn.

@@ -4,11 +4,15 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from pipeline.errors import PolicyViolationError
+from pipeline.errors import PolicyViolationError, TooManyRequestsError
 from pipeline.session.jobs import Job
 
 MAX_REMEMBERED_IDS = 256
 """Ended requests whose late `cancel` and `ack` (they crossed with the end) are told from unknown ids."""
+
+
+MAX_SUBSCRIPTIONS = 32
+"""Of one connection."""
 
 
 class OpenRequests:
@@ -27,9 +31,20 @@ class OpenRequests:
         return len(self._jobs)
 
     @property
-    def with_id(self) -> int:
-        """How many requests with an `id` are running."""
-        return len(self._numbers)
+    def idle(self) -> bool:
+        """Whether no request is unfinished, but for those that have no end."""
+        return all(job.subscribes for job in self)
+
+    def require_room(self, job: Job, most: int) -> None:
+        """Refuse a request with an `id` where as many of its kind run as may.
+
+        Raises:
+            TooManyRequestsError: there is no room.
+        """
+        most = MAX_SUBSCRIPTIONS if job.subscribes else most
+        if sum(self._jobs[number].subscribes == job.subscribes for number in self._numbers.values()) >= most:
+            what = "subscriptions" if job.subscribes else "requests"
+            raise TooManyRequestsError(f"{most} {what} are running on this connection; wait for one to end")
 
     def add(self, job: Job, request_id: str | None) -> None:
         """Note that a request runs."""

@@ -8,7 +8,7 @@ from pipeline.protocol.requests import Save
 from pipeline.records import Failure, SaveOutcome
 from pipeline.session.actions import Action, LetOthersGo, SavePhoto
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.jobs import SLICE_ELEMENTS, ListJob, say
+from pipeline.session.jobs import NO_PATHS, SLICE_ELEMENTS, ListJob, say
 
 
 class SaveJob(ListJob):
@@ -25,6 +25,8 @@ class SaveJob(ListJob):
         for index, item in enumerate(self._items):
             if item.failure is not None:
                 self._refusals.append((index, item.failure))
+            elif self._config.uploads_only:
+                self._refusals.append((index, NO_PATHS))
             elif item.file is not None and item.identity is not None:
                 self._waiting.append((index, SavePhoto(item.file, item.identity)))
         return []

@@ -23,7 +23,6 @@ from pipeline.errors import (
     ForbiddenError,
     PolicyViolationError,
     RequestError,
-    TooManyRequestsError,
     UnknownIdError,
     WhaleVisionError,
 )
@@ -70,8 +69,8 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Whether no request is unfinished."""
-        return len(self._open) == 0
+        """Whether no request is unfinished; subscriptions have no end."""
+        return self._open.idle
 
     # --- what the client sends ---
 
@@ -212,10 +211,8 @@ class Session:
     def _begin(self, message: Request, request_id: str) -> list[Action]:
         if self._open.running(request_id) is not None:
             raise DuplicateIdError("id: a request of this id is still running; its end comes first")
-        limit = self._config.limits.max_requests_per_connection
-        if self._open.with_id >= limit:
-            raise TooManyRequestsError(f"{limit} requests are running on this connection; wait for one to end")
         job = self._make(message)
+        self._open.require_room(job, self._config.limits.max_requests_per_connection)
         self.uploads.forgive(self._open.ended(request_id))
         self._open.add(job, request_id)
         return self._start(job)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from pipeline.catalogue.answers import heads
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.matching import LoadedModel
 from pipeline.catalogue.permitted import answer, change
@@ -23,6 +24,9 @@ class StoredMatcher:
 
     async def rank(self, catalogue, queries, top_k):
         return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).rank(queries, top_k))
+
+    async def heads(self):
+        return await asyncio.to_thread(heads, self.loaded.catalogue("default"))
 
     async def answer(self, message, permit):
         carry_out = change if isinstance(message, ChangeRequest | RightsChange) else answer

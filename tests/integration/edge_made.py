@@ -111,6 +111,9 @@ class FakeMatcher:
             raise self.broken
         return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]
 
+    async def heads(self):
+        return {"default": {"version": 1, "nonce": "a"}}
+
     async def answer(self, message, permit):
         if self.broken:
             raise self.broken

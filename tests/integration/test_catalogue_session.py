@@ -3,19 +3,21 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
-from pipeline.catalogue.answers import answer, change
+from pipeline.access import Permit
+from pipeline.catalogue.answers import answer, change, heads
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.client import AsyncClient, Client, ClientOptions, RequestFailedError
 from pipeline.client.command_line import main
 from pipeline.client.verbs import Aliases, Decide, Decision, Describe, Merge, Move, Rename, Split, Undo, Verb
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import ChangeRequest
-from pipeline.records import Actor
 from tests.confirming import confirm, word
 from tests.integration.edge_made import Edge, FakeMatcher
 
@@ -30,10 +32,13 @@ class StoreMatcher(FakeMatcher):
         super().__init__()
         self._store = store
 
-    async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
+    async def heads(self) -> dict[str, Any]:
+        return await asyncio.to_thread(heads, self._store)
+
+    async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         if isinstance(message, ChangeRequest):
-            return await asyncio.to_thread(change, self._store, message, actor)
-        return await asyncio.to_thread(answer, self._store, message, actor)
+            return await asyncio.to_thread(change, self._store, message, permit.actor)
+        return await asyncio.to_thread(answer, self._store, message, permit.actor)
 
 
 @pytest.fixture
@@ -118,6 +123,36 @@ async def test_of_two_who_decide_on_the_same_state_one_is_told(edge: Edge) -> No
     (refused,) = [each for each in done if isinstance(each, RequestFailedError)]
     assert refused.code == "changed_since"
     assert "by local user" in refused.message
+
+
+async def test_every_viewer_hears_of_every_event_until_the_service_stops(edge: Edge, store: SqlCatalogue) -> None:
+    async def watch(client: AsyncClient, until: int) -> list[int]:
+        versions: list[int] = []
+        async with aclosing(client.catalogue.subscribe(since=0)) as news:
+            async for each in news:
+                versions += [event.version for event in each.events]
+                if each.head.version == until:
+                    return versions
+        raise AssertionError
+
+    async with AsyncClient(edge.url, options=QUICK) as one, AsyncClient(edge.url, options=QUICK) as other:
+        viewers = [asyncio.create_task(watch(client, 4)) for client in (one, other, other)]
+        for name in ("Durante", "Alighieri", "Dante A."):
+            await one.catalogue.change(Rename(1, name))
+            await asyncio.sleep(0.1)
+        assert await asyncio.gather(*viewers) == [[1, 2, 3, 4]] * 3
+        assert edge.metrics.opened == 2
+
+
+def test_a_draining_edge_closes_at_once_what_only_subscribes(edge: Edge) -> None:
+    with edge.connect() as socket:
+        socket.send(json.dumps({"type": "subscribe", "id": "s"}))
+        assert json.loads(socket.recv(5))["data"]["head"]["version"] == 1
+        assert edge.drain(seconds=30.0) < 5.0
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(5)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
 
 
 def test_the_command_line_does_the_same(

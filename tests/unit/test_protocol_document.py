@@ -16,7 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.access import permit
-from pipeline.catalogue import permitted
+from pipeline.catalogue import answers, permitted
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
@@ -51,6 +51,7 @@ from pipeline.session.actions import (
     Action,
     Answer,
     Ask,
+    AwaitChange,
     Call,
     CloseConnection,
     ExtractPhoto,
@@ -151,6 +152,7 @@ class Replay:
     session: Session
     clock: FakeClock
     catalogue: SqlCatalogue
+    waiting: list[Ask[None]] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     closed: list[int] = field(default_factory=list)
 
@@ -178,6 +180,14 @@ class Replay:
         queue = list(actions)
         while queue:
             queue += self._answer(queue.pop(0))
+            queue += [] if queue else self._look()
+
+    def _look(self) -> list[Action]:
+        """Tell those who wait for a change that one has come."""
+        heads = answers.heads(self.catalogue)
+        changed = [ask for ask in self.waiting if heads[ask.call.catalogue] != ask.call.known]
+        self.waiting = [ask for ask in self.waiting if ask not in changed]
+        return [further for ask in changed for further in self.session.report(ask, None)]
 
     def _answer(self, action: Action) -> list[Action]:
         match action:
@@ -185,6 +195,8 @@ class Replay:
                 self.heard.append(with_the_documents_time(action.text))
             case CloseConnection():
                 self.closed.append(action.code)
+            case Ask(call=AwaitChange()):
+                self.waiting.append(action)
             case Ask():
                 try:
                     steps = steps_of(action.call, self.catalogue)

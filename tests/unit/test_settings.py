@@ -45,6 +45,8 @@ def test_shipped_config_shows_every_argument():
         ({"tokens": [MAYA, {**MAYA, "sha256": "0b" * 32, "kind": "program"}]}, "'Maya' of 'WDC' is taken"),
         ({"tokens": [{"sha256": HASH, "name": "local user"}]}, "'local user' of 'default' is taken"),
         ({"tokens": [{"sha256": HASH, "name": "whale-vision"}]}, "'whale-vision' of 'default' is taken"),
+        ({"tokens": [MAYA], "access": "local"}, "access: local asks nobody for a token"),
+        ({"access": "everybody"}, "args.access"),
         ({"limits": {"max_photo_bytes": 0}}, "args.limits.max_photo_bytes"),
         ({"timeouts": {"idle_timeout_s": -1}}, "args.timeouts.idle_timeout_s"),
         ({"batching": {"wait_s": "soon"}}, "args.batching.wait_s"),
@@ -123,3 +125,10 @@ def test_a_bound_on_unread_bytes_below_what_is_reported_at_a_time_is_refused():
 def test_batches_are_small_on_a_cpu():
     batching = Settings().batching
     assert (batching.batch_size("cpu"), batching.batch_size("cuda:0")) == (1, 8)
+
+
+def test_access_is_for_this_machine_unless_it_says_otherwise_or_there_are_tokens_of_before_it_was_said():
+    assert parse_settings({}, "config.yaml").access == "local"
+    assert parse_settings({"access": "tokens"}, "config.yaml").access == "tokens"
+    assert parse_settings({"tokens": [MAYA]}, "config.yaml").access == "tokens"
+    assert parse_settings({"tokens": [], "access": "local"}, "config.yaml").access == "local"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from pipeline.catalogue.answers import READERS, VERBS, answer, change
+from pipeline.catalogue.answers import READERS, VERBS, answer, change, heads
 from pipeline.catalogue.permitted import OF_RIGHTS
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.errors import (
@@ -178,6 +178,18 @@ def test_what_was_decided_on_must_not_have_changed(catalogue: SqlCatalogue) -> N
     ask(catalogue, "rename", individual=vergil, name="Virgilio", known=known)
     with pytest.raises(ChangedSinceError, match=r"version 2 \(rename by Maria"):
         ask(catalogue, "rename", individual=dante, name="Dante", known=known)
+
+
+def test_who_subscribed_is_told_what_came_since(catalogue: SqlCatalogue) -> None:
+    (dante, _), _ = numbers(catalogue)
+    start = ask(catalogue, "subscribe")
+    assert (start["catalogue"], start["head"]["version"], start["events"]) == ("default", 1, [])
+    for name in ("Durante", "Alighieri"):
+        ask(catalogue, "rename", individual=dante, name=name)
+    news = ask(catalogue, "subscribe", since=1)
+    assert [event["version"] for event in news["events"]] == [2, 3], "in the order in which they came"
+    assert news["head"] == heads(catalogue)["default"]
+    assert ask(catalogue, "subscribe", since=9)["events"] == []
 
 
 def test_a_key_of_the_service_makes_no_event_of_nothing(catalogue: SqlCatalogue) -> None:

@@ -1,5 +1,6 @@
 """The catalogue as programs see it: pages, changes, and what is asked again."""
 
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,16 +69,18 @@ async def test_an_individual_is_read_with_its_encounters() -> None:
     assert (detail.encounters[0].annotations, detail.encounters[0].ends_at) == ((5,), None)
 
 
+ACTOR = {"institution": "azores", "name": "Maria", "kind": "person"}
+EVENT = {"version": 2, "kind": "undo", "actor": ACTOR, "at": "2026-07-01T12:00:00+00:00", "reason": None}
+EVENT |= {"undoes": 1, "undone_by": None}
+
+
 async def test_annotations_and_events_are_read() -> None:
     annotation = {"id": 5, "source_key": "path:a", "animal": 1, "body_part": "fluke", "path": "a", "side": "left"}
     annotation |= {"quality": None, "encounter": None, "individual": 1, "name": "Dante", "reviewed": True}
     annotation |= {"verdict": "match", "confidence": None, "models": ["abc"]}
-    actor = {"institution": "azores", "name": "Maria", "kind": "person"}
-    event = {"version": 2, "kind": "undo", "actor": actor, "at": "2026-07-01T12:00:00+00:00", "reason": None}
-    event |= {"undoes": 1, "undone_by": None}
     rest = {"head": {"version": 2, "nonce": "a"}, "next": None, "total": 1}
     answers = {kind: [rest | {"annotations": [annotation]}] for kind in ("annotations", "review")}
-    answers["history"] = [rest | {"events": [event]}]
+    answers["history"] = [rest | {"events": [EVENT]}]
     async with ScriptedServer(answers=answers) as server, AsyncClient(server.url, options=QUICK) as client:
         of_dante = [each async for each in client.catalogue.annotations(individual=1, side="left")]
         waiting = [each async for each in client.catalogue.review()]
@@ -126,6 +129,25 @@ async def test_a_server_that_ends_every_request_without_an_answer_is_given_up() 
     async with script as server, AsyncClient(server.url, options=options) as client:
         with pytest.raises(ServerUnreachableError):
             await client.catalogue.individuals().page()
+
+
+def news(version: int, *events: int) -> dict[str, Any]:
+    told = [EVENT | {"version": event} for event in events]
+    return {"catalogue": "default", "head": {"version": version, "nonce": "a"}, "events": told}
+
+
+async def test_a_subscription_goes_on_where_it_was_lost() -> None:
+    answers = {"subscribe": [news(3), news(5, 4, 5), None, news(6, 6)]}
+    script = ScriptedServer(answers=answers, close_after=[(0, 1006)])
+    async with script as server, AsyncClient(server.url, options=QUICK) as client:
+        heard = []
+        async with aclosing(client.catalogue.subscribe()) as told:
+            async for each in told:
+                heard.append((each.head.version, [event.version for event in each.events]))
+                if len(heard) == 3:
+                    break
+    assert heard == [(3, []), (5, [4, 5]), (6, [6])]
+    assert [request.get("since") for request in server.requests] == [None, None, 3, 5, 5]
 
 
 def test_programs_without_asyncio_have_the_same_calls() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.client.command_line import main
 from tests.unit.client.scripted_server import ScriptedServer, served_in_a_thread
-from tests.unit.client.test_catalogue import CHANGED, DANTE, VERGIL, page
+from tests.unit.client.test_catalogue import CHANGED, DANTE, EVENT, VERGIL, page
 
 Captured = pytest.CaptureFixture[str]
 
@@ -49,9 +49,7 @@ def test_lists_are_given_as_json(server: ScriptedServer, capsys: Captured) -> No
 
 
 def test_history_says_who_said_what(server: ScriptedServer, capsys: Captured) -> None:
-    actor = {"institution": "azores", "name": "Maria", "kind": "person"}
-    event = {"version": 7, "kind": "undo", "actor": actor, "at": "2026-07-01T12:00:00+00:00", "reason": "twice"}
-    event |= {"undoes": 6, "undone_by": 8}
+    event = EVENT | {"version": 7, "reason": "twice", "undoes": 6, "undone_by": 8}
     head = {"version": 8, "nonce": "a"}
     server.answers = {"history": [{"head": head, "events": [event], "next": None, "total": 1}] * 2}
     assert run(server, "history", "--individual", 1) == 0

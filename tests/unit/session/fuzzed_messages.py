@@ -31,7 +31,7 @@ class Messages:
         self._chance = chance
         self._makers: tuple[Callable[[], dict[str, Any]], ...] = (
             self._stored, self._extract, self._extract, self._uploads, self._uploads, self._identify, self._identify,
-            self._save, self._catalogues, self._list, self._change, self._control,
+            self._save, self._catalogues, self._list, self._subscribe, self._change, self._control,
         )  # fmt: skip
 
     def text(self) -> str:
@@ -105,6 +105,9 @@ class Messages:
         if kind != "individual" and self._chance.random() < 0.3:
             message |= {"limit": self._chance.randint(0, 2), "after": "[1]"}
         return message
+
+    def _subscribe(self) -> dict[str, Any]:
+        return {"type": "subscribe", "id": self._chance.choice(IDS), "since": self._chance.choice((None, 0, 3))}
 
     def _change(self) -> dict[str, Any]:
         number, numbers = self._chance.randint(0, 9), [self._chance.randint(0, 9) for _ in range(3)]

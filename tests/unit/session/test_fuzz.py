@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pipeline.errors import CatalogueUnavailableError, RequestError
+from pipeline.protocol.catalogue_requests import Subscribe
 from pipeline.protocol.json_text import decode_object, exceeds_limit
 from pipeline.protocol.reading import read_id, read_message
 from pipeline.protocol.requests import Ack, Cancel, CloseCode, Extract, Message
@@ -137,7 +138,7 @@ class Connection:
         elif is_control and running is not None:
             self._perform(self.session.receive_text(text))
             assert request_id not in self.shell.conversations, "a wrong cancel or ack ends what it is about"
-        elif running is None and not is_control and message is not None and self._has_room():
+        elif running is None and not is_control and message is not None and self._has_room(message):
             self.shell.conversations[request_id] = conversation(message)
             self.shell.abandoned = [other for other in self.shell.abandoned if other != request_id]
             self._perform(self.session.receive_text(text))
@@ -150,8 +151,9 @@ class Connection:
             return
         assert self.shell.refusals.total() == before, text
 
-    def _has_room(self) -> bool:
-        return len(self.shell.conversations) < LIMITS.max_requests_per_connection
+    def _has_room(self, message: Message) -> bool:
+        requests = [each.kind for each in self.shell.conversations.values() if each.kind != "subscribe"]
+        return message.type == "subscribe" or len(requests) < LIMITS.max_requests_per_connection
 
     def _bytes_as_agreed(self) -> None:
         for request_id in self.shell.abandoned:
@@ -206,6 +208,9 @@ class Connection:
             case StoreConfirmations() if not good:
                 refused = (None, Failure("bad_identity", "another name"))
                 return tuple(self.chance.choice(refused) for _ in ask.call.queries)
+            case Answer(message=Subscribe()):
+                version = self.chance.randint(1, 9)
+                return {"catalogue": "default", "head": {"version": version, "nonce": "a"}, "events": []}
             case Answer(message=message):
                 return GIVEN.get(message.type, {"head": PAGE["head"], "made": {"individuals": [1]}})
         return last_step(ask.call, good=good)

@@ -157,6 +157,14 @@ def test_a_service_that_takes_uploads_only_refuses_every_path_by_itself() -> Non
     assert len(of_type(actions, "progress")) == 4
 
 
+def test_where_no_path_may_be_named_nothing_is_saved() -> None:
+    session = make_session(uploads_only=True)
+    actions = send(session, type="save", id="x", whaleIdentities=[{"file": "a.jpg", "selectedIdentity": "DANTE"}])
+    (result,) = of_type(actions, "save")
+    assert [entry["error"]["code"] for entry in result["data"]] == ["outside_roots"]
+    assert session.asks == []
+
+
 # --- overlap ---
 
 

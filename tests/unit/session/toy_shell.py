@@ -62,10 +62,11 @@ class Conversation:
             self._hear_result(message)
         elif message["type"] == "complete":
             assert self.answered or (self.cancelled and self.kind in ANSWERS)
+            assert self.cancelled or self.kind != "subscribe"
             assert self.cancelled or set(self.progress.values()) <= {self.total}
 
     def _hear_result(self, message: dict[str, Any]) -> None:
-        assert not self.answered
+        assert not self.answered or self.kind == "subscribe"
         self.answered = True
         if self.kind in ANSWERS:
             return
