@@ -24,6 +24,9 @@ from pipeline.client.uploads import LocalPhoto, changed, inspect_photo, unreadab
 
 T = TypeVar("T")
 
+_LOOK_UP_S = 30.0
+"""For an answer that needs no more than a look."""
+
 _PASSING = frozenset(
     {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY}
     | {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
@@ -107,7 +110,7 @@ class _Store:
                 await retries.wait(error)
 
     async def _try(self, uploaded: UploadedPhoto, photo: LocalPhoto, sha256: str) -> UploadedPhoto:
-        found = await self._run(self._open, Request(f"{self._base}{sha256}", method="HEAD"))
+        found = await self._run(self._open, Request(f"{self._base}{sha256}", method="HEAD"), _LOOK_UP_S)
         if found.status == HTTPStatus.OK:
             return replace(uploaded, was_there=True)
         sent = await self._run(self._put, photo, sha256)
@@ -116,16 +119,17 @@ class _Store:
         return replace(uploaded, sha256=None, error=_outcome(sent, photo.path))
 
     def _put(self, photo: LocalPhoto, sha256: str) -> _Answer:
-        address = f"{self._base}{sha256}?{urlencode({'name': photo.path.name[:1024]})}"
+        address = f"{self._base}{sha256}?{urlencode({'name': photo.path.name[:1024]}, errors='replace')}"
         headers = {"Content-Length": str(photo.size_bytes), "Content-Type": "application/octet-stream"}
         try:
             with photo.path.open("rb") as file:
                 body = _Exactly(file, photo.size_bytes)
-                return self._open(Request(address, cast(IO[bytes], body), headers, method="PUT"))
+                request = Request(address, cast(IO[bytes], body), headers, method="PUT")
+                return self._open(request, self._server.options.silence_s)
         except (_ChangedError, FileNotFoundError, PermissionError):
             return _Answer(0, changed(photo))
 
-    def _open(self, request: Request) -> _Answer:
+    def _open(self, request: Request, timeout_s: float) -> _Answer:
         """Send a request; blocks.
 
         Raises:
@@ -135,23 +139,25 @@ class _Store:
         if self._server.token is not None:
             request.add_unredirected_header("Authorization", f"Bearer {self._server.token}")
         try:
-            with self._opener.open(request, timeout=self._server.options.silence_s) as answer:
+            with self._opener.open(request, timeout=timeout_s) as answer:
                 self._server.was_connected = True
                 return _Answer(answer.status)
         except HTTPError as error:
             with error:
-                return self._refused(error)
+                return self._refused(error, request)
         except (OSError, HTTPException) as error:  # also URLError
             raise ConnectionLostError(f"cannot reach {self._server.url}: {error}") from error
 
-    def _refused(self, error: HTTPError) -> _Answer:
-        url = self._server.url
+    def _refused(self, error: HTTPError, request: Request) -> _Answer:
+        url, told = self._server.url, _read_error(error)
         if error.code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise AccessDeniedError(f"{url} refuses this client (HTTP {error.code}): give a valid token")
         if error.code in _PASSING:
             raise ConnectionLostError(f"{url} cannot take the photo now (HTTP {error.code})")
+        if error.code == HTTPStatus.NOT_FOUND and told is None and request.get_method() == "PUT":
+            raise ConnectionLostError(f"there is no such service at {url}, or not yet (HTTP 404)")
         self._server.was_connected = True
-        return _Answer(error.code, _read_error(error))
+        return _Answer(error.code, told)
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
