@@ -261,24 +261,6 @@ class UndoBlockedError(ChangeRefusedError):
     code = "undo_blocked"
 
 
-# --- a peer that broke the protocol: the connection is closed ---
-
-
-class PolicyViolationError(WhaleVisionError):
-    """The peer broke the protocol in a way that cannot be answered (WebSocket close code 1008)."""
-
-    code = "policy"
-
-
-# --- a defect of ours -------------------------------------------------------------------------------------------------
-
-
-class IllegalTransitionError(WhaleVisionError):
-    """A state machine was asked for a transition that its table does not have."""
-
-    code = "internal"
-
-
 # --- start-up: the service refuses to start ---
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from pipeline.errors import IllegalTransitionError
+from pipeline.session.errors import IllegalTransitionError
 
 
 class ConnectionState(Enum):

@@ -4,7 +4,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
-from pipeline.errors import PolicyViolationError, TooManyRequestsError
+from pipeline.errors import TooManyRequestsError
+from pipeline.session.errors import PolicyViolationError
 from pipeline.session.jobs import Job
 
 MAX_REMEMBERED_IDS = 256

@@ -21,7 +21,6 @@ from pipeline.access import NEEDED
 from pipeline.errors import (
     DuplicateIdError,
     ForbiddenError,
-    PolicyViolationError,
     RequestError,
     UnknownIdError,
     WhaleVisionError,
@@ -33,6 +32,7 @@ from pipeline.protocol.replies import RepliesWithId, error_to_nobody
 from pipeline.protocol.requests import MAX_BINARY_BYTES, Ack, Cancel, CloseCode
 from pipeline.session.actions import Action, Ask, CloseConnection, SendText, Step
 from pipeline.session.config import Clock, SessionConfig
+from pipeline.session.errors import PolicyViolationError
 from pipeline.session.extract_job import UploadsJob
 from pipeline.session.job_factory import JobFactory
 from pipeline.session.jobs import Job

@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from io import BytesIO
 
-from pipeline.errors import PolicyViolationError
 from pipeline.session.config import Clock, UploadRoom
+from pipeline.session.errors import PolicyViolationError
 
 MAX_UNACKNOWLEDGED_BYTES = 16 * 2**20
 """Bytes that a client may have sent without acknowledgement, over all uploads of its connection."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import IllegalTransitionError
+from pipeline.session.errors import IllegalTransitionError
 from pipeline.session.lifecycle import (
     CONNECTION_TRANSITIONS,
     REQUEST_TRANSITIONS,

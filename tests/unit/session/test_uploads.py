@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import PolicyViolationError
 from pipeline.records import UploadSource
 from pipeline.session.actions import Action, Ask, ExtractPhoto, StopRequest
+from pipeline.session.errors import PolicyViolationError
 from pipeline.session.session import Session
 from pipeline.session.uploads import (
     ACKNOWLEDGED_STEP_BYTES,
