@@ -58,13 +58,8 @@ class Ingress:
         library = library_of(settings, database, photos, self._photos.turn)
         library.clean()
         rights = rights_of(settings)
-        services = Services(
-            photos=self._photos,
-            catalogue=RemoteMatcher(matcher, timeouts.identify_timeout_s),
-            export=PhotoExport.from_settings(settings),
-            rights=rights,
-            library=library,
-        )
+        catalogue = RemoteMatcher(matcher, timeouts.identify_timeout_s)
+        services = Services(self._photos, catalogue, PhotoExport.from_settings(settings), rights, library)
         told = {**models, matcher.deployment_name: matcher}
         health = HealthCheck(
             application=serve.get_replica_context().app_name,
