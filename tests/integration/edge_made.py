@@ -132,7 +132,9 @@ class Edge:
     """
 
     def __init__(self, health=None, *, extractor=None, matcher=None, **arguments):
-        self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
+        self.settings = Settings.model_validate(
+            {"catalogue_url": "sqlite://", "photo_store": "memory://edge", **arguments}
+        )
         self.extractor, self.matcher = extractor or FakeExtractor(), matcher or FakeMatcher()
         self.metrics = FakeMetrics()
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
