@@ -36,6 +36,7 @@ PIECE_BYTES = 2**18
 
 MAX_NAME_CHARACTERS = 1024
 MAX_WIDTH_PX = 100_000
+MAX_LENGTH_DIGITS = 15
 
 STATUS: Mapping[str, int] = {
     "bad_item": 400,
@@ -158,8 +159,8 @@ class PhotoRoutes:
         declared = request.headers.get("content-length", "")
         if not declared.isascii() or not declared.isdigit():
             raise MalformedMessageError("Content-Length: the length of the photo's file must be declared")
-        if int(declared) > self._max_bytes:
-            raise PhotoTooLargeError(f"the photo has {declared} bytes; at most {self._max_bytes} are accepted")
+        if len(declared) > MAX_LENGTH_DIGITS or int(declared) > self._max_bytes:
+            raise PhotoTooLargeError(f"the photo is too large; at most {self._max_bytes} bytes are accepted")
         return int(declared)
 
     @contextmanager
@@ -197,7 +198,8 @@ class PhotoRoutes:
             if not piece:
                 return
             yield piece
-            if clock() - began_s > self._timeout_s and clock() - self._refused_s < self._timeout_s:
+            others_wait = clock() - self._refused_s < 2 * self._timeout_s  # whoever was refused comes again
+            if others_wait and clock() - began_s > self._timeout_s:
                 raise UploadTimeoutError("the photo took too long while others found no room; send it again")
 
     async def _swallow(self, request: Request) -> None:
