@@ -55,7 +55,8 @@ def test_an_empty_store_of_a_database_that_is_gone_is_taken_over(tmp_path: Path)
     bind_photo_store(first)
     (tmp_path / "catalogue.sqlite").unlink()
     again = service(tmp_path)
-    assert PhotoStore(again.photo_store).read_marker() == bind_photo_store(again)
+    database = bind_photo_store(again)
+    assert PhotoStore(again.photo_store).read_marker() == database
 
 
 def test_a_store_whose_photos_are_not_there_is_refused(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_boxes_that_are_none_or_contradict_each_other_fail_their_photo_alone() -
     wrong: list[Any] = [
         [],
         "box",
-        [BOX, BOX],
+        [{**BOX, "animal": 1}, BOX | {"animal": 1}],
         [{"type": "fluke"}],
         [{**BOX, "type": 3}],
         [{**BOX, "animal": 0}],
