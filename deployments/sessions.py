@@ -44,7 +44,15 @@ class SessionRoutes:
             except WhaleVisionError as error:
                 return error_answer(error)
             lasts_s = int(SESSION_LASTS.total_seconds())
-            response.set_cookie(COOKIE, secret, lasts_s, path=_path(request), **_flags(request))
+            response.set_cookie(
+                COOKIE,
+                secret,
+                lasts_s,
+                path=_path(request),
+                secure=_is_https(request),
+                httponly=True,
+                samesite="strict",
+            )
         return response
 
     async def _end(self, request: Request) -> Response:
@@ -59,7 +67,7 @@ class SessionRoutes:
         except WhaleVisionError as error:
             return error_answer(error)
         response = Response(status_code=204, headers={"Cache-Control": "no-store"})
-        response.delete_cookie(COOKIE, path=_path(request), **_flags(request))
+        response.delete_cookie(COOKIE, path=_path(request), secure=_is_https(request), httponly=True, samesite="strict")
         return response
 
 
@@ -68,7 +76,6 @@ def _path(request: Request) -> str:
     return request.scope.get("root_path") or "/"
 
 
-def _flags(request: Request) -> dict[str, object]:
-    """Return how the cookie is guarded; a proxy that does TLS speaks http to this service, but its pages are https."""
-    is_secure = request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
-    return {"httponly": True, "samesite": "strict", "secure": is_secure}
+def _is_https(request: Request) -> bool:
+    """Whether the browser speaks https: a proxy that does TLS speaks http to this service, but its pages are https."""
+    return request.url.scheme == "https" or request.headers.get("origin", "").startswith("https://")
