@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.errors import ItemError, PhotoNotFoundError
@@ -125,7 +125,7 @@ class PhotoLibrary:
         incoming = await self._run(self._store.receive)
         try:
             async for piece in content:
-                await self._run(lambda piece=piece: incoming.write(piece))
+                await self._run(partial(incoming.write, piece))
             await self._run(lambda: incoming.close(sha256))
             async with self._turn(actor):
                 facts = await self._looker.inspect(incoming.name, name or sha256)

@@ -44,15 +44,8 @@ class SessionRoutes:
             except WhaleVisionError as error:
                 return error_answer(error)
             lasts_s = int(SESSION_LASTS.total_seconds())
-            response.set_cookie(
-                COOKIE,
-                secret,
-                lasts_s,
-                path=_path(request),
-                secure=_is_https(request),
-                httponly=True,
-                samesite="strict",
-            )
+            path, is_https = _path(request), _is_https(request)
+            response.set_cookie(COOKIE, secret, lasts_s, path=path, secure=is_https, httponly=True, samesite="strict")
         return response
 
     async def _end(self, request: Request) -> Response:

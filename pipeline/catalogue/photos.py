@@ -1,7 +1,7 @@
 """Which photos of the store each catalogue has, and where in them its animals are: data, so no event tells of it."""
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -125,7 +125,7 @@ def _is_photo(catalogue_id: int | None, sha256: str) -> Any:
     return and_(photos.c.catalogue_id == catalogue_id, photos.c.sha256 == sha256)
 
 
-def _as_row(photo: PhotoRecord) -> Mapping[str, Any]:
+def _as_row(photo: PhotoRecord) -> dict[str, Any]:
     (width_px, height_px), taken = photo.facts.size_px, photo.facts.taken
     return {
         "sha256": photo.sha256,
