@@ -15,7 +15,7 @@ from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.people import People, open_people
 from pipeline.errors import ChangeRefusedError, StartupError, WhaleVisionError
 from pipeline.records import OPERATOR, Actor
-from pipeline.rights import Right
+from pipeline.rights import Place, Right
 from pipeline.settings import load_settings
 
 DONE, REFUSED = 0, 1
@@ -165,7 +165,7 @@ def _list_catalogues(people: People, _: argparse.Namespace) -> Rows:
 
 
 def _list_grants(people: People, parsed: argparse.Namespace) -> Rows:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for gift in people.gifts(parsed.catalogue):
         whose = (gift.to.institution, gift.to.name) if isinstance(gift.to, Actor) else (gift.to, "(all)")
         rows.append((gift.catalogue, *whose, gift.right.value, gift.place))
@@ -214,7 +214,7 @@ def _add_catalogue(people: People, parsed: argparse.Namespace) -> None:
 
 def _give(people: People, parsed: argparse.Namespace) -> None:
     of = _whom(people, parsed)
-    place = "exact" if isinstance(of, Actor) else parsed.place
+    place: Place = "exact" if isinstance(of, Actor) else parsed.place
     people.give(Gift(parsed.catalogue, of, Right(parsed.right), place), OPERATOR)
 
 

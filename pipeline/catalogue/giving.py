@@ -186,8 +186,10 @@ def take_back(connection: Connection, catalogue: str, of: Actor | str, now: date
         ChangeRefusedError: the catalogue does not exist, or would have no admin.
     """
     catalogue_id = lock_catalogue_of(connection, catalogue)
-    is_role = isinstance(of, Actor)
-    table, whose = (roles, _role_of(of)) if is_role else (grants, grants.c.institution == of)
+    if isinstance(of, Actor):
+        table, whose = roles, _role_of(of)
+    else:
+        table, whose = grants, grants.c.institution == of
     standing = connection.execute(_standing(table, catalogue_id).where(whose)).one_or_none()
     _keep_an_admin(connection, catalogue_id, table, standing)
     _end(connection, table, standing, now, by)

@@ -41,11 +41,12 @@ def read_page(
     some = rows if after is None else rows.where(_beyond(keys, _read_cursor(after, keys), descending))
     some = some.order_by(*(key.desc() if descending else key for key in keys)).limit(limit + 1)
     found = connection.execute(some).all()
-    total = connection.execute(select(func.count()).select_from(rows.subquery())).scalar_one()
+    count = select(func.count()).select_from(rows.subquery())
+    total = int(connection.execute(count).scalar_one()) if after is None else None
     more = len(found) > limit
     page = found[:limit]
     cursor = json.dumps([getattr(page[-1], key.name) for key in keys]) if more else None
-    return Page(head, tuple(entries_of(page)), cursor, int(total))
+    return Page(head, tuple(entries_of(page)), cursor, total)
 
 
 def _beyond(keys: Sequence[Column[Any]], values: Sequence[Any], descending: bool) -> Any:

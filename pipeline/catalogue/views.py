@@ -25,13 +25,13 @@ class Page(Generic[Entry]):
         head: the state of the catalogue that it was read from; a decision on it names this.
         entries: in the list's order.
         next: where the next page begins; None on the last. What comes or goes meanwhile shifts nothing.
-        total: length of the whole list.
+        total: length of the whole list; of the first page alone, since counting is as much work as many pages are.
     """
 
     head: Head
     entries: tuple[Entry, ...]
     next: str | None
-    total: int
+    total: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,8 @@ class AsyncListing(Generic[Entry]):
     async def page(self, after: str | None = None) -> Page[Entry]:
         """Return one page: the first, or the one that begins at `next` of the page before."""
         page = await self._read_page(after)
-        self.head, self.total = self.head or page.head, page.total
+        self.head = self.head or page.head
+        self.total = self.total if page.total is None else page.total
         return page
 
     async def __aiter__(self) -> AsyncGenerator[Entry]:

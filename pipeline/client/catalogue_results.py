@@ -169,12 +169,19 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Entry]):
-    """A part of a list: the state that it was read from, its entries, where the next begins, and how long all is."""
+    """A part of a list.
+
+    Attributes:
+        head: the state that it was read from.
+        entries: in the list's order.
+        next: where the next page begins; None on the last.
+        total: length of the whole list, on its first page.
+    """
 
     head: Head
     entries: tuple[Entry, ...]
     next: str | None
-    total: int
+    total: int | None
 
 
 def read_head(fields: JsonObject) -> Head:

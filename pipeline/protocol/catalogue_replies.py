@@ -80,12 +80,12 @@ class EventEntry(TypedDict):
 
 
 class IndividualsReply(TypedDict):
-    """A page of individuals; `next` is where the next one begins, `total` the length of the whole list."""
+    """A page of individuals; `next` is where the next one begins, `total` of the first how long the whole list is."""
 
     head: Head
     individuals: list[IndividualEntry]
     next: str | None
-    total: int
+    total: int | None
 
 
 class IndividualReply(TypedDict):
@@ -103,7 +103,7 @@ class AnnotationsReply(TypedDict):
     head: Head
     annotations: list[AnnotationEntry]
     next: str | None
-    total: int
+    total: int | None
 
 
 class HistoryReply(TypedDict):
@@ -112,7 +112,7 @@ class HistoryReply(TypedDict):
     head: Head
     events: list[EventEntry]
     next: str | None
-    total: int
+    total: int | None
 
 
 class SubscribeReply(TypedDict):

@@ -179,21 +179,24 @@ class AnswerJob(Job):
         super().__init__(number, message, replies, config, clock)
         self._message = message
         self._say_answer = replies.answer
-        self._given: dict[str, Any] | None = None
+        self._texts: tuple[str, ...] = ()
 
     def proceed(self) -> list[Action]:
         """Complete once the answer is there."""
-        return [] if self._given is None else self._close(RequestEvent.COMPLETE)
+        limit = self._config.limits.max_result_bytes
+        if sum(map(len, self._texts)) > limit:
+            return self.fail(ResultTooLargeError(f"the answer is longer than {limit} bytes; ask for fewer entries"))
+        return self._close(RequestEvent.COMPLETE) if self._texts else []
 
     def _begin(self) -> list[Action]:
         return [self._ask(Answer(self._message), self._answered)]
 
     def _answered(self, answer: dict[str, Any]) -> list[Action]:
-        self._given = answer
+        self._texts = self._say_answer(self.kind, answer)
         return []
 
     def _closing(self) -> Iterable[str]:
-        return () if self._given is None else self._say_answer(self.kind, self._given)
+        return self._texts
 
 
 class ListJob(Job):

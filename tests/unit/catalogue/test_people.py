@@ -134,7 +134,7 @@ def test_a_user_is_added_once_and_keeps_their_row(people: People, url: str) -> N
         (Actor("WDC", "Maya", "program"), "'Maya' of 'WDC' is a person"),
         (Actor("WDC", "  "), "name: must have 1 to 100"),
         (Actor("", "Maya"), "institution: must have 1 to 100"),
-        (Actor("W\nDC", "Maya"), "no control character"),
+        (Actor("W\nDC", "Maya"), "institution: must have 1 to 100 characters, none of them a control"),
         (Actor("WDC", "M" * 101), "1 to 100"),
     ],
 )

@@ -62,7 +62,7 @@ def test_pages_hold_every_entry_once_whatever_came_meanwhile(catalogue: SqlCatal
     while True:
         page = catalogue.individuals(IndividualFilter(), after, limit=4)
         seen += [entry.name for entry in page.entries]
-        assert page.total >= 23
+        assert page.total is None if after else page.total >= 23
         if page.next is None:
             break
         after = page.next

@@ -40,13 +40,13 @@ VERGIL = DANTE | {"id": 3, "name": "Vergil", "aliases": []}
 CHANGED = {"head": {"version": 2, "nonce": "b"}, "made": {"individuals": [57]}}
 
 
-def page(*individuals: Any, after: str | None, version: int = 1) -> dict[str, Any]:
+def page(*individuals: Any, after: str | None, version: int = 1, total: int | None = 2) -> dict[str, Any]:
     head = {"version": version, "nonce": "a"}
-    return {"head": head, "individuals": list(individuals), "next": after, "total": 2, "of a newer server": 1}
+    return {"head": head, "individuals": list(individuals), "next": after, "total": total, "of a newer server": 1}
 
 
 async def test_a_list_is_read_page_by_page() -> None:
-    answers = {"individuals": [page(DANTE, after="[1]"), page(VERGIL, after=None, version=2)]}
+    answers = {"individuals": [page(DANTE, after="[1]"), page(VERGIL, after=None, version=2, total=None)]}
     async with ScriptedServer(answers=answers) as server, AsyncClient(server.url, options=QUICK) as client:
         listing = client.catalogue.named("fjord").individuals(search="d", body_part="fluke", page_size=1)
         assert (listing.head, listing.total) == (None, None)
@@ -151,7 +151,7 @@ async def test_a_subscription_goes_on_where_it_was_lost() -> None:
 
 
 def test_programs_without_asyncio_have_the_same_calls() -> None:
-    answers = {"individuals": [page(DANTE, after="[1]"), page(VERGIL, after=None)], "merge": [CHANGED]}
+    answers = {"individuals": [page(DANTE, after="[1]"), page(VERGIL, after=None, total=None)], "merge": [CHANGED]}
     with served_in_a_thread(ScriptedServer(answers=answers)) as server, Client(server.url, options=QUICK) as client:
         listing = client.catalogue.individuals(sex="male")
         assert [each.id for each in listing] == [1, 3]

@@ -25,7 +25,9 @@ def run(server: ScriptedServer, command: str, *arguments: object) -> int:
 
 
 def test_individuals_are_listed_with_the_state_to_decide_on(server: ScriptedServer, capsys: Captured) -> None:
-    server.answers = {"individuals": [page(DANTE | {"note": "[red]notch"}, after="[1]"), page(VERGIL, after=None)]}
+    server.answers = {
+        "individuals": [page(DANTE | {"note": "[red]notch"}, after="[1]"), page(VERGIL, after=None, total=None)]
+    }
     assert run(server, "individuals", "--search", "d", "--body-part", "fluke") == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "1 Dante D1 male 2 0 [red]notch" in lines

@@ -324,6 +324,14 @@ def test_a_request_without_elements_has_one_answer() -> None:
     assert session.idle
 
 
+def test_an_answer_that_is_longer_than_a_result_may_be_is_refused() -> None:
+    session = make_session(limits=SmallLimits(max_result_bytes=200))
+    send(session, type="annotations", id="x")
+    (ask,) = session.asks
+    assert codes(session.report(ask, {"annotations": [{"path": "x" * 200}]})) == ["result_too_large"]
+    assert session.idle
+
+
 def test_a_request_without_elements_that_is_cancelled_only_completes() -> None:
     session = make_session()
     send(session, type="catalogues", id="x")
