@@ -5,8 +5,9 @@ import ipaddress
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from pipeline.access import AccessRules, Handshake, Peer, Refusal, bearer_token
@@ -38,6 +39,18 @@ class _Guesses:
     """Until then no token of this address is looked at."""
 
 
+class LookUp(Protocol):
+    """Where tokens and sessions are looked up; both raise CatalogueUnavailableError."""
+
+    async def owner(self, token: str) -> Actor | None:
+        """Return who speaks with a token (its sha256); None where it is not valid."""
+        ...
+
+    async def session(self, secret: str) -> str | None:
+        """Return the sha256 of the token that a session was begun with; None where it has ended."""
+        ...
+
+
 class Admission:
     """The access rules, slowed down for addresses that send wrong tokens.
 
@@ -46,30 +59,41 @@ class Admission:
     Nothing is held open meanwhile. Handshakes without a token are no guesses.
     """
 
-    def __init__(
-        self, rules: AccessRules, owner_of: Callable[[str], Awaitable[Actor | None]], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, rules: AccessRules, people: LookUp, clock: Callable[[], float]) -> None:
         """Begin with no guesses.
 
         Args:
             rules: decide what no pause decides.
-            owner_of: looks up who speaks with a token (its sha256); raises CatalogueUnavailableError.
+            people: who speaks with a token.
             clock: seconds that never go back.
         """
         self._rules = rules
-        self._owner_of = owner_of
+        self._people = people
         self._clock = clock
         self._guesses: OrderedDict[str, _Guesses] = OrderedDict()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def admit(self, handshake: Handshake) -> Peer | Refusal:
         """Return who connects, or why it may not."""
-        if not self._rules.asks_for_tokens or "authorization" not in handshake.headers:
+        if not self._rules.asks_for_tokens:
             return self._rules.admit(handshake)
+        if "authorization" not in handshake.headers:
+            return await self._look_at_session(handshake)
         place = _place(handshake.address)
         turn = self._turns.setdefault(place, asyncio.Lock())
         async with turn:  # else many guesses could be looked up at once, before the first was counted
             return await self._look_at(handshake, place)
+
+    async def _look_at_session(self, handshake: Handshake) -> Peer | Refusal:
+        """Admit by the cookie; a wrong one is no guess, since nobody guesses what the service has drawn at random."""
+        if handshake.session is None:
+            return self._rules.admit(handshake)
+        try:
+            token = await self._people.session(handshake.session)
+            owner = None if token is None else await self._people.owner(token)
+        except CatalogueUnavailableError as error:
+            return _not_now(error)
+        return self._rules.admit(handshake, owner, token)
 
     async def _look_at(self, handshake: Handshake, place: str) -> Peer | Refusal:
         guesses, now_s = self._guesses.get(place), self._clock()
@@ -78,10 +102,9 @@ class Admission:
             return Refusal(429, f"too many wrong tokens from your address; try again in {wait_s} s", wait_s)
         token = bearer_token(handshake)
         try:
-            owner = None if token is None else await self._owner_of(token)
+            owner = None if token is None else await self._people.owner(token)
         except CatalogueUnavailableError as error:
-            logger.warning("a token could not be looked up: %s", error)
-            return Refusal(503, "your token cannot be looked up at the moment; try again", TRY_AGAIN_S)
+            return _not_now(error)
         answer = self._rules.admit(handshake, owner)
         if isinstance(answer, Peer):
             self._guesses.pop(place, None)
@@ -103,6 +126,11 @@ class Admission:
             self._guesses.popitem(last=False)
         if pause_s:
             logger.warning("%s sent %d wrong tokens; its next is looked at in %g s", place, guesses.wrong, pause_s)
+
+
+def _not_now(error: CatalogueUnavailableError) -> Refusal:
+    logger.warning("a token could not be looked up: %s", error)
+    return Refusal(503, "your token cannot be looked up at the moment; try again", TRY_AGAIN_S)
 
 
 def _place(address: str | None) -> str:

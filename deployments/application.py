@@ -14,6 +14,7 @@ from deployments.extractor import Extractor
 from deployments.ingress import Ingress
 from deployments.matcher import Matcher
 from deployments.networks import LoadedNetworks, Networks
+from deployments.photo_binding import bind_photo_store
 from deployments.preflight import check_folders
 from deployments.resources import ClusterResources, Plan, Role, plan_resources
 from deployments.segmenter import Segmenter
@@ -67,11 +68,14 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     settings = settings.with_absolute_paths()
     folder = check_folders(settings)
     make_catalogue(settings.catalogue_url)  # before there are replicas, which never make one
+    database = bind_photo_store(settings)
     plan = plan_resources(settings, cluster)
     logger.info("running on %s with models from %s", plan.device, shown_dir)
     models = _bind_models(settings, folder, networks, plan)
     embedders = {part: models[embedder_name(part)] for part in folder.body_part_names}
-    extractor = _sized(Extractor, "Extractor", "extractor", plan).bind(settings, folder, models["Segmenter"], embedders)
+    extractor = _sized(Extractor, "Extractor", "extractor", plan).bind(
+        settings, folder, models["Segmenter"], embedders, database
+    )
     ranking_device = networks.ranking_device(plan.device)
     matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, ranking_device)
     description = ServiceDescription(
@@ -81,7 +85,8 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
         provenance=folder.provenance,
         body_parts=folder.body_part_names,
     )
-    application: Application = _ingress(settings, plan).bind(settings, description, extractor, matcher, models)
+    ingress = _ingress(settings, plan)
+    application: Application = ingress.bind(settings, description, extractor, matcher, models, database)
     return application
 
 

@@ -14,6 +14,7 @@ from deployments.health import HealthCheck
 from deployments.logs import log_with_serve
 from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
+from deployments.photo_library import library_of
 from deployments.photo_queue import PhotoQueue
 from deployments.remote import RemoteExtractor, RemoteMatcher, describe
 from deployments.rights import rights_of
@@ -36,6 +37,7 @@ class Ingress:
         extractor: DeploymentHandle[Any],
         matcher: DeploymentHandle[Any],
         models: Mapping[str, DeploymentHandle[Any]],
+        database: str,
     ) -> None:
         """Wire the edge to the deployments behind it.
 
@@ -45,26 +47,26 @@ class Ingress:
             extractor: the extractor deployment.
             matcher: the matcher deployment.
             models: segmenter and embedders by deployment name, asked for `/healthz` only.
+            database: id of the catalogues' database, whose the photo store is.
         """
         log_with_serve()
         metrics = IngressMetrics()
         limits, timeouts = settings.limits, settings.timeouts
         queue = FairQueue[Any](limits.in_flight_per_connection, limits.in_flight_per_replica)
-        self._photos = PhotoQueue(RemoteExtractor(extractor, timeouts.photo_timeout_s), queue, metrics)
+        photos = RemoteExtractor(extractor, timeouts.photo_timeout_s)
+        self._photos = PhotoQueue(photos, queue, metrics)
+        library = library_of(settings, database, photos, self._photos.turn)
+        library.clean()
         rights = rights_of(settings)
-        services = Services(
-            photos=self._photos,
-            catalogue=RemoteMatcher(matcher, timeouts.identify_timeout_s),
-            export=PhotoExport.from_settings(settings),
-            rights=rights,
-        )
+        catalogue = RemoteMatcher(matcher, timeouts.identify_timeout_s)
+        services = Services(self._photos, catalogue, PhotoExport.from_settings(settings), rights, library)
         told = {**models, matcher.deployment_name: matcher}
         health = HealthCheck(
             application=serve.get_replica_context().app_name,
             expected=("Ingress", extractor.deployment_name, *told),
             describers={name: partial(describe, handle) for name, handle in told.items()},
         )
-        self._site = Site(settings, description, services, health, metrics, rights)
+        self._site = Site(settings, description, services, health, metrics, rights, library)
         settle_memory()
 
     def __serve_build_asgi_app__(self) -> Starlette:

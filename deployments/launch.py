@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from deployments.catalogue_lock import check_not_held, held_catalogues
+from deployments.photo_binding import bind_photo_store
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
 from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.opening import check_catalogue, fill_catalogue
@@ -93,9 +94,10 @@ def check(config: Path) -> list[tuple[str, ModelFolder]]:
 
 def _start(config: Path, places: Sequence[tuple[str, ModelFolder]], backup: str | None, dashboard: bool) -> None:
     with held_catalogues(url for url, _ in places):
-        for url, folder in places:
+        for place, (url, folder) in enumerate(places):
             migrate_catalogue(url, backup)
             fill_catalogue(url, folder)
+            bind_photo_store(load_settings(config, place).with_absolute_paths())
         _become_the_service(config, dashboard)
 
 

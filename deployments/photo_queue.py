@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from pipeline.errors import UnavailableError
-from pipeline.records import Animals, Extracted, Failure, PhotoSource, Segmented
-from pipeline.session.actions import ExtractPhoto, PhotoStep, Started
+from pipeline.records import Animals, Extracted, Failure, Segmented
+from pipeline.session.actions import AnySource, ExtractPhoto, PhotoStep, Started
 from pipeline.session.fair_queue import FairQueue
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ HandedOver = Any
 class PhotoExtractor(Protocol):
     """Where a photo is sent once it is its turn."""
 
-    async def hand_over(self, source: PhotoSource) -> HandedOver:
+    async def hand_over(self, source: AnySource) -> HandedOver:
         """Take a photo out of this process's memory, so that repeated attempts do not hold its bytes here."""
         ...
 
@@ -68,7 +68,7 @@ class PhotoQueue:
             call: the photo.
             client: whose it is; clients take turns.
         """
-        async with self._turn(client):
+        async with self.turn(client):
             async for step in self._answered(call):
                 if isinstance(step, Extracted):
                     self._metrics.photo_answered(step.failure.code if step.failure else "ok")
@@ -97,7 +97,8 @@ class PhotoQueue:
             yield step
 
     @asynccontextmanager
-    async def _turn(self, client: Hashable) -> AsyncIterator[None]:
+    async def turn(self, client: Hashable) -> AsyncIterator[None]:
+        """Wait for this client's turn, and hold one of the places for a photo."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.add(client, turn)
         self._give_turns()

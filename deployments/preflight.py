@@ -8,6 +8,7 @@ import psutil
 
 from pipeline.errors import SettingsError, StartupError
 from pipeline.model_files import ModelFolder, load_model_folder
+from pipeline.photo_store.store import PhotoStore
 from pipeline.photos.process_decoder import check_memory
 from pipeline.settings import Settings
 
@@ -19,9 +20,10 @@ def check_folders(settings: Settings) -> ModelFolder:
         The models folder, its path made absolute: a replica's working directory may be another.
 
     Raises:
-        StartupError: a folder or file is missing, or memory too little; says which and what to do.
+        StartupError: a folder or file is missing, memory too little, or the photo store's URL wrong; says what to do.
     """
     check_memory(settings.limits)
+    PhotoStore(settings.photo_store)
     folder = load_model_folder(settings.models_dir.absolute())
     for root in settings.photo_roots:
         if not root.is_dir():

@@ -29,9 +29,11 @@ from pipeline.records import (
     Ranking,
     Segmented,
     UInt8Array,
+    UploadSource,
 )
+from pipeline.stored_photos import PhotoFacts, Picture, StoreSource
 
-Wanted = TypeVar("Wanted", Detections, Embedding)
+Wanted = TypeVar("Wanted", Detections, Embedding, PhotoFacts, bytes)
 
 
 class RemoteSegmenter:
@@ -83,30 +85,44 @@ class RemoteExtractor:
         A photo passes two of them, the segmenter and then its embedders; were the deadline of the whole any shorter, a
         slow segmenter and a hung embedder would look like a hung extractor.
         """
+        self._handle = handle
         self._by_path = handle.options(stream=True)
         self._by_reference = handle.options(stream=True, _by_reference=True)
+        self._stage_timeout_s = stage_timeout_s
         self._timeout_s = 2 * stage_timeout_s + OUTER_MARGIN_S
 
-    async def hand_over(self, source: PhotoSource) -> PathSource | PutUpload:
-        """Put an upload's bytes into the object store; a path stays as it is."""
-        if isinstance(source, PathSource):
+    async def hand_over(self, source: PhotoSource | StoreSource) -> PathSource | StoreSource | PutUpload:
+        """Put an upload's bytes into the object store; any other photo stays where it is."""
+        if not isinstance(source, UploadSource):
             return source
         return PutUpload(source.name, await asyncio.to_thread(ray.put, source.content))
 
-    async def extract(self, photo: PathSource | PutUpload, animals: Animals) -> AsyncIterator[Segmented | Extracted]:
+    async def extract(
+        self, photo: PathSource | StoreSource | PutUpload, animals: Animals
+    ) -> AsyncIterator[Segmented | Extracted]:
         """See `deployments.photo_queue.PhotoExtractor`."""
-        if isinstance(photo, PathSource):
-            path = photo
-            steps = stream(lambda: self._by_path.extract_path.remote(path, animals), "extractor", self._timeout_s)
-        else:
-            upload = photo
-            steps = stream(
-                lambda: self._by_reference.extract_upload.remote(upload.name, [upload.content], animals),
-                "extractor",
-                self._timeout_s,
-            )
-        async for step in steps:
+
+        def send() -> Any:
+            match photo:
+                case PathSource():
+                    return self._by_path.extract_path.remote(photo, animals)
+                case StoreSource():
+                    return self._by_path.extract_stored.remote(photo, animals)
+                case PutUpload():
+                    return self._by_reference.extract_upload.remote(photo.name, [photo.content], animals)
+
+        async for step in stream(send, "extractor", self._timeout_s):
             yield step
+
+    async def inspect(self, incoming: str, name: str) -> PhotoFacts:
+        """See `deployments.photo_library.Looker`."""
+        sent = partial(self._handle.inspect_photo.remote, incoming, name)
+        return _unwrap(await call(sent, "extractor", self._stage_timeout_s), PhotoFacts)
+
+    async def render(self, sha256: str, picture: Picture) -> bytes:
+        """See `deployments.photo_library.Looker`."""
+        sent = partial(self._handle.render_photo.remote, sha256, picture)
+        return _unwrap(await call(sent, "extractor", self._stage_timeout_s), bytes)
 
 
 class RemoteMatcher:

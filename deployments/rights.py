@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.access import Peer
@@ -20,6 +21,9 @@ T = TypeVar("T")
 
 HOLD_S = 0.5
 """For so long what was looked up is not looked up again: a right that is taken back ends within a second."""
+
+SESSION_LASTS = timedelta(days=30)
+"""Of a browser; ended earlier with its token."""
 
 LOOK_UP_TIMEOUT_S = 5.0
 THREADS = 2
@@ -57,6 +61,30 @@ class Rights(Protocol):
         """
         ...
 
+    async def session(self, secret: str) -> str | None:
+        """Return the sha256 of the token that a session was begun with; None where it has ended.
+
+        Raises:
+            CatalogueUnavailableError: that cannot be looked up.
+        """
+        ...
+
+    async def begin_session(self, token: str) -> str:
+        """Begin a session of who holds a token (its sha256), and return its secret.
+
+        Raises:
+            CatalogueUnavailableError: it cannot be stored.
+        """
+        ...
+
+    async def end_session(self, secret: str) -> None:
+        """End a session, unless it has ended.
+
+        Raises:
+            CatalogueUnavailableError: that cannot be stored.
+        """
+        ...
+
 
 class LocalRights:
     """Of this machine alone: nothing is looked up."""
@@ -72,6 +100,17 @@ class LocalRights:
     async def ended(self, tokens: Iterable[str]) -> set[str]:
         """See `Rights`."""
         return set()
+
+    async def session(self, secret: str) -> str | None:
+        """See `Rights`."""
+        return None
+
+    async def begin_session(self, token: str) -> str:
+        """See `Rights`; nobody shows a token here."""
+        raise ForbiddenError("this machine needs no session")
+
+    async def end_session(self, secret: str) -> None:
+        """See `Rights`."""
 
 
 class StoredRights:
@@ -120,6 +159,18 @@ class StoredRights:
         if not stored:
             return set()
         return stored - await _in_time(self._ask(lambda people: people.valid(stored)))
+
+    async def session(self, secret: str) -> str | None:
+        """See `Rights`."""
+        return await _in_time(self._ask(lambda people: people.session(secret)))
+
+    async def begin_session(self, token: str) -> str:
+        """See `Rights`."""
+        return await _in_time(self._ask(lambda people: people.begin_session(token, SESSION_LASTS)))
+
+    async def end_session(self, secret: str) -> None:
+        """See `Rights`."""
+        await _in_time(self._ask(lambda people: people.end_session(secret)))
 
     def _read(self, people: "People", peer: Peer) -> Standing | None:
         assert peer.token is not None

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from deployments.head_watch import HeadWatch
+from deployments.photo_library import PhotoLibrary
 from deployments.photo_queue import PhotoQueue
 from deployments.rights import Rights
 from pipeline.access import Peer, Permit, permit
+from pipeline.errors import PhotoNotFoundError
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
-from pipeline.records import Actor, Candidate, Failure, Query, Ranking, SaveOutcome
+from pipeline.records import Actor, Candidate, Extracted, Failure, Query, Ranking, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session.actions import (
     Answer,
@@ -20,11 +22,13 @@ from pipeline.session.actions import (
     Call,
     ExtractPhoto,
     LetOthersGo,
+    PhotoStep,
     RankQueries,
     SavePhoto,
     Step,
     StoreConfirmations,
 )
+from pipeline.stored_photos import StoreSource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +82,9 @@ class Export(Protocol):
 class Services:
     """Carries out calls. A call of a new kind is a row of the table."""
 
-    def __init__(self, photos: PhotoQueue, catalogue: Catalogue, export: Export, rights: Rights) -> None:
+    def __init__(
+        self, photos: PhotoQueue, catalogue: Catalogue, export: Export, rights: Rights, library: PhotoLibrary
+    ) -> None:
         """Wire the table.
 
         Args:
@@ -86,13 +92,16 @@ class Services:
             catalogue: confirms, ranks and answers.
             export: copies photos; it blocks, so it is called in a thread.
             rights: what each client may do, looked up for every call.
+            library: which catalogue has which photo of the store.
         """
+        self._photos = photos
+        self._library = library
         self._catalogue = catalogue
         self._export = export
         self._rights = rights
         self._watch = HeadWatch(catalogue.heads)
         self._handlers: Mapping[type[Call[Any]], Handler] = {
-            ExtractPhoto: lambda call, client, _: photos.extract(call, client),
+            ExtractPhoto: self._extract,
             StoreConfirmations: _once(self._confirm),
             RankQueries: _once(self._rank),
             SavePhoto: _once(self._save),
@@ -109,6 +118,18 @@ class Services:
         """
         permitted = permit(await self._rights.standing(client.peer), call.need)
         async with aclosing(self._handlers[type(call)](call, client, permitted)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _extract(self, call: ExtractPhoto, client: Client, permit: Permit) -> AsyncGenerator[PhotoStep, None]:
+        if isinstance(call.source, StoreSource):
+            assert permit.catalogue is not None
+            try:
+                await self._library.require(permit.catalogue, call.source.sha256)
+            except PhotoNotFoundError as error:
+                yield Extracted((), Failure.of(error), None)
+                return
+        async with aclosing(self._photos.extract(call, client)) as steps:
             async for step in steps:
                 yield step
 

@@ -21,10 +21,13 @@ from deployments.description import ServiceDescription
 from deployments.health import Health
 from deployments.metrics import IngressMetrics
 from deployments.page import render_page
+from deployments.photo_library import PhotoLibrary
+from deployments.photo_routes import PhotoRoutes, refusal
 from deployments.rights import HOLD_S, Rights
 from deployments.services import Client, Services
+from deployments.sessions import COOKIE, SessionRoutes
 from deployments.upload_budget import UploadBudget
-from pipeline.access import AccessRules, Handshake, Peer, Refusal
+from pipeline.access import AccessRules, Handshake, Need, Peer, Permit, Refusal, permit
 from pipeline.errors import CatalogueUnavailableError, RequestError
 from pipeline.protocol.requests import CloseCode
 from pipeline.rights import DEFAULT_CATALOGUE, Right
@@ -62,6 +65,7 @@ class Site:
         health: Callable[[], Awaitable[Health]],
         metrics: IngressMetrics,
         rights: Rights,
+        library: PhotoLibrary,
     ) -> None:
         """Wire the edge; `health` is asked anew for each page, `rights` for each request."""
         self._settings = settings
@@ -72,7 +76,9 @@ class Site:
         self._rights = rights
         origins = (settings.allowed_origins, settings.array_origins)
         rules = AccessRules(settings.access == "tokens", *origins, settings.local_paths_with_tokens)
-        self._admission = Admission(rules, rights.owner, time.monotonic)
+        self._admission = Admission(rules, rights, time.monotonic)
+        self._sessions = SessionRoutes(self, rights)
+        self._photos = PhotoRoutes(self, library, settings.limits, settings.timeouts.upload_timeout_s)
         self._uploads = UploadBudget(settings.limits.upload_memory_bytes, settings.timeouts.upload_timeout_s)
         self._open: dict[Connection, asyncio.Task[Any]] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -84,17 +90,28 @@ class Site:
             routes=[
                 Route("/", self._index),
                 Route("/healthz", self._healthz),
+                *self._sessions.routes(),
+                *self._photos.routes(),
                 WebSocketRoute("/", self._websocket),
             ],
             middleware=[Middleware(PrefixWithoutSlash)],
         )
 
-    async def _websocket(self, websocket: WebSocket) -> None:
-        handshake = _handshake(websocket)
+    async def admit(self, connection: HTTPConnection) -> Peer | Refusal:
+        """Return who comes, over HTTP or by a socket, or why they are not let in."""
+        handshake = _handshake(connection)
         peer = await self._admission.admit(handshake)
+        if isinstance(peer, Refusal) and peer.status not in (429, 503):  # what came before these has a line
+            logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
+        return peer
+
+    async def permit(self, peer: Peer, need: Need) -> Permit:
+        """Look up whether somebody may do something; see `pipeline.access.permit`."""
+        return permit(await self._rights.standing(peer), need)
+
+    async def _websocket(self, websocket: WebSocket) -> None:
+        peer = await self.admit(websocket)
         if isinstance(peer, Refusal):
-            if peer.status not in (429, 503):  # what came before it has a line
-                logger.warning("refused %s: %s", handshake.address or "a client of unknown address", peer.reason)
             await _deny(websocket, peer)
             return
         await websocket.accept()
@@ -178,9 +195,9 @@ class Site:
         return peer.actor.institution == self._settings.folders_of
 
     async def _index(self, request: Request) -> Response:
-        peer = await self._admission.admit(_handshake(request))
+        peer = await self.admit(request)
         if isinstance(peer, Refusal):
-            return PlainTextResponse(peer.reason, peer.status, peer.headers)
+            return refusal(peer)
         health = await self._health()
         return HTMLResponse(render_page(self._description, health, await self._may_see_counts(peer)))
 
@@ -218,8 +235,13 @@ class PrefixWithoutSlash:
 
 
 def _handshake(connection: HTTPConnection) -> Handshake:
-    address = connection.client.host if connection.client else None
-    return Handshake(address, dict(connection.headers), connection.query_params.get("dialect"))
+    return Handshake(
+        address=connection.client.host if connection.client else None,
+        headers=dict(connection.headers),
+        dialect=connection.query_params.get("dialect"),
+        session=connection.cookies.get(COOKIE),
+        only_reads=connection.scope.get("method") in ("GET", "HEAD"),
+    )
 
 
 async def _deny(websocket: WebSocket, refusal: Refusal) -> None:

@@ -51,6 +51,24 @@ One without a row is refused to everybody, and fails a test.
 NEEDED_FOR_IDENTITY = Right.CONFIRM
 """The right that an `identify` needs besides, whose items carry an `identity`."""
 
+NEEDED_FOR_STORED_PHOTO = Right.VIEW
+"""The right that an `extract` of a photo in the store needs, in the photo's catalogue."""
+
+ROUTES: Mapping[str, Right | None] = {
+    "GET /": None,
+    "GET /healthz": None,
+    "POST /session": None,
+    "DELETE /session": None,
+    "HEAD /catalogues/{catalogue}/photos/{sha256}": Right.VIEW,
+    "PUT /catalogues/{catalogue}/photos/{sha256}": Right.CONFIRM,
+    "GET /catalogues/{catalogue}/photos/{sha256}": Right.VIEW,
+    "GET /catalogues/{catalogue}/annotations/{annotation:int}/crop": Right.VIEW,
+}
+"""The right that each HTTP route needs in the catalogue that it is about; None of one about none.
+
+Such a route is for whoever is let in (`/healthz` tells everybody else the state alone). One without a row fails a test.
+"""
+
 ANYWHERE = frozenset({"extract", "save", "catalogue_create"})
 """Requests that are about no catalogue: the right is needed in any."""
 
@@ -126,11 +144,15 @@ class Handshake:
         address: its IP address, or None where the server does not know it.
         headers: lower-case names; the last value where one is repeated.
         dialect: the address's query parameter `dialect`, if it has one.
+        session: what its cookie holds, if it has one; counts where there is no `Authorization`.
+        only_reads: it is a request that changes nothing (GET, HEAD), not a socket.
     """
 
     address: str | None
     headers: Mapping[str, str]
     dialect: str | None = None
+    session: str | None = None
+    only_reads: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -193,20 +215,25 @@ class AccessRules:
         self._allowed_origins = frozenset(allowed_origins)
         self._array_origins = frozenset(array_origins)
 
-    def admit(self, handshake: Handshake, owner: Actor | None = None) -> Peer | Refusal:
+    def admit(
+        self, handshake: Handshake, owner: Actor | None = None, session_token: str | None = None
+    ) -> Peer | Refusal:
         """Return who connects, or why it may not.
 
         Args:
             handshake: what the client shows.
-            owner: whose `bearer_token` it shows; None where it shows none, or one that is not valid.
+            owner: whose `bearer_token` it shows, or whose session; None where it shows none, or one that is not valid.
+            session_token: sha256 of the token that its session was begun with, where it shows one in place of a token.
         """
         origin = handshake.headers.get("origin")
         if origin is not None and origin not in self._allowed_origins and not _is_own_page(origin, handshake):
             return Refusal(403, f"origin {origin!r} is not in allowed_origins")
         if self.asks_for_tokens:
-            token = bearer_token(handshake)
+            token = bearer_token(handshake) or session_token
             if owner is None or token is None:
                 return Refusal(401, "a valid bearer token is needed")
+            if session_token is not None and origin is None and not handshake.only_reads:
+                return Refusal(403, "with a session's cookie the Origin header must say which page asks")
             return self._peer(owner, token, handshake)
         if not handshake.is_local:
             return Refusal(403, "without tokens configured only this machine may connect, and not through a proxy")

@@ -1,4 +1,4 @@
-"""The URL of the catalogue's database, and the file that it names where the database is one."""
+"""The URLs of the catalogue's database and of the photo store beside it, and the files that they name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,22 @@ if TYPE_CHECKING:
 def default_catalogue_url() -> str:
     """Return the SQLite file in the user's data folder, as an SQLAlchemy URL."""
     return f"sqlite:///{Path(platformdirs.user_data_dir('whale-vision')) / 'catalogue.sqlite'}"
+
+
+def default_photo_store(catalogue_url: str) -> str:
+    """Return the folder of photos beside a catalogue's file, else that in the user's data folder, as an fsspec URL."""
+    file = catalogue_file(catalogue_url)
+    if file is None:
+        return f"file://{Path(platformdirs.user_data_dir('whale-vision')) / 'photos'}"
+    return f"file://{file.absolute().with_name(f'{file.stem}-photos')}"
+
+
+def with_absolute_folder(url: str) -> str:
+    """Make the folder of a photo store's URL absolute; other URLs stay as they are."""
+    kind, separator, path = url.partition("://")
+    if separator and kind != "file":
+        return url
+    return f"file://{Path(path if separator else url).absolute()}"
 
 
 def catalogue_file(url: "str | URL") -> Path | None:

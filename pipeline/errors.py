@@ -111,6 +111,18 @@ class ExportError(ItemError):
     code = "export_failed"
 
 
+class HashMismatchError(ItemError):
+    """The bytes of a photo are not those of the hash that it was sent under; nothing was kept."""
+
+    code = "hash_mismatch"
+
+
+class StorageFullError(ItemError):
+    """The photo store has no room; nothing of the photo was kept."""
+
+    code = "storage_full"
+
+
 class InternalItemError(ItemError):
     """The item failed inside the service; its log says why."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, Self
@@ -18,6 +18,7 @@ from pipeline.photos.images import CROP_MARGIN, INPUT_SIZE_PX, box_in_photo
 from pipeline.records import (
     Animals,
     Annotation,
+    BoundingBox,
     Detection,
     Detections,
     Embedding,
@@ -29,6 +30,7 @@ from pipeline.records import (
     Segmented,
     UInt8Array,
 )
+from pipeline.stored_photos import DrawnBox
 
 logger = logging.getLogger(__name__)
 
@@ -132,19 +134,22 @@ class PhotoExtraction:
         self.rules = rules
         self.decoder: Decoder = decoder or ThreadDecoder()
 
-    async def extract(self, source: ReadableSource, animals: Animals = "best") -> AsyncIterator[Segmented | Extracted]:
+    async def extract(
+        self, source: ReadableSource, animals: Animals = "best", drawn: Sequence[DrawnBox] | None = None
+    ) -> AsyncIterator[Segmented | Extracted]:
         """Extract one photo.
 
         Args:
             source: the photo.
             animals: "best" answers the highest-scoring box whatever its score, as the original; "all" every box at or
                 above the threshold that overlaps no better one.
+            drawn: boxes that a person drew: these are embedded, and the segmenter is not asked.
 
         Yields:
             `Segmented` once, when the segmentation ended, found or not, readable or not; then `Extracted` once. An
             error of the photo or of a stage is the failure of `Extracted`; nothing is raised but a cancellation.
         """
-        work = _PhotoWork(self, source, animals)
+        work = _PhotoWork(self, source, animals, drawn)
         del source  # an upload's bytes are not kept while the networks run
         failure = await _outcome(work.locate(), work.shown)
         yield Segmented()
@@ -164,21 +169,27 @@ class _Cut:
 class _PhotoWork:
     """What is known of one photo so far; lets go of the pixels as soon as the crops are made."""
 
-    def __init__(self, extraction: PhotoExtraction, source: ReadableSource, animals: Animals) -> None:
+    def __init__(
+        self, extraction: PhotoExtraction, source: ReadableSource, animals: Animals, drawn: Sequence[DrawnBox] | None
+    ) -> None:
         self.shown = shown_name(_name_of(source))
         self.sha256: str | None = None
         self.animals: tuple[ExtractedAnimal, ...] = ()
         self._extraction = extraction
         self._source: ReadableSource | None = source
         self._wanted = animals
+        self._drawn = drawn
         self._cuts: list[_Cut] = []
 
     async def locate(self) -> None:
         """Read, decode and segment the photo, and cut out the animals."""
         photo = await self._decode()
         try:
-            detections = await self._extraction.segmenter.segment(photo.squashed)
-            self._cuts = await self._cut(photo, self._choose(detections))
+            if self._drawn is None:
+                detections = await self._extraction.segmenter.segment(photo.squashed)
+                self._cuts = await self._cut(photo, self._choose(detections))
+            else:
+                self._cuts = [await self._cut_drawn(photo, box) for box in self._drawn]
         finally:
             photo.close()
 
@@ -216,11 +227,9 @@ class _PhotoWork:
         """Cut out the chosen boxes; one too small to cut out is left out unless it is the only one."""
         cuts: list[_Cut] = []
         for detection in chosen:
-            rules = self._extraction.rules
-            box_px = box_in_photo(detection.box, photo.size_px, rules.detector_size_px)
+            box_px = box_in_photo(detection.box, photo.size_px, self._extraction.rules.detector_size_px)
             try:
-                wanted = rules.crops.get(detection.body_part, CropRules())
-                pixels = await photo.crop(box_px, wanted.margin, wanted.size_px)
+                pixels = await self._crop(photo, box_px, detection.body_part)
             except NoAnimalError:
                 if detection is chosen[-1] and not cuts:
                     raise
@@ -228,6 +237,14 @@ class _PhotoWork:
             annotation = Annotation(box_px, detection.body_part, detection.score, animal=len(cuts) + 1)
             cuts.append(_Cut(annotation, pixels))
         return cuts
+
+    async def _cut_drawn(self, photo: HeldPhoto, box: DrawnBox) -> _Cut:
+        pixels = await self._crop(photo, box.box_px, box.body_part)
+        return _Cut(Annotation(box.box_px, box.body_part, None, box.animal), pixels)
+
+    async def _crop(self, photo: HeldPhoto, box_px: BoundingBox, body_part: str) -> UInt8Array:
+        wanted = self._extraction.rules.crops.get(body_part, CropRules())
+        return await photo.crop(box_px, wanted.margin, wanted.size_px)
 
     async def _embed(self, cut: _Cut) -> ExtractedAnimal:
         body_part = cut.annotation.body_part

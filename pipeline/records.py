@@ -97,13 +97,13 @@ class Annotation:
     Attributes:
         box_px: in pixels of the upright photo (EXIF orientation applied), before the crop's 1 % margin.
         body_part: name from models.yaml.
-        score: the detector's score in [0, 1].
+        score: the detector's score in [0, 1]; None of a box that a person drew.
         animal: 1..n within the photo, best score first.
     """
 
     box_px: BoundingBox
     body_part: str
-    score: float
+    score: float | None
     animal: int
 
 
@@ -221,6 +221,7 @@ class Query:
         values: (d,) float32 embedding.
         model: short hash the client says made it; None counts as the loaded model.
         identity: the confirmed individual (NFC, trimmed), or None for a plain query.
+        box: of the animal, in pixels of the upright photo, where the client says so; stored when confirmed.
     """
 
     key: PhotoKey
@@ -229,6 +230,7 @@ class Query:
     values: Float32Array
     model: str | None
     identity: str | None
+    box: BoundingBox | None = None
 
 
 @dataclass(frozen=True, slots=True)

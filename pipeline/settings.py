@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.catalogue_url import default_catalogue_url, with_absolute_file
+from pipeline.catalogue_url import default_catalogue_url, default_photo_store, with_absolute_file, with_absolute_folder
 from pipeline.errors import SettingsError
 from pipeline.records import LOCAL_USER, OPERATOR, SERVICE, Actor
 
@@ -165,6 +165,7 @@ class Settings(_Block):
         photo_roots: folders that clients may name photos in; empty means any path for loopback peers, none for others.
         uploads_only: refuse every path, also from loopback peers.
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
+        photo_store: where uploaded photos are kept, an fsspec URL; by default a folder beside the catalogue's file.
         access: "local" lets in this machine alone, without tokens, to do everything in the catalogue `default`;
             "tokens" lets in who shows one of the database (`python -m pipeline.admin`) or of `tokens`. Left out, it is
             "tokens" where `tokens` names some.
@@ -192,6 +193,7 @@ class Settings(_Block):
     path_map: dict[str, str] = {}
     export_dir: Path = Path("export")
     catalogue_url: str = Field(default_factory=default_catalogue_url)
+    photo_store: str = Field(default_factory=lambda given: default_photo_store(given.get("catalogue_url", "")))
     allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     access: Access = "local"
@@ -240,6 +242,7 @@ class Settings(_Block):
                 "export_dir": self.export_dir.absolute(),
                 "photo_roots": tuple(root.absolute() for root in self.photo_roots),
                 "catalogue_url": with_absolute_file(self.catalogue_url),
+                "photo_store": with_absolute_folder(self.photo_store),
             }
         )
 

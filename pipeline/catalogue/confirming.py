@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import FromClause, Select, and_, bindparam, select
+from sqlalchemy import FromClause, Select, and_, bindparam, delete, insert, select
 
 from pipeline.catalogue.change import Change, Row, chunks
 from pipeline.catalogue.gallery_rows import read_imports
 from pipeline.catalogue.known_names import KnownNames
+from pipeline.catalogue.photo_tables import boxes
 from pipeline.catalogue.rows import Confirmation, ImportBatch, ImportOutcome, classify_import
 from pipeline.catalogue.schema import annotations, assignments, decisions, embeddings, imports
 from pipeline.catalogue.vectors import pack_vector
@@ -55,6 +56,19 @@ def store_confirmations(change: Change, confirmations: Sequence[Confirmation]) -
     for subject, (confirmation, individual) in words.items():
         _store(change, confirmation, individual, standing.get(subject) or _Standing())
     return refused
+
+
+def store_boxes(change: Change, confirmations: Sequence[Confirmation]) -> None:
+    """Write down where the animals of confirmed photos are; the newest box counts. Data, which no event repeats."""
+    told = {_subject_of(said): said.box.xyxy() for said in confirmations if said.box is not None}
+    if not told:
+        return
+    columns = ("source_key", "animal", "body_part", "x_min_px", "y_min_px", "x_max_px", "y_max_px")
+    rows = [dict(zip(columns, (*subject, *edges), strict=True)) for subject, edges in told.items()]
+    change.connection.execute(
+        _FORGET_BOX, [{f"of_{name}": row[name] for name in columns[:3]} | {"of": change.catalogue_id} for row in rows]
+    )
+    change.connection.execute(insert(boxes), [row | {"catalogue_id": change.catalogue_id} for row in rows])
 
 
 def _store(change: Change, word: Confirmation, individual: int, standing: _Standing) -> None:
@@ -161,3 +175,8 @@ def _subject_of(confirmation: Confirmation) -> Subject:
 
 
 _STANDING = _standing_of()  # asked with every confirmation, so it is put together once
+
+_FORGET_BOX = delete(boxes).where(
+    boxes.c.catalogue_id == bindparam("of"),
+    *(boxes.c[name] == bindparam(f"of_{name}") for name in ("source_key", "animal", "body_part")),
+)

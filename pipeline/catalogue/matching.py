@@ -259,4 +259,5 @@ def _as_confirmation(item: _Checked) -> Confirmation:
         values=query.values.astype(np.float64),
         model=item.model,
         path=storable_text(query.path),
+        box=query.box,
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pipeline.catalogue.vectors import Vector
 from pipeline.errors import BadIdentityError
-from pipeline.records import PhotoKey
+from pipeline.records import BoundingBox, PhotoKey
 
 ImportStatus = Literal["new", "already_imported", "changed_since", "other_model"]
 """What the catalogue makes of a CSV file: see `classify_import`."""
@@ -42,6 +42,7 @@ class Confirmation:
         values: (d,) float64 embedding.
         model: short hash of the weights that made it.
         path: as the client sent it; provenance only.
+        box: of the animal, in pixels of the upright photo; None where the client did not say.
     """
 
     key: PhotoKey
@@ -50,6 +51,7 @@ class Confirmation:
     values: Vector
     model: str
     path: str
+    box: BoundingBox | None = None
 
 
 @dataclass(frozen=True, slots=True)

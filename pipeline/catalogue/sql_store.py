@@ -9,7 +9,7 @@ from sqlalchemy import Connection, insert, select
 
 from pipeline.catalogue.change import Change
 from pipeline.catalogue.changing import carry_out
-from pipeline.catalogue.confirming import import_files, store_confirmations
+from pipeline.catalogue.confirming import import_files, store_boxes, store_confirmations
 from pipeline.catalogue.database import Database, open_database
 from pipeline.catalogue.events import (
     Header,
@@ -213,6 +213,7 @@ class SqlCatalogue:
             if repeated is not None:
                 return Confirmed(read_head(*change.place), repeated)
             refused = store_confirmations(change, confirmations)
+            store_boxes(change, [said for place, said in enumerate(confirmations) if place not in refused])
             if change.is_empty and (key is None or only_changes):
                 return Confirmed(read_head(*change.place), refused)
             head = commit(change, Header("confirm", actor, self._clock(), key))

@@ -27,12 +27,15 @@ from pipeline.client.options import ClientOptions
 from pipeline.client.photos import FoundPhotos, find_photos
 from pipeline.client.results import (
     Candidate,
+    DrawnBox,
     Identification,
     ItemFailure,
     PhotoResult,
     Progress,
     Query,
     SavedPhoto,
+    StoredPhoto,
+    UploadedPhoto,
     as_query,
     confirmed,
 )
@@ -56,6 +59,7 @@ __all__ = [
     "ClientError",
     "ClientOptions",
     "ConnectionRejectedError",
+    "DrawnBox",
     "Encounter",
     "Event",
     "FoundPhotos",
@@ -76,6 +80,8 @@ __all__ = [
     "RequestFailedError",
     "SavedPhoto",
     "ServerUnreachableError",
+    "StoredPhoto",
+    "UploadedPhoto",
     "as_query",
     "confirmed",
     "find_photos",

@@ -12,6 +12,7 @@ from pipeline.client.catalogue import AsyncCatalogue
 from pipeline.client.connection import Server
 from pipeline.client.extraction import Animals, Extraction, path_to_send
 from pipeline.client.options import ClientOptions
+from pipeline.client.photo_store import upload_photos
 from pipeline.client.results import (
     Identification,
     ItemFailure,
@@ -20,6 +21,8 @@ from pipeline.client.results import (
     PhotoResult,
     Query,
     SavedPhoto,
+    StoredPhoto,
+    UploadedPhoto,
     as_query,
     confirmed,
     read_failure,
@@ -68,10 +71,11 @@ class AsyncClient:
 
     def extract_stream(
         self,
-        photos: Sequence[str | Path],
+        photos: Sequence[str | Path | StoredPhoto],
         *,
         uploads: bool = False,
         animals: Animals = "best",
+        catalogue: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> AsyncGenerator[PhotoResult]:
         """Find and embed the animals in photos, yielding each entry as it comes.
@@ -81,28 +85,56 @@ class AsyncClient:
 
         Args:
             photos: strings are sent character for character, for the server to open (so a path of another machine or
-                system will do); a `Path` is made absolute first. With `uploads` both are files of this machine.
+                system will do); a `Path` is made absolute first. With `uploads` both are files of this machine. Or
+                all of them are photos of the store, where `upload_photos` has put them.
             uploads: send the photos themselves, for a server that cannot open the paths.
             animals: "best" answers the best-scoring box of a photo, "all" every box above the model's threshold.
+            catalogue: whose the photos of the store are; None for one's own.
             on_progress: called at each advance.
 
         Yields:
             At least one entry a photo, in no particular order: its animals, or why it has none.
         """
-        return Extraction(self._server, photos, uploads, animals, on_progress).results()
+        return Extraction(self._server, photos, uploads, animals, catalogue, on_progress).results()
 
     async def extract(
         self,
-        photos: Sequence[str | Path],
+        photos: Sequence[str | Path | StoredPhoto],
         *,
         uploads: bool = False,
         animals: Animals = "best",
+        catalogue: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[PhotoResult]:
         """Do as `extract_stream`, and return all entries, in the order of `photos`, the best animal of each first."""
-        stream = self.extract_stream(photos, uploads=uploads, animals=animals, on_progress=on_progress)
+        stream = self.extract_stream(
+            photos, uploads=uploads, animals=animals, catalogue=catalogue, on_progress=on_progress
+        )
         async with aclosing(stream) as results:
             return sorted([result async for result in results], key=lambda result: (result.index, result.animal))
+
+    async def upload_photos(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        catalogue: str | None = None,
+        at_once: int = 4,
+        on_progress: OnProgress | None = None,
+    ) -> list[UploadedPhoto]:
+        """Put photos of this machine into a catalogue's store, over HTTP; what is there already is not sent.
+
+        So a call that was interrupted is made again, and goes on where it was. `extract` takes them by `StoredPhoto`.
+
+        Args:
+            paths: files of this machine.
+            catalogue: name of the one that gets them; None for one's own.
+            at_once: how many are sent at the same time.
+            on_progress: called with each photo that is done, stage "sending".
+
+        Returns:
+            One for each path, in their order.
+        """
+        return await upload_photos(self._server, paths, catalogue, at_once, on_progress)
 
     async def identify(
         self,
@@ -208,5 +240,6 @@ def _query_json(query: Query) -> JsonObject:
         "model": query.model,
         "sha256": query.sha256,
         "animal": query.animal,
+        "box_xyxy_px": query.box_xyxy_px,
     }
     return {name: value for name, value in fields.items() if value is not None}

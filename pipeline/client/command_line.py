@@ -1,4 +1,4 @@
-"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue|rights`."""
+"""The command line: `python -m pipeline.client identify|enroll|confirm|catalogue|photos|rights`."""
 
 import argparse
 import asyncio
@@ -39,6 +39,7 @@ from pipeline.client.output import (
 )
 from pipeline.client.photo_answers import Job, PhotoAnswer, answer_photos
 from pipeline.client.photos import absolute, find_photos
+from pipeline.client.photos_commands import add_photos_command
 from pipeline.client.results import ItemFailure, PhotoResult
 from pipeline.client.rights_commands import add_rights_command
 
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
         command.add_argument("--catalogue", metavar="NAME", help="which one; without it, your own")
     add_catalogue_command(commands)
+    add_photos_command(commands)
     add_rights_command(commands)
     return top
 

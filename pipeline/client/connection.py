@@ -32,7 +32,7 @@ from pipeline.client.options import ClientOptions
 
 logger = logging.getLogger(__name__)
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _RETRYABLE_STATUS = (408, 425, 429)
 _FATAL_CLOSE_CODES = (1002, 1003, 1007, 1008, 1009, 1010)
 
@@ -153,6 +153,7 @@ class Server:
 
     Attributes:
         url: its address.
+        token: what the client shows; None where it has none.
         options: limits of the client.
         was_connected: it has been reached before.
     """
@@ -161,7 +162,7 @@ class Server:
         self.url = url
         self.options = options
         self.was_connected = False
-        self._token = token
+        self.token = token
         self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self._closed = False
@@ -191,7 +192,7 @@ class Server:
                 await self._connection.close()
 
     async def _open_socket(self) -> ClientConnection:
-        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         try:
             host = urlsplit(self.url).hostname
             return await connect(
@@ -205,7 +206,7 @@ class Server:
                 ping_timeout=120.0,
                 close_timeout=2.0,
                 # A company proxy set in the environment cannot reach this machine's own service.
-                proxy=None if host in _LOOPBACK else True,
+                proxy=None if host in LOOPBACK else True,
             )
         except (WebSocketException, OSError, EOFError, ValueError) as error:
             raise _explain_handshake(self.url, error, self.was_connected) from error

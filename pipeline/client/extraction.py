@@ -9,13 +9,21 @@ from typing import Any, Literal
 from pipeline.client.asking import NO_ANSWER, Unanswered, ask_until_answered
 from pipeline.client.connection import Connection, Server
 from pipeline.client.open_request import CallProgress, OpenRequest, encode, open_request
-from pipeline.client.results import ItemFailure, OnProgress, PhotoResult, read_photo
+from pipeline.client.results import (
+    DrawnBox,
+    ItemFailure,
+    JsonObject,
+    OnProgress,
+    PhotoResult,
+    StoredPhoto,
+    read_photo,
+)
 from pipeline.client.uploads import LocalPhoto, inspect_photo, send_photo
 
 Animals = Literal["best", "all"]
 
-Photo = str | LocalPhoto
-"""A path for the server to open, or a file to upload."""
+Photo = str | LocalPhoto | StoredPhoto
+"""A path for the server to open, a file to upload, or a photo of the store; those of one call are of one kind."""
 
 
 def path_to_send(photo: str | Path) -> str:
@@ -29,15 +37,20 @@ class Extraction:
     def __init__(
         self,
         server: Server,
-        photos: Sequence[str | Path],
+        photos: Sequence[str | Path | StoredPhoto],
         uploads: bool,
         animals: Animals,
+        catalogue: str | None,
         on_progress: OnProgress | None,
     ) -> None:
         self._server = server
-        self._paths = [str(photo) for photo in photos]
-        self._photos = photos
+        self._stored = [photo for photo in photos if isinstance(photo, StoredPhoto)]
+        self._local = [photo for photo in photos if not isinstance(photo, StoredPhoto)]
+        if self._stored and (self._local or uploads):
+            raise ValueError("photos of the store cannot be asked for beside others: make two calls")
+        self._paths = [photo.sha256 for photo in self._stored] or [str(photo) for photo in self._local]
         self._uploads = uploads
+        self._catalogue = {} if catalogue is None or not self._stored else {"catalogue": catalogue}
         self._progress = CallProgress(on_progress, len(photos))
         self._fields: dict[str, Any] = {"animals": animals, "stream": True}
         self._several = animals == "all"
@@ -45,7 +58,7 @@ class Extraction:
 
     async def results(self) -> AsyncGenerator[PhotoResult]:
         """Yield each photo's entries as they come; first the photos that cannot be sent."""
-        photos = await self._inspect_files() if self._uploads else dict(enumerate(map(path_to_send, self._photos)))
+        photos = await self._find()
         for index, failure in photos.items():
             if isinstance(failure, ItemFailure):
                 yield self._failed(index, failure)
@@ -58,8 +71,12 @@ class Extraction:
                 yield result
         self._progress.finish("extracting")
 
-    async def _inspect_files(self) -> dict[int, Photo | ItemFailure]:
-        return await asyncio.to_thread(lambda: {i: inspect_photo(Path(path)) for i, path in enumerate(self._paths)})
+    async def _find(self) -> dict[int, Photo | ItemFailure]:
+        """Return the photos as they are asked for, by their place, or why one cannot be."""
+        if self._uploads:
+            return await asyncio.to_thread(lambda: {i: inspect_photo(Path(path)) for i, path in enumerate(self._paths)})
+        found: list[Photo] = [*self._stored] or [path_to_send(photo) for photo in self._local]
+        return dict(enumerate(found))
 
     def _failed(self, index: int, failure: ItemFailure) -> PhotoResult:
         return PhotoResult(self._paths[index], index, error=failure)
@@ -84,7 +101,9 @@ class Extraction:
             await request.begin_upload()
             sender = asyncio.create_task(self._upload(request, uploads))
         else:
-            sender = asyncio.create_task(request.send("extract", fileNames=list(batch.values()), **self._fields))
+            stored = [photo for photo in batch.values() if isinstance(photo, StoredPhoto)]
+            named = _naming(stored) | self._catalogue if stored else {"fileNames": list(batch.values())}
+            sender = asyncio.create_task(request.send("extract", **named, **self._fields))
         sender.add_done_callback(lambda task: _pass_on(task, request))
         return sender
 
@@ -175,5 +194,22 @@ def _announcement(photo: LocalPhoto) -> dict[str, object]:
     return {"name": photo.path.name, "size": photo.size_bytes}
 
 
+def _naming(photos: Sequence[StoredPhoto]) -> JsonObject:
+    """Return the fields of a request that name photos of the store, and what was drawn in them."""
+    drawn = [None if photo.boxes is None else [_drawn(box) for box in photo.boxes] for photo in photos]
+    return {"photos": [photo.sha256 for photo in photos], "boxes": drawn}
+
+
+def _drawn(box: DrawnBox) -> JsonObject:
+    animal = {} if box.animal is None else {"animal": box.animal}
+    return {"type": box.body_part, "box_xyxy_px": list(box.box_xyxy_px), **animal}
+
+
 def _size_of(photo: Photo) -> int:
-    return len(encode(_announcement(photo) if isinstance(photo, LocalPhoto) else {"": photo})) + 1
+    match photo:
+        case LocalPhoto():
+            return len(encode(_announcement(photo))) + 1
+        case StoredPhoto():
+            return len(encode(_naming([photo])))
+        case _:
+            return len(encode({"": photo})) + 1

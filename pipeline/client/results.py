@@ -69,6 +69,7 @@ class Query:
     model: str | None = None
     sha256: str | None = None
     animal: int = 1
+    box_xyxy_px: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,53 @@ class SavedPhoto:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnBox:
+    """A box that a person drew in a photo.
+
+    Attributes:
+        body_part: what is in it, for example "fluke".
+        box_xyxy_px: edges in pixels of the upright photo.
+        animal: which animal of the photo it is; None: its place among the photo's boxes.
+    """
+
+    body_part: str
+    box_xyxy_px: tuple[float, float, float, float]
+    animal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPhoto:
+    """A photo in a catalogue's store, to be extracted.
+
+    Attributes:
+        sha256: of its file, hex.
+        boxes: what to embed; None has the detector look.
+    """
+
+    sha256: str
+    boxes: tuple[DrawnBox, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedPhoto:
+    """What became of one photo on its way into the store.
+
+    Attributes:
+        path: as it was given to the client.
+        index: its place in the list that was given, from 0.
+        sha256: of its file, hex, by which the store knows it; None on failure.
+        was_there: the catalogue had it already, so nothing was sent.
+        error: None exactly when the catalogue has the photo.
+    """
+
+    path: str
+    index: int
+    sha256: str | None = None
+    was_there: bool = False
+    error: ItemFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a call has come: `done` of `total` photos or items have passed `stage`.
 
@@ -144,7 +192,8 @@ def as_query(result: PhotoResult) -> Query:
     """
     if result.embedding is None or result.body_part is None:
         raise ValueError(f"{result.path} has no embedding to ask about")
-    return Query(result.path, result.body_part, result.embedding, None, result.model, result.sha256, result.animal)
+    told = (result.model, result.sha256, result.animal, result.box_xyxy_px)
+    return Query(result.path, result.body_part, result.embedding, None, *told)
 
 
 def confirmed(item: PhotoResult | Query, identity: str) -> Query:

@@ -13,7 +13,15 @@ from pipeline.client.catalogue import Catalogue
 from pipeline.client.errors import ClientClosedError
 from pipeline.client.extraction import Animals
 from pipeline.client.options import ClientOptions
-from pipeline.client.results import Identification, OnProgress, PhotoResult, Query, SavedPhoto
+from pipeline.client.results import (
+    Identification,
+    OnProgress,
+    PhotoResult,
+    Query,
+    SavedPhoto,
+    StoredPhoto,
+    UploadedPhoto,
+)
 from pipeline.client.rights import Rights
 
 T = TypeVar("T")
@@ -68,14 +76,17 @@ class Client:
 
     def extract_stream(
         self,
-        photos: Sequence[str | Path],
+        photos: Sequence[str | Path | StoredPhoto],
         *,
         uploads: bool = False,
         animals: Animals = "best",
+        catalogue: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> Generator[PhotoResult]:
         """Yield entries as they come; see `AsyncClient.extract_stream`. Closing the generator cancels the rest."""
-        stream = self._client.extract_stream(photos, uploads=uploads, animals=animals, on_progress=on_progress)
+        stream = self._client.extract_stream(
+            photos, uploads=uploads, animals=animals, catalogue=catalogue, on_progress=on_progress
+        )
         # An interrupted step may still be winding up when the stream is to be closed.
         stepping = asyncio.Lock()
 
@@ -97,14 +108,30 @@ class Client:
 
     def extract(
         self,
-        photos: Sequence[str | Path],
+        photos: Sequence[str | Path | StoredPhoto],
         *,
         uploads: bool = False,
         animals: Animals = "best",
+        catalogue: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[PhotoResult]:
         """Return all entries in the order of `photos`; see `AsyncClient.extract`."""
-        return self._run(self._client.extract(photos, uploads=uploads, animals=animals, on_progress=on_progress))
+        return self._run(
+            self._client.extract(photos, uploads=uploads, animals=animals, catalogue=catalogue, on_progress=on_progress)
+        )
+
+    def upload_photos(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        catalogue: str | None = None,
+        at_once: int = 4,
+        on_progress: OnProgress | None = None,
+    ) -> list[UploadedPhoto]:
+        """Put photos of this machine into a catalogue's store; see `AsyncClient.upload_photos`."""
+        return self._run(
+            self._client.upload_photos(paths, catalogue=catalogue, at_once=at_once, on_progress=on_progress)
+        )
 
     def identify(
         self,

@@ -53,7 +53,7 @@ async def send_photo(photo: LocalPhoto, request: OpenRequest, chunk_bytes: int) 
     try:
         file = await asyncio.to_thread(photo.path.open, "rb")
     except OSError as error:
-        source = _Source(photo, None, _unreadable(photo, error))
+        source = _Source(photo, None, unreadable(photo, error))
         await _send_all(source, request, chunk_bytes)
         return source.failure
     with file:
@@ -87,15 +87,17 @@ class _Source:
                 # One byte more than announced, at the end, tells a file that has grown.
                 content = self.file.read(length + last)
             except OSError as error:
-                self.failure = _unreadable(self.photo, error)
+                self.failure = unreadable(self.photo, error)
         if self.failure is None and len(content) != length:
-            self.failure = _changed(self.photo)
+            self.failure = changed(self.photo)
         return content[:length].ljust(length, b"\0")
 
 
-def _unreadable(photo: LocalPhoto, error: OSError) -> ItemFailure:
+def unreadable(photo: LocalPhoto, error: OSError) -> ItemFailure:
+    """Return the failure of a file that cannot be read."""
     return ItemFailure("unreadable", f"{photo.path}: cannot be read ({error.strerror or error})")
 
 
-def _changed(photo: LocalPhoto) -> ItemFailure:
+def changed(photo: LocalPhoto) -> ItemFailure:
+    """Return the failure of a file that is no longer what was announced."""
     return ItemFailure("unreadable", f"{photo.path}: the file changed while it was being sent; send it again")

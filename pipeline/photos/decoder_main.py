@@ -7,8 +7,9 @@ parent does, because its socket closes, and the decoders with it, whatever they 
 On its socket a decoder answers each message, a JSON object and bytes, with another:
 
     {"do": "open", "name", "max_pixels", "decode_pixels", "squashed_px", "memory_bytes"}, the file -> {"pixels"}
-    {"do": "decode", "memory_bytes"}                    -> {"size_px", "sha256"}, the squashed photo
+    {"do": "decode", "memory_bytes"}                    -> {"size_px", "sha256", "taken"}, the squashed photo
     {"do": "crop", "box_px", "margin", "size_px"}       -> {}, the crop
+    {"do": "render", "width_px", "box_px", "pad"}       -> {}, a JPEG
 
 or with {"failure": [code, message]}. A photo of at most `decode_pixels` is decoded when it is opened, and answered so.
 `memory_bytes` is what a step may take beside what the process has. {"do": "forget"} lets go of the photo and is not
@@ -32,8 +33,9 @@ from typing import Any
 import pillow_heif.as_plugin  # noqa: F401  (here, so that no decoder has to)
 
 from pipeline.errors import ItemError
-from pipeline.photos.images import Photo, PhotoFile, crop, detector_input
+from pipeline.photos.images import Photo, PhotoFile, crop, detector_input, render
 from pipeline.records import BoundingBox, Failure
+from pipeline.stored_photos import Picture
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -69,13 +71,22 @@ class Decoder:
         sha256 = hashlib.sha256(self._content).hexdigest()
         self._file, self._content = None, b""
         pixels = detector_input(self._photo, self._squashed_px)
-        return {"size_px": self._photo.size_px, "sha256": sha256}, pixels.tobytes()
+        taken = self._photo.taken
+        at = None if taken.at is None else taken.at.isoformat()
+        told = (at, taken.utc_offset_min, taken.latitude, taken.longitude)
+        return {"size_px": self._photo.size_px, "sha256": sha256, "taken": told}, pixels.tobytes()
 
     def crop(self, message: Message, _: bytes) -> tuple[Message, bytes]:
         """Cut a box out of the decoded photo."""
         assert self._photo is not None
         box_px = BoundingBox(*message["box_px"])
         return {}, crop(self._photo, box_px, message["margin"], message["size_px"]).tobytes()
+
+    def render(self, message: Message, _: bytes) -> tuple[Message, bytes]:
+        """Make a picture of the decoded photo."""
+        assert self._photo is not None
+        box_px = None if message["box_px"] is None else BoundingBox(*message["box_px"])
+        return {}, render(self._photo, Picture(message["width_px"], box_px, message["pad"]))
 
     def forget(self) -> None:
         """Let go of the photo."""
@@ -85,7 +96,12 @@ class Decoder:
 def serve(connection: Connection) -> None:
     """Answer the parent's messages until it closes the connection; an unexpected error ends the process instead."""
     decoder = Decoder()
-    handlers: Handlers = {"open": decoder.open, "decode": decoder.decode, "crop": decoder.crop}
+    handlers: Handlers = {
+        "open": decoder.open,
+        "decode": decoder.decode,
+        "crop": decoder.crop,
+        "render": decoder.render,
+    }
     while True:
         try:
             message, content = json.loads(connection.recv_bytes()), connection.recv_bytes()

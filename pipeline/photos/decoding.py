@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from pipeline.photos.images import Photo, crop, decode_photo, detector_input
+from pipeline.photos.images import Photo, crop, decode_photo, detector_input, render
 from pipeline.records import BoundingBox, UInt8Array
+from pipeline.stored_photos import Picture, Taken
 
 ReadPhoto = Callable[[], bytes]
 """Returns a photo's whole file; may block, and raises what `PhotoFiles.read` raises."""
@@ -29,12 +30,21 @@ class HeldPhoto(Protocol):
         ...
 
     @property
+    def taken(self) -> Taken:
+        """When and where the photo was taken, as its file says."""
+        ...
+
+    @property
     def squashed(self) -> UInt8Array:
         """The whole photo squashed to the detector's input, (s, s, 3) uint8 RGB."""
         ...
 
     async def crop(self, box_px: BoundingBox, margin: float, size_px: int) -> UInt8Array:
         """Cut out a box; see `pipeline.photos.images.crop`."""
+        ...
+
+    async def render(self, picture: Picture) -> bytes:
+        """Make a picture of the photo; see `pipeline.photos.images.render`."""
         ...
 
     def close(self) -> None:
@@ -94,10 +104,22 @@ class PhotoInThread:
         assert self.photo is not None, "closed"
         return self.photo.size_px
 
+    @property
+    def taken(self) -> Taken:
+        """See `HeldPhoto.taken`."""
+        assert self.photo is not None, "closed"
+        return self.photo.taken
+
     async def crop(self, box_px: BoundingBox, margin: float, size_px: int) -> UInt8Array:
         """See `HeldPhoto.crop`."""
         assert self.photo is not None, "closed"
         step = partial(crop, self.photo, box_px, margin, size_px)
+        return await asyncio.get_running_loop().run_in_executor(self.executor, step)
+
+    async def render(self, picture: Picture) -> bytes:
+        """See `HeldPhoto.render`."""
+        assert self.photo is not None, "closed"
+        step = partial(render, self.photo, picture)
         return await asyncio.get_running_loop().run_in_executor(self.executor, step)
 
     def close(self) -> None:

@@ -17,14 +17,18 @@ from PIL import Image, ImageFile, ImageOps
 from pipeline.errors import NoAnimalError, PhotoTooLargeError, UnreadablePhotoError, UnsupportedPhotoError
 from pipeline.names import shown_name
 from pipeline.photos.bounds import MAX_PIXELS, MAX_SCANS, count_jpeg_scans, tile_size_px, webp_size_px
+from pipeline.photos.exif import read_taken
 from pipeline.photos.formats import PhotoFormat, recognise, to_rgb
 from pipeline.records import BoundingBox, UInt8Array
+from pipeline.stored_photos import NOT_TOLD, Picture, Taken
 
 INPUT_SIZE_PX = 224
 """Side of the networks' square inputs in the original system."""
 
 CROP_MARGIN = 0.01
 """Share of its width and height by which a box grows on each side before the crop; the original's."""
+
+_PICTURE_QUALITY = 85
 
 # What Pillow and its plugins raise on damaged files: they let through whatever their parsers stumble over.
 _DAMAGE = (
@@ -52,10 +56,12 @@ class Photo:
     Attributes:
         name: the path or file name that the client sent; for messages.
         image: RGB, 8 bits, upright (EXIF orientation applied), in memory.
+        taken: when and where, as its file says.
     """
 
     name: str
     image: Image.Image
+    taken: Taken = NOT_TOLD
 
     @property
     def size_px(self) -> tuple[int, int]:
@@ -105,7 +111,7 @@ class PhotoFile:
             image.load()
         self._count(*image.size)  # HEIC: known for sure only after decoding
         with _decoding(self._kind, self._shown):
-            return Photo(self._name, _upright(image, self._shown))
+            return Photo(self._name, _upright(image, self._shown), read_taken(image))
 
     def _opened(self) -> ImageFile.ImageFile:
         if self._image is None:
@@ -211,6 +217,34 @@ def crop(photo: Photo, box_px: BoundingBox, margin: float = CROP_MARGIN, size_px
         )
     cut = photo.image.crop(edges)
     return np.array(cut.resize((size_px, size_px), Image.Resampling.BILINEAR))
+
+
+def render(photo: Photo, picture: Picture) -> bytes:
+    """Make a picture of a photo to be looked at; it carries no metadata.
+
+    Args:
+        photo: upright RGB.
+        picture: which part of it, and how large at most; a picture is at most twice as high as it may be wide.
+
+    Returns:
+        The file of a JPEG.
+
+    Raises:
+        NoAnimalError: the box holds no whole pixel of the photo.
+    """
+    left, top, right, bottom = 0, 0, *photo.size_px
+    if picture.box_px is not None:
+        left, top, right, bottom = (round(edge) for edge in grow(picture.box_px, photo.size_px, picture.pad).xyxy())
+    width_px, height_px = right - left, bottom - top
+    if width_px <= 0 or height_px <= 0:
+        raise NoAnimalError(f"{shown_name(photo.name)}: the box holds no whole pixel of the photo")
+    scale = min(1.0, picture.width_px / width_px, 2 * picture.width_px / height_px)
+    size_px = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+    image = photo.image.resize(size_px, Image.Resampling.LANCZOS, (left, top, right, bottom), reducing_gap=2.0)
+    image.info = {}  # a comment would go into the file
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=_PICTURE_QUALITY)
+    return file.getvalue()
 
 
 def _too_many_pixels(shown: str, pixels: str) -> PhotoTooLargeError:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.photos.decoder_processes import DecoderProcess, DecoderServer
 from pipeline.photos.decoding import ReadPhoto
 from pipeline.records import BoundingBox, UInt8Array
 from pipeline.settings import Limits
+from pipeline.stored_photos import Picture, Taken
 
 SMALL_PHOTOS_SHARE = 0.25
 """Part of `decoding_memory_bytes` that only small photos take, so that they never wait for a large one."""
@@ -86,8 +88,10 @@ class ProcessDecoder:
             raise
         width_px, height_px = answer["size_px"]
         share.shrink(BYTES_PER_DECODED_PIXEL * width_px * height_px)
+        at, *rest = answer["taken"]
+        taken = Taken(None if at is None else datetime.fromisoformat(at), *rest)
         pixels = _array(squashed, squashed_px)
-        return PhotoInProcess(self, process, name, (width_px, height_px), answer["sha256"], pixels, share)
+        return PhotoInProcess(self, process, name, (width_px, height_px), answer["sha256"], taken, pixels, share)
 
     async def ask(
         self, process: DecoderProcess, message: Mapping[str, object], payload: ReadPhoto, name: str
@@ -142,21 +146,30 @@ class PhotoInProcess:
     name: str
     size_px: tuple[int, int]
     sha256: str
+    taken: Taken
     squashed: UInt8Array
     share: Share
 
     async def crop(self, box_px: BoundingBox, margin: float, size_px: int) -> UInt8Array:
         """See `HeldPhoto.crop`."""
-        assert self.process is not None, "closed"
         message = {"do": "crop", "box_px": box_px.xyxy(), "margin": margin, "size_px": size_px}
+        return _array(await self._ask(message), size_px)
+
+    async def render(self, picture: Picture) -> bytes:
+        """See `HeldPhoto.render`."""
+        box_px = None if picture.box_px is None else picture.box_px.xyxy()
+        return await self._ask({"do": "render", "width_px": picture.width_px, "box_px": box_px, "pad": picture.pad})
+
+    async def _ask(self, message: Mapping[str, object]) -> bytes:
+        assert self.process is not None, "closed"
         try:
-            _, pixels = await self.decoder.ask(self.process, message, lambda: b"", self.name)
+            _, made = await self.decoder.ask(self.process, message, lambda: b"", self.name)
         except NoAnimalError:
             raise
         except BaseException:  # also a cancellation: an answer that nobody takes would be the next photo's
             self.process.kill()
             raise
-        return _array(pixels, size_px)
+        return made
 
     def close(self) -> None:
         """See `HeldPhoto.close`."""

@@ -1,4 +1,4 @@
-"""The elements of a request's lists: a bad one carries its own failure and never sinks the request."""
+"""The elements of a request's lists, but for photos: a bad one carries its own failure and never sinks the request."""
 
 import re
 from collections.abc import Callable
@@ -11,32 +11,15 @@ from pydantic import PlainValidator, WithJsonSchema
 from pipeline.errors import BadEmbeddingError, BadIdentityError, BadItemError, ItemError
 from pipeline.names import MAX_IDENTITY_CHARS, normalise_identity, normalise_name
 from pipeline.protocol.json_text import sendable
-from pipeline.records import Failure, Float32Array, PhotoKey, Query
-
-MAX_NAME_CHARACTERS = 1024
-"""Longest name of an upload."""
+from pipeline.records import BoundingBox, Failure, Float32Array, PhotoKey, Query
 
 MAX_EMBEDDING_LENGTH = 65_536
 """Far above any model's; what the loaded model's length is, the matcher checks."""
 
-_NO_FILE_NAME = Failure.of(BadItemError("a file name must be a string"))
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_FARTHEST_PX = 1e6  # beyond every photo; NaN compares false
+
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _Item = TypeVar("_Item")
-
-
-@dataclass(frozen=True, slots=True)
-class UploadItem:
-    """One element of `uploads`.
-
-    Attributes:
-        name: the client's name for the photo, echoed as `path`; None where it is not usable.
-        size_bytes: as declared; 0 where that is not usable.
-        failure: why the element is skipped.
-    """
-
-    name: str | None
-    size_bytes: int
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +46,6 @@ class SavePhotoItem:
     failure: Failure | None = None
 
 
-def read_path(value: object) -> str | Failure:
-    """Read one element of `fileNames`."""
-    return value if isinstance(value, str) else _NO_FILE_NAME
-
-
-def read_upload(value: object) -> UploadItem:
-    """Read one element of `uploads`; limits on the size are the session's business."""
-    try:
-        fields = _object(value)
-        name, size = fields.get("name"), fields.get("size")
-        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARACTERS:
-            raise BadItemError(f"name: must be a string of 1 to {MAX_NAME_CHARACTERS} characters")
-        if not is_integer(size) or size < 0:
-            return UploadItem(name, 0, Failure.of(BadItemError("size: must be the photo's length in bytes")))
-        return UploadItem(name, size)
-    except BadItemError as error:
-        return UploadItem(None, 0, Failure.of(error))
-
-
 def read_identify_item(value: object) -> IdentifyItem:
     """Read one element of an identify request's `data`; fields it does not know are ignored.
 
@@ -91,7 +55,7 @@ def read_identify_item(value: object) -> IdentifyItem:
     path = _string_or_none(fields.get("path"))
     confirms = fields.get("identity") is not None
     try:
-        return IdentifyItem(path, _read_query(_object(value)), confirms)
+        return IdentifyItem(path, _read_query(read_object(value)), confirms)
     except ItemError as error:
         return IdentifyItem(path, Failure.of(error), confirms)
 
@@ -101,7 +65,7 @@ def read_save_item(value: object) -> SavePhotoItem:
     fields = value if isinstance(value, dict) else {}
     file = _string_or_none(fields.get("file"))
     try:
-        if _required(_object(value), "file", str) == "":
+        if required(read_object(value), "file", str) == "":
             raise BadItemError("file: must not be empty")
         return SavePhotoItem(file, _read_name(fields.get("selectedIdentity"), "selectedIdentity", normalise_name))
     except ItemError as error:
@@ -123,25 +87,47 @@ def is_integer(value: object) -> TypeGuard[int]:
 
 
 def _read_query(fields: dict[str, object]) -> Query:
-    path = _required(fields, "path", str)
-    animal = fields.get("animal")
-    if animal is not None and not (is_integer(animal) and animal >= 1):
-        raise BadItemError("animal: must be 1 or more")
+    path = required(fields, "path", str)
     return Query(
-        key=PhotoKey(_read_photo(fields, path), 1 if animal is None else animal),
+        key=PhotoKey(_read_photo(fields, path), read_animal(fields, 1)),
         path=sendable(path),
-        body_part=_required(fields, "type", str),
+        body_part=required(fields, "type", str),
         values=_read_embedding(fields.get("embedding")),
         model=_optional_string(fields, "model"),
         identity=_read_identity(fields.get("identity")),
+        box=None if (box := fields.get("box_xyxy_px")) is None else read_box(box, "box_xyxy_px"),
     )
+
+
+def read_box(value: object, field: str) -> BoundingBox:
+    """Read a box: left, top, right and bottom edge in pixels of the upright photo.
+
+    Raises:
+        BadItemError: it is not four finite numbers, or holds nothing.
+    """
+    if not isinstance(value, list) or len(value) != 4 or not set(map(type, value)) <= {int, float}:
+        raise BadItemError(f"{field}: must be four numbers: left, top, right and bottom edge")
+    left, top, right, bottom = value
+    if not (-_FARTHEST_PX <= left < right <= _FARTHEST_PX and -_FARTHEST_PX <= top < bottom <= _FARTHEST_PX):
+        raise BadItemError(f"{field}: must be left < right and top < bottom, in pixels of the upright photo")
+    return BoundingBox(float(left), float(top), float(right), float(bottom))
+
+
+def read_animal(fields: dict[str, object], otherwise: int) -> int:
+    """Read which animal of its photo an element is about."""
+    animal = fields.get("animal")
+    if animal is None:
+        return otherwise
+    if not is_integer(animal) or animal < 1:
+        raise BadItemError("animal: must be 1 or more")
+    return animal
 
 
 def _read_photo(fields: dict[str, object], path: str) -> str:
     sha256 = _optional_string(fields, "sha256")
     if sha256 is None:
         return f"path:{sendable(path)}"
-    if not _SHA256.fullmatch(sha256):
+    if not SHA256.fullmatch(sha256):
         raise BadItemError("sha256: must be 64 hexadecimal digits")
     return f"sha256:{sha256.lower()}"
 
@@ -162,13 +148,15 @@ def _read_identity(value: object) -> str | None:
     return None if value is None else _read_name(value, "identity", normalise_identity)
 
 
-def _object(value: object) -> dict[str, object]:
+def read_object(value: object) -> dict[str, object]:
+    """Read an element that has to be an object."""
     if not isinstance(value, dict):
         raise BadItemError("must be an object")
     return value
 
 
-def _required(fields: dict[str, object], name: str, kind: type[_Item]) -> _Item:
+def required(fields: dict[str, object], name: str, kind: type[_Item]) -> _Item:
+    """Read a field that has to be there and of this kind."""
     value = fields.get(name)
     if not isinstance(value, kind):
         raise BadItemError(f"{name}: must be a {'string' if kind is str else kind.__name__}")
@@ -190,22 +178,7 @@ def _string_or_none(value: object) -> str | None:
 
 _NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_IDENTITY_CHARS}
 
-FileName = Annotated[str | Failure, PlainValidator(read_path), WithJsonSchema({"type": "string"})]
-
-Upload = Annotated[
-    UploadItem,
-    PlainValidator(read_upload),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "properties": {
-                "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS},
-                "size": {"type": "integer", "minimum": 0},
-            },
-            "required": ["name", "size"],
-        }
-    ),
-]
+BOX: dict[str, Any] = {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4}
 
 IdentifyElement = Annotated[
     IdentifyItem,
@@ -223,8 +196,9 @@ IdentifyElement = Annotated[
                     "maxItems": MAX_EMBEDDING_LENGTH,
                 },
                 "identity": {"anyOf": [_NAME, {"type": "null"}]},
-                "sha256": {"anyOf": [{"type": "string", "pattern": f"^{_SHA256.pattern}$"}, {"type": "null"}]},
+                "sha256": {"anyOf": [{"type": "string", "pattern": f"^{SHA256.pattern}$"}, {"type": "null"}]},
                 "animal": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
+                "box_xyxy_px": {"anyOf": [BOX, {"type": "null"}]},
                 "model": {"type": ["string", "null"]},
             },
             "required": ["path", "type", "embedding"],

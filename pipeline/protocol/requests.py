@@ -39,7 +39,8 @@ from pipeline.protocol.catalogue_requests import (
     Subscribe,
     Undo,
 )
-from pipeline.protocol.items import FileName, IdentifyElement, SaveElement, Upload
+from pipeline.protocol.items import IdentifyElement, SaveElement
+from pipeline.protocol.photo_items import Drawn, FileName, PhotoHash, Upload
 from pipeline.protocol.rights_requests import CatalogueCreate, Catalogues, Grant, Members, Revoke
 from pipeline.records import Animals
 
@@ -85,24 +86,44 @@ class Extract(_Stream):
     Attributes:
         file_names: photos on the server's disk, as the client sent them, or why an element is none.
         uploads: in their place, photos that follow as binary messages.
+        photos: in their place, photos of the store, by the sha256 of their files.
+        boxes: for each of `photos` what a person drew in it, or None to have it looked for.
+        catalogue: whose `photos` are; None means the client's default one.
         animals: the best-scoring animal of each photo, or every one.
     """
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["fileNames"]}, {"required": ["uploads"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [name]} for name in ("fileNames", "uploads", "photos")]}
+    )
 
     type: Literal["extract"]
     file_names: tuple[FileName, ...] | None = Field(None, alias="fileNames", strict=False)
     uploads: tuple[Upload, ...] | None = Field(None, strict=False)
+    photos: tuple[PhotoHash, ...] | None = Field(None, strict=False)
+    boxes: tuple[Drawn, ...] | None = Field(None, strict=False)
+    catalogue: CatalogueName | None = None
     animals: Animals = "best"
 
     @model_validator(mode="after")
     def _one_kind_of_photos(self) -> Self:
-        if self.uploads is None and self.file_names is None:
+        kinds = {"fileNames": self.file_names, "uploads": self.uploads, "photos": self.photos}
+        named = [name for name, photos in kinds.items() if photos is not None]
+        if not named:
             raise MalformedMessageError("fileNames: must be a list")
-        if self.uploads is not None:
-            if self.file_names is not None:
-                raise MalformedMessageError("uploads: cannot stand beside fileNames; send two requests")
-            require_id("uploads", self.id)
+        for name in named[1:]:
+            raise MalformedMessageError(f"{name}: cannot stand beside {named[0]}; send two requests")
+        if self.file_names is None:
+            require_id(named[0], self.id)
+        return self
+
+    @model_validator(mode="after")
+    def _about_the_store(self) -> Self:
+        if self.photos is None:
+            for name, field in (("boxes", self.boxes), ("catalogue", self.catalogue)):
+                if field is not None:
+                    raise MalformedMessageError(f"{name}: is about `photos` only")
+        elif self.boxes is not None and len(self.boxes) != len(self.photos):
+            raise MalformedMessageError("boxes: must have one element for each of `photos`")
         return self
 
 

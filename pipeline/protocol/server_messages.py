@@ -27,7 +27,7 @@ class ExtractedEntry(TypedDict):
     index: int
     animal: int
     box_xyxy_px: tuple[float, float, float, float]
-    score: float
+    score: float | None
     model: str
     sha256: NotRequired[str]
 

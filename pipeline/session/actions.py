@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pipeline.access import NEEDED_FOR_IDENTITY, Need
+from pipeline.access import NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
+from pipeline.stored_photos import StoreSource
 
 Step = TypeVar("Step")
 """What a call gives back: once for most calls, several times for a photo."""
@@ -37,6 +38,9 @@ class Started:
 
 PhotoStep = Started | Segmented | Extracted
 
+AnySource = PhotoSource | StoreSource
+"""A photo that a client names, sends, or has sent before."""
+
 
 @dataclass(slots=True, eq=False)
 class ExtractPhoto(Call[PhotoStep]):
@@ -49,15 +53,17 @@ class ExtractPhoto(Call[PhotoStep]):
     """
 
     index: int
-    source: PhotoSource | None
+    source: AnySource | None
     animals: Animals
 
     @property
     def need(self) -> Need | None:
         """See `Call`."""
+        if isinstance(self.source, StoreSource):
+            return Need(NEEDED_FOR_STORED_PHOTO, self.source.catalogue)
         return Need.of_request("extract")
 
-    def take_source(self) -> PhotoSource:
+    def take_source(self) -> AnySource:
         """Return the photo and forget it; a call is carried out once."""
         source, self.source = self.source, None
         assert source is not None, "the photo was taken already"

@@ -12,15 +12,16 @@ from pipeline.errors import (
     UnreadablePhotoError,
     UploadTimeoutError,
 )
-from pipeline.protocol.items import UploadItem
+from pipeline.protocol.photo_items import UploadItem
 from pipeline.protocol.replies import Entry, Photo, Replies, RepliesWithId
 from pipeline.protocol.requests import Extract
-from pipeline.records import Extracted, Failure, PathSource, PhotoSource, Segmented, UploadSource
-from pipeline.session.actions import Action, ExtractPhoto, LetOthersGo, PhotoStep, SendText, Started
+from pipeline.records import Extracted, Failure, PathSource, Segmented, UploadSource
+from pipeline.session.actions import Action, AnySource, ExtractPhoto, LetOthersGo, PhotoStep, SendText, Started
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.jobs import NO_PATHS, SLICE_ELEMENTS, ListJob
 from pipeline.session.lifecycle import RequestEvent
 from pipeline.session.uploads import UploadQueue
+from pipeline.stored_photos import StoreSource
 
 _WINDOW_FACTOR = 2
 """Photos of one request that the shell holds at once, as a multiple of those it works on: the next is always there."""
@@ -63,7 +64,7 @@ class ExtractJob(ListJob):
         self._others_go = False
         return []
 
-    def _issue(self, index: int, source: PhotoSource | Failure) -> list[Action]:
+    def _issue(self, index: int, source: AnySource | Failure) -> list[Action]:
         if isinstance(source, Failure):
             return [*self._count("segmenting"), *self._done_with(index, Extracted((), source, None))]
         self._unsegmented.add(index)
@@ -111,7 +112,7 @@ class ExtractJob(ListJob):
         """Return what the client calls the photo."""
 
     @abstractmethod
-    def _take_source(self, index: int) -> PhotoSource | Failure | None:
+    def _take_source(self, index: int) -> AnySource | Failure | None:
         """Return the photo, why it is refused, or None where it is not here yet."""
 
 
@@ -126,13 +127,36 @@ class PathsJob(ExtractJob):
         path = self._paths[index]
         return path if isinstance(path, str) else None
 
-    def _take_source(self, index: int) -> PhotoSource | Failure | None:
+    def _take_source(self, index: int) -> AnySource | Failure | None:
         path = self._paths[index]
         if isinstance(path, Failure):
             return path
         if self._config.uploads_only:
             return NO_PATHS
         return PathSource(path, self._config.peer.is_local)
+
+
+class StoredPhotosJob(ExtractJob):
+    """Photos of the store."""
+
+    def __init__(self, number: int, message: Extract, replies: Replies, config: SessionConfig, clock: Clock) -> None:
+        self._hashes = message.photos or ()
+        self._boxes = message.boxes
+        self._catalogue = message.catalogue
+        super().__init__(number, message, len(self._hashes), replies, config, clock)
+
+    def _name(self, index: int) -> str | None:
+        sha256 = self._hashes[index]
+        return sha256 if isinstance(sha256, str) else None
+
+    def _take_source(self, index: int) -> AnySource | Failure | None:
+        sha256 = self._hashes[index]
+        if isinstance(sha256, Failure):
+            return sha256
+        boxes = None if self._boxes is None else self._boxes[index]
+        if boxes is not None and boxes.failure is not None:
+            return boxes.failure
+        return StoreSource(sha256, self._catalogue, None if boxes is None else boxes.drawn)
 
 
 class UploadsJob(ExtractJob):
@@ -207,7 +231,7 @@ class UploadsJob(ExtractJob):
     def _name(self, index: int) -> str | None:
         return self._items[index].name
 
-    def _take_source(self, index: int) -> PhotoSource | Failure | None:
+    def _take_source(self, index: int) -> AnySource | Failure | None:
         if index in self.skipped:
             return self.skipped[index]
         content = self._contents.pop(index, None)

@@ -6,7 +6,7 @@ from pipeline.protocol.classic import ArrayReplies, ClassicReplies
 from pipeline.protocol.replies import Replies, RepliesWithId
 from pipeline.protocol.requests import Extract, Identify, Save
 from pipeline.session.config import Clock, SessionConfig
-from pipeline.session.extract_job import PathsJob, UploadsJob
+from pipeline.session.extract_job import PathsJob, StoredPhotosJob, UploadsJob
 from pipeline.session.identify_job import IdentifyJob
 from pipeline.session.jobs import AnswerJob, Job
 from pipeline.session.save_job import SaveJob
@@ -37,8 +37,10 @@ class JobFactory:
         """Requests about lists have jobs of their own; every other one has a single answer."""
         number, config, clock = self._last_number, self._config, self._clock
         match message:
-            case Extract(uploads=None):
+            case Extract(uploads=None, photos=None):
                 return PathsJob(number, message, replies, config, clock)
+            case Extract(uploads=None):
+                return StoredPhotosJob(number, message, replies, config, clock)
             case Extract():
                 assert isinstance(replies, RepliesWithId)  # uploads need an id
                 return UploadsJob(number, message, replies, config, clock, self._uploads)

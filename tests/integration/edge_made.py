@@ -14,10 +14,14 @@ from websockets.sync.client import connect
 
 from deployments.description import ServiceDescription
 from deployments.health import RUNNING, Health
+from deployments.photo_library import library_of
 from deployments.photo_queue import PhotoQueue
 from deployments.rights import rights_of
 from deployments.services import Services
 from deployments.site import Site
+from pipeline.photo_store.store import PhotoStore
+from pipeline.photos.decoding import ThreadDecoder
+from pipeline.photos.stored import StoredPhotos
 from pipeline.records import (
     UNKNOWN,
     Annotation,
@@ -35,6 +39,7 @@ from pipeline.session.fair_queue import FairQueue
 from pipeline.settings import Settings
 
 DESCRIPTION = ServiceDescription("cpu", "./models/demo", "humpback", "", ("fluke", "flank"))
+DATABASE = "d" * 32
 ANIMAL = ExtractedAnimal(
     Annotation(BoundingBox(1.0, 2.0, 3.0, 4.0), "fluke", 0.9, 1),
     Embedding(np.array([1.0, 0.0], dtype="float32"), "abc"),
@@ -65,6 +70,7 @@ class FakeExtractor:
     """Answers "bad" paths with a failure, "slow" ones when they are released, all others with one animal."""
 
     def __init__(self):
+        self.photos = []
         self.started = threading.Event()
         self.released = asyncio.Event()
         self.cancelled = threading.Event()
@@ -73,7 +79,8 @@ class FakeExtractor:
         return source
 
     async def extract(self, photo, animals):
-        name = getattr(photo, "path", None) or photo.name
+        self.photos.append(photo)
+        name = getattr(photo, "path", None) or getattr(photo, "name", None) or photo.sha256
         try:
             if "slow" in name:
                 self.started.set()
@@ -125,14 +132,20 @@ class Edge:
     """
 
     def __init__(self, health=None, *, extractor=None, matcher=None, **arguments):
-        self.settings = Settings.model_validate({"catalogue_url": "sqlite://", **arguments})
+        self.settings = Settings.model_validate(
+            {"catalogue_url": "sqlite://", "photo_store": "memory://edge", **arguments}
+        )
         self.extractor, self.matcher = extractor or FakeExtractor(), matcher or FakeMatcher()
         self.metrics = FakeMetrics()
         turns = FairQueue(self.settings.limits.in_flight_per_connection, self.settings.limits.in_flight_per_replica)
         rights = rights_of(self.settings)
-        services = Services(PhotoQueue(self.extractor, turns, self.metrics), self.matcher, FakeExport(), rights)
+        photos = PhotoQueue(self.extractor, turns, self.metrics)
+        self.store = PhotoStore(self.settings.photo_store, DATABASE)
+        looker = StoredPhotos(self.store, ThreadDecoder(), self.settings.limits)
+        library = library_of(self.settings, DATABASE, looker, photos.turn)
+        services = Services(photos, self.matcher, FakeExport(), rights, library)
         self.health = health or Health({"Ingress": RUNNING}, catalogue={"individuals": 3, "photos": 7})
-        self._site = Site(self.settings, DESCRIPTION, services, self._health, self.metrics, rights)
+        self._site = Site(self.settings, DESCRIPTION, services, self._health, self.metrics, rights, library)
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]

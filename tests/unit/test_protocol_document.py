@@ -62,11 +62,13 @@ from pipeline.session.actions import (
     StoreConfirmations,
 )
 from pipeline.session.session import Session
+from pipeline.stored_photos import StoreSource
 from tests.unit.session.session_made import FakeClock, SmallLimits, make_session
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 NO_SUCH_FILE = Failure("not_found", "missing.jpg: there is no such file")
+UNKNOWN_HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 SECONDS = 25.58
 
 
@@ -96,6 +98,8 @@ EXAMPLES = read_examples()
 
 def extracted(name: str) -> Extracted:
     """Answer a photo by its name, as the document has it."""
+    if name == UNKNOWN_HASH:
+        return Extracted((), Failure("not_found", f"{name}: the catalogue has no such photo; upload it"), None)
     if name == "missing.jpg":
         return Extracted((), NO_SUCH_FILE, None)
     if name == "sea.jpg":
@@ -104,6 +108,13 @@ def extracted(name: str) -> Extracted:
     embedding = Embedding(np.array([0.0, -1.0], dtype=np.float32), "5e1f00d")
     sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     return Extracted((ExtractedAnimal(annotation, embedding),), None, sha256)
+
+
+def drawn(source: StoreSource) -> Extracted:
+    """Answer a photo in which somebody drew."""
+    embedding = Embedding(np.array([0.0, -1.0], dtype=np.float32), "5e1f00d")
+    annotations = [Annotation(box.box_px, box.body_part, None, box.animal) for box in source.boxes or ()]
+    return Extracted(tuple(ExtractedAnimal(each, embedding) for each in annotations), None, source.sha256)
 
 
 def saved(file: str, identity: str) -> SaveOutcome:
@@ -198,6 +209,8 @@ class Replay:
 def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
     """Return what the document's server makes of a call."""
     match call:
+        case ExtractPhoto(source=StoreSource() as stored):
+            return [Started(), Segmented(), drawn(stored) if stored.boxes else extracted(stored.sha256)]
         case ExtractPhoto(source=source):
             name = source.path if isinstance(source, PathSource) else source.name
             return [] if name == "slow.jpg" else [Started(), Segmented(), extracted(name)]

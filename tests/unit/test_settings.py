@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from pipeline.errors import SettingsError
@@ -13,7 +14,8 @@ MAYA = {"sha256": HASH, "name": "Maya", "institution": "WDC"}
 
 def test_shipped_config_is_valid_and_says_what_the_defaults_are():
     shipped = load_settings(ROOT / "serve_config.yaml")
-    assert shipped.model_copy(update={"catalogue_url": ""}) == Settings(catalogue_url="")
+    in_the_users_folder = {"catalogue_url": "", "photo_store": ""}
+    assert shipped.model_copy(update=in_the_users_folder) == Settings(**in_the_users_folder)
 
 
 def test_shipped_config_shows_every_argument():
@@ -21,9 +23,10 @@ def test_shipped_config_shows_every_argument():
 
     text = (ROOT / "serve_config.yaml").read_text()
     shown = yaml.safe_load(text)["applications"][0]["args"]
-    missing = set(Settings.model_fields) - set(shown) - {"catalogue_url"}
+    missing = set(Settings.model_fields) - set(shown) - {"catalogue_url", "photo_store"}
     assert not missing
     assert "# catalogue_url:" in text
+    assert "# photo_store:" in text
     for block in ("gpu_share", "cpu_share", "replicas", "batching", "limits", "timeouts"):
         assert set(shown[block]) == set(type(getattr(Settings(), block)).model_fields), block
 
@@ -132,3 +135,21 @@ def test_access_is_for_this_machine_unless_it_says_otherwise_or_there_are_tokens
     assert parse_settings({"access": "tokens"}, "config.yaml").access == "tokens"
     assert parse_settings({"tokens": [MAYA]}, "config.yaml").access == "tokens"
     assert parse_settings({"tokens": [], "access": "local"}, "config.yaml").access == "local"
+
+
+@pytest.mark.parametrize(
+    ("catalogue", "store"),
+    [
+        ("sqlite:////data/whales.sqlite", "file:///data/whales-photos"),
+        ("sqlite:////data/dolphins.sqlite", "file:///data/dolphins-photos"),
+        ("postgresql+psycopg://whales@db/whales", f"file://{platformdirs.user_data_dir('whale-vision')}/photos"),
+    ],
+)
+def test_photos_lie_beside_the_catalogue_unless_a_place_is_named(catalogue, store):
+    assert Settings(catalogue_url=catalogue).photo_store == store
+    assert Settings(catalogue_url=catalogue, photo_store="s3://b/p").with_absolute_paths().photo_store == "s3://b/p"
+
+
+def test_a_photo_store_that_is_a_relative_folder_is_made_absolute():
+    for written in ("photos", "file://photos"):
+        assert Settings(photo_store=written).with_absolute_paths().photo_store == f"file://{Path('photos').absolute()}"

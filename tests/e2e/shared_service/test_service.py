@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from pipeline.client import Client
+from pipeline.client import Client, DrawnBox, StoredPhoto
 from tests.e2e.running import wait_until
 from tests.e2e.stub_photos import BRIGHT, write_photos
 
@@ -27,6 +27,25 @@ def test_client_extracts_confirms_and_identifies(service, tmp_path, uploads):
     assert f"FLUKE_{uploads}" in ranked[0]
     assert f"FLANK_{uploads}" not in ranked[0]
     assert f"FLANK_{uploads}" in ranked[1]
+
+
+def test_photos_are_sent_shown_and_extracted_by_their_hash(service, tmp_path):
+    photos = write_photos(tmp_path, 2)
+    base = f"http://127.0.0.1:{service.port}{service.prefix.rstrip('/')}/catalogues/default"
+    with Client(service.url) as client:
+        sent = client.upload_photos(photos)
+        assert [(photo.error, photo.was_there) for photo in sent] == [(None, False)] * 2
+        assert all(photo.was_there for photo in client.upload_photos(photos))
+        drawn = DrawnBox("fluke", (1.0, 1.0, 20.0, 20.0))
+        found, by_hand = client.extract([StoredPhoto(sent[0].sha256), StoredPhoto(sent[1].sha256, (drawn,))])
+        assert (found.body_part, found.score is not None) == ("fluke", True)
+        assert (by_hand.box_xyxy_px, by_hand.score, by_hand.error) == ((1.0, 1.0, 20.0, 20.0), None, None)
+        client.confirm([by_hand], "DRAWN")
+        annotation = max(entry.id for entry in client.catalogue.annotations())
+    for path in (f"/photos/{sent[0].sha256}?width=160", f"/annotations/{annotation}/crop?pad=0.1"):
+        with urllib.request.urlopen(f"{base}{path}", timeout=60) as answer:
+            assert answer.headers["Content-Type"] == "image/jpeg"
+            assert answer.read().startswith(b"\xff\xd8")
 
 
 def test_all_animals_of_a_photo_have_an_entry_each(service, tmp_path):

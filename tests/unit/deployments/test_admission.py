@@ -20,14 +20,21 @@ class Door:
         self.now_s = 1000.0
         self.fails: CatalogueUnavailableError | None = None
         self.looked_up = 0
-        self._admission = Admission(AccessRules(True, (), ()), self._owner_of, lambda: self.now_s)
+        self._admission = Admission(AccessRules(True, (), ()), self, lambda: self.now_s)
 
-    async def _owner_of(self, token: str) -> Actor | None:
+    async def owner(self, token: str) -> Actor | None:
         self.looked_up += 1
         await asyncio.sleep(0)
         if self.fails is not None:
             raise self.fails
         return {hashlib.sha256(b"right").hexdigest(): MAYA}.get(token)
+
+    async def session(self, secret: str) -> str | None:
+        if self.fails is not None:
+            raise self.fails
+        return {"begun": hashlib.sha256(b"right").hexdigest(), "stale": hashlib.sha256(b"revoked").hexdigest()}.get(
+            secret
+        )
 
     def knock(self, token: str | None = "wrong", address: str | None = "192.0.2.1") -> int:
         """Return the HTTP status: 101 for who is let in."""
@@ -146,7 +153,40 @@ def test_a_token_that_cannot_be_looked_up_is_no_guess(door: Door) -> None:
 
 
 async def test_without_tokens_nothing_is_slowed_down_or_looked_up(door: Door) -> None:
-    admission = Admission(AccessRules(False, (), ()), door._owner_of, lambda: 0.0)
+    admission = Admission(AccessRules(False, (), ()), door, lambda: 0.0)
     handshake = Handshake("127.0.0.1", {"host": "localhost", "authorization": "Bearer any"})
     assert all([isinstance(await admission.admit(handshake), Peer) for _ in range(10)])
     assert door.looked_up == 0
+
+
+@pytest.mark.parametrize(
+    ("session", "headers", "only_reads", "expected"),
+    [
+        ("begun", {}, True, 101),
+        ("begun", {"origin": "http://whales.example.org", "host": "whales.example.org"}, False, 101),
+        ("begun", {"origin": "http://evil.example.org", "host": "whales.example.org"}, True, 403),
+        ("begun", {"host": "whales.example.org"}, False, 403),  # no browser sends a cookie there without an Origin
+        ("begun", {"authorization": "Bearer wrong"}, True, 401),  # a token that is shown counts
+        ("stale", {}, True, 401),
+        ("ended", {}, True, 401),
+    ],
+)
+def test_a_sessions_cookie_is_as_good_as_its_token(
+    door: Door, session: str, headers: dict[str, str], only_reads: bool, expected: int
+) -> None:
+    shaken = Handshake("192.0.2.1", headers, session=session, only_reads=only_reads)
+    answer = asyncio.run(door._admission.admit(shaken))
+    assert (101 if isinstance(answer, Peer) else answer.status) == expected
+
+
+def test_wrong_cookies_are_no_guesses_and_are_told_when_they_cannot_be_looked_up(door: Door) -> None:
+    shaken = Handshake("192.0.2.1", {}, session="ended", only_reads=True)
+    for _ in range(10):
+        answer = asyncio.run(door._admission.admit(shaken))
+        assert not isinstance(answer, Peer)
+        assert answer.status == 401
+    assert door.knock("right") == 101
+    door.fails = CatalogueUnavailableError("locked")
+    answer = asyncio.run(door._admission.admit(shaken))
+    assert not isinstance(answer, Peer)
+    assert (answer.status, answer.retry_after_s) == (503, TRY_AGAIN_S)

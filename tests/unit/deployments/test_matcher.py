@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from deployments.matcher import Matcher
+from pipeline.access import Permit
 from pipeline.catalogue import sqlite
 from pipeline.catalogue.opening import fill_catalogue
 from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
@@ -16,10 +17,11 @@ from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
 from pipeline.model_files import ModelFolder
 from pipeline.protocol.catalogue_requests import Individuals, Rename, Undo
 from pipeline.records import LOCAL_USER, PhotoKey, Query
-from pipeline.rights import DEFAULT_CATALOGUE
+from pipeline.rights import DEFAULT_CATALOGUE, LOCAL_STANDING
 from pipeline.settings import Settings
 
 PATIENCE_S = 10.0
+LOCAL = Permit(LOCAL_STANDING, DEFAULT_CATALOGUE)
 
 
 def query(folder: ModelFolder, identity: str | None = None) -> Query:
@@ -58,17 +60,17 @@ async def test_lists_do_not_wait_for_a_change_that_waits_nor_changes_for_lists(
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 3 * PATIENCE_S)
     make_catalogue(f"sqlite:///{file}")
     matcher = Matcher.func_or_class(Settings(catalogue_url=f"sqlite:///{file}"), narrow_folder, "cpu")
-    assert await matcher.confirm([query(narrow_folder, "Zed")], LOCAL_USER, "key", True) == [None]
+    assert await matcher.confirm(DEFAULT_CATALOGUE, [query(narrow_folder, "Zed")], LOCAL_USER, "key", True) == [None]
     listing = Individuals(type="individuals", id="x", search="zed")
-    before = await matcher.answer(listing, LOCAL_USER)
+    before = await matcher.answer(listing, LOCAL)
     (zed,), version = before["individuals"], before["head"]["version"]
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     rename = Rename(type="rename", id="x", individual=zed["id"], name="Zoe", key="k")
-    changing = asyncio.create_task(matcher.change(rename, LOCAL_USER, False))
+    changing = asyncio.create_task(matcher.change(rename, LOCAL, False))
     try:
         async with asyncio.timeout(PATIENCE_S):
-            pages = await asyncio.gather(*(matcher.answer(listing, LOCAL_USER) for _ in range(8)))
+            pages = await asyncio.gather(*(matcher.answer(listing, LOCAL) for _ in range(8)))
         assert not changing.done()
     finally:
         other.execute("ROLLBACK")
@@ -77,10 +79,10 @@ async def test_lists_do_not_wait_for_a_change_that_waits_nor_changes_for_lists(
 
     gate = threading.Event()
     monkeypatch.setattr(SqlCatalogue, "individuals", lambda *_: gate.wait() and None)
-    held = [asyncio.create_task(matcher.answer(listing, LOCAL_USER)) for _ in range(8)]
+    held = [asyncio.create_task(matcher.answer(listing, LOCAL)) for _ in range(8)]
     try:
         async with asyncio.timeout(PATIENCE_S):
-            undone = await matcher.change(Undo(type="undo", id="x", version=version + 1, key="l"), LOCAL_USER, False)
+            undone = await matcher.change(Undo(type="undo", id="x", version=version + 1, key="l"), LOCAL, False)
     finally:
         gate.set()
         await asyncio.gather(*held, return_exceptions=True)

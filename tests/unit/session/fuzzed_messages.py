@@ -11,6 +11,7 @@ ODD_VALUES: tuple[Any, ...] = (
     [], {}, [[]], [None], {"a": 1}, [0] * 13, ["a.jpg"] * 13, [[[[[[[[]]]]]]]],
 )  # fmt: skip
 FIELDS = (
+    "photos", "boxes", "box_xyxy_px",
     "type", "id", "fileNames", "uploads", "animals", "stream", "data", "topK", "key", "whaleIdentities", "items",
     "name", "size", "path", "embedding", "identity", "sha256", "animal", "model", "file", "selectedIdentity", "more",
     "catalogue", "after", "limit", "known", "reason", "individual", "annotations", "decisions", "values", "verdict", "",
@@ -29,8 +30,8 @@ class Messages:
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self._makers: tuple[Callable[[], dict[str, Any]], ...] = (
-            self._extract, self._extract, self._uploads, self._uploads, self._identify, self._identify, self._save,
-            self._catalogues, self._list, self._subscribe, self._change, self._control,
+            self._stored, self._extract, self._extract, self._uploads, self._uploads, self._identify, self._identify,
+            self._save, self._catalogues, self._list, self._subscribe, self._change, self._control,
         )  # fmt: skip
 
     def text(self) -> str:
@@ -59,6 +60,12 @@ class Messages:
         if self._chance.random() < 0.3:
             message["animals"] = self._chance.choice(("best", "all"))
         return message
+
+    def _stored(self) -> dict[str, Any]:
+        photos = self._some(lambda: self._chance.choice(("ab" * 32, "ab", 3)), 6)
+        drawn = ([{"type": "fluke", "box_xyxy_px": [1, 2, 3, 4.5]}], None, [], [{"type": "fluke"}])
+        boxes = [self._chance.choice(drawn) for _ in photos]
+        return {"type": "extract", "id": self._chance.choice(IDS), "photos": photos, "boxes": boxes}
 
     def _uploads(self) -> dict[str, Any]:
         photos = self._some(lambda: {"name": self._chance.choice("ab"), "size": self._chance.randint(0, 21)}, 6)

@@ -1,0 +1,178 @@
+"""The photo store: each photo once, by the hash of its file; never changed, and deleted by nothing here.
+
+    store.json              which catalogue database the store belongs to
+    photos/ab/<sha256>      a photo's file, as it came
+    incoming/<random>       a file on its way; what a process that was killed has left is cleaned away
+    derived/ab/<sha256>-*   previews and crops; may be deleted at any time
+
+Everything blocks: call it in a thread.
+"""
+
+import hashlib
+import json
+import logging
+from typing import Any
+
+from pipeline.errors import HashMismatchError, PhotoNotFoundError, PhotoTooLargeError, UnavailableError
+from pipeline.photo_store.files import StoreFiles
+
+_log = logging.getLogger(__name__)
+
+MARKER = "store.json"
+
+
+class PhotoStore:
+    """The store of one catalogue database; threads and processes may share it.
+
+    Every method raises UnavailableError where the file system fails, and StorageFullError where it is full.
+    """
+
+    def __init__(self, url: str, database: str | None = None) -> None:
+        """Find the file system; nothing is read or written yet.
+
+        Args:
+            url: see `StoreFiles`.
+            database: id of the catalogue database that it belongs to; None for who reads or writes the marker only.
+
+        Raises:
+            SettingsError: the URL names no file system, or one whose package is not installed.
+        """
+        self._files, self._database = StoreFiles(url), database
+
+    @property
+    def marker(self) -> str:
+        """Where the object is that says whose the store is."""
+        return self._files.place(MARKER)
+
+    def read_marker(self) -> str | None:
+        """Return the id of the database that the store belongs to; None where it has no marker."""
+        content = self._files.read(MARKER)
+        try:
+            return None if content is None else str(json.loads(content)["database"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnavailableError(f"the photo store's marker {self.marker} is damaged: restore it") from error
+
+    def write_marker(self, database: str) -> None:
+        """Make the store, for the database of this id."""
+        self._files.write(json.dumps({"format": 1, "database": database}).encode(), MARKER)
+
+    def is_empty(self) -> bool:
+        """Whether the store holds no photo."""
+        return not self._files.has_any("photos")
+
+    def check(self) -> None:
+        """Check that the store is there and its database's: a disk that is not mounted looks empty.
+
+        Raises:
+            UnavailableError: it is not.
+        """
+        found = self.read_marker()
+        if found is None or found != self._database:
+            _log.error("the photo store at %s is that of database %s, not %s", self._files.url, found, self._database)
+            what = "is not there (not mounted?)" if found is None else "belongs to another catalogue"
+            raise UnavailableError(f"the photo store {what}; tell the service's operator")
+
+    def receive(self) -> "IncomingPhoto":
+        """Begin to take in a photo; whoever does must `keep` or `discard` it."""
+        self.check()
+        return IncomingPhoto(self._files)
+
+    def has(self, sha256: str) -> bool:
+        """Whether the store holds a photo of this hash."""
+        found = self._files.size_bytes(*_photo(sha256)) is not None
+        if not found:
+            self.check()
+        return found
+
+    def read(self, sha256: str, max_bytes: int) -> bytes:
+        """Return a photo's file.
+
+        Raises:
+            PhotoNotFoundError: the store has none of this hash.
+            PhotoTooLargeError: it has more than `max_bytes`: the limit was higher when it came.
+            UnavailableError: the photo has changed in the store since it was written, or cannot be read.
+        """
+        size_bytes = self._files.size_bytes(*_photo(sha256))
+        if size_bytes is not None and size_bytes > max_bytes:
+            raise PhotoTooLargeError(f"{sha256}: has {size_bytes} bytes; raise limits.max_photo_bytes ({max_bytes})")
+        content = None if size_bytes is None else self._files.read(*_photo(sha256))
+        if content is None:
+            self.check()
+            raise PhotoNotFoundError(f"{sha256}: the photo store has no such photo; upload it")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            _log.error("photo %s is damaged in the store at %s: restore it from a backup", sha256, self._files.url)
+            raise UnavailableError(f"{sha256}: is damaged in the photo store; its operator can restore it")
+        return content
+
+    def read_incoming(self, name: str) -> bytes:
+        """Return a file that has come in whole (`IncomingPhoto.name`) and is neither kept nor discarded yet."""
+        content = self._files.read_incoming(name)
+        if content is None:
+            raise UnavailableError("the photo was lost on its way; send it again")
+        return content
+
+    def read_derived(self, sha256: str, kind: str) -> bytes | None:
+        """Return a picture that was made of a photo before; None where it is to be made."""
+        return self._files.read(*_derived(sha256, kind))
+
+    def write_derived(self, sha256: str, kind: str, content: bytes) -> None:
+        """Keep a picture that was made of a photo."""
+        self._files.write(content, *_derived(sha256, kind))
+
+    def clean(self) -> int:
+        """Delete what killed processes have left on its way; returns how many files."""
+        return self._files.clean()
+
+
+class IncomingPhoto:
+    """A photo on its way into the store; made by `PhotoStore.receive`.
+
+    Attributes:
+        name: by which the store knows it until it is kept or discarded.
+        size_bytes: what has come so far.
+    """
+
+    def __init__(self, files: StoreFiles) -> None:
+        """Open the file."""
+        self.size_bytes = 0
+        self._files = files
+        self._hash = hashlib.sha256()
+        self._file: Any
+        self.name, self._file = files.begin()
+
+    def write(self, content: bytes) -> None:
+        """Take in the next bytes."""
+        with self._files.translated("written"):
+            self._file.write(content)
+        self._hash.update(content)
+        self.size_bytes += len(content)
+
+    def close(self, sha256: str) -> None:
+        """Have the whole file on disk, where it can be read by its name.
+
+        Raises:
+            HashMismatchError: it is not the file of this hash.
+        """
+        found = self._hash.hexdigest()
+        if found != sha256:
+            raise HashMismatchError(
+                f"{sha256}: what came ({self.size_bytes} bytes) has the hash {found}; read the file again and send it"
+            )
+        self._files.finish(self._file)
+
+    def keep(self, sha256: str) -> None:
+        """Make it the photo of this hash, after `close`; one that the store holds already stays as it is."""
+        if self._files.size_bytes(*_photo(sha256)) is None:
+            self._files.move(self.name, *_photo(sha256))
+
+    def discard(self) -> None:
+        """Delete what was not kept."""
+        self._files.discard(self.name, self._file)
+
+
+def _photo(sha256: str) -> tuple[str, ...]:
+    return ("photos", sha256[:2], sha256)
+
+
+def _derived(sha256: str, kind: str) -> tuple[str, ...]:
+    return ("derived", sha256[:2], f"{sha256}-{kind}")
