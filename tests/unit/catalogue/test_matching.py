@@ -127,9 +127,10 @@ def standing(requests: Sequence[Sequence[Statement]]) -> list[Statement]:
     for request in requests:
         last = {(s[0], s[1]): s for s in request}
         news = [s for s in last.values() if s not in rows]
-        for photo, part, individual, model, _ in news:
-            rows = [r for r in rows if r[:2] != (photo, part) or (r[2] == individual and r[3] != model)]
-        rows += news
+        for said in news:  # it holds for what other models made of the photo, too
+            others = [r for r in rows if r[:2] == said[:2] and r[3] != said[3]]
+            rows = [r for r in rows if r[:2] != said[:2]]
+            rows += [(*said[:3], r[3], r[4]) for r in others] + [said]
     return rows
 
 
