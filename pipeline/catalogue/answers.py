@@ -47,7 +47,7 @@ def _individuals(catalogue: EditableCatalogue, message: Individuals, _: Actor) -
 
 
 def _individual(catalogue: EditableCatalogue, message: Individual, _: Actor) -> Answer:
-    return _plain(asdict(catalogue.individual(message.individual)))
+    return _as_answer(catalogue.individual(message.individual))
 
 
 def _annotations(catalogue: EditableCatalogue, message: AnnotationsRequest, _: Actor) -> Answer:
@@ -64,7 +64,7 @@ def _history(catalogue: EditableCatalogue, message: History, _: Actor) -> Answer
 def _news(catalogue: EditableCatalogue, message: Subscribe, _: Actor) -> Answer:
     since = LARGEST if message.since is None else message.since
     page = catalogue.history(HistoryFilter(since=since, oldest_first=True))
-    return {"catalogue": catalogue.name, "head": _plain(asdict(page.head)), "events": _plain_entries(page)}
+    return {"catalogue": catalogue.name, "head": _as_answer(page.head), "events": _plain_entries(page)}
 
 
 READERS: Mapping[type[Request], Reader] = {
@@ -133,12 +133,12 @@ def change(catalogue: EditableCatalogue, message: ChangeRequest, actor: Actor, o
     known = None if message.known is None else Head(message.known.version, message.known.nonce)
     key, reason = (None if text is None else storable_text(text) for text in (message.key, message.reason))
     changed = catalogue.change(VERBS[type(message)](message), actor, key, known, reason, only_changes)
-    return _plain(asdict(changed))
+    return _as_answer(changed)
 
 
 def heads(catalogue: EditableCatalogue) -> Answer:
     """Return the state of each catalogue of a database by its name, as answers have it."""
-    return {name: _plain(asdict(head)) for name, head in catalogue.heads().items()}
+    return {name: _as_answer(head) for name, head in catalogue.heads().items()}
 
 
 def _filters(message: Request, *names: str) -> dict[str, Any]:
@@ -151,12 +151,16 @@ def _place(message: PageRequest) -> tuple[str | None, int]:
 
 
 def _page(name: str, page: Page[Any]) -> Answer:
-    head = _plain(asdict(page.head))
-    return {"head": head, name: _plain_entries(page), "next": page.next, "total": page.total}
+    return {"head": _as_answer(page.head), name: _plain_entries(page), "next": page.next, "total": page.total}
 
 
-def _plain_entries(page: Page[Any]) -> list[Any]:
-    return [_plain(asdict(entry)) for entry in page.entries]
+def _plain_entries(page: Page[Any]) -> list[Answer]:
+    return [_as_answer(entry) for entry in page.entries]
+
+
+def _as_answer(record: Any) -> Answer:
+    plain: Answer = _plain(asdict(record))
+    return plain
 
 
 def _plain(value: Any) -> Any:

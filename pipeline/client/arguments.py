@@ -5,6 +5,7 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from rich.console import Console
 
@@ -28,13 +29,15 @@ EXIT_CODES = f"""exit codes:
 The token, where the server wants one, is read from --token-file or the variable {TOKEN_VARIABLE}."""
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""Where commands are added."""
+
+
 class UsageError(Exception):
     """The arguments make no sense together with what is on this machine."""
 
 
-def add_command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, purpose: str, run: Callable[..., object]
-) -> argparse.ArgumentParser:
+def add_command(commands: Commands, name: str, purpose: str, run: Callable[..., object]) -> argparse.ArgumentParser:
     """Add a command with the options of all of them; `run` carries it out."""
     command = commands.add_parser(
         name,

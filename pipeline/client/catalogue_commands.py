@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from pipeline.client.arguments import add_command, ask_server, at_least_one
+from pipeline.client.arguments import Commands, add_command, ask_server, at_least_one
 from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.catalogue import AsyncCatalogue, AsyncListing
 from pipeline.client.catalogue_output import (
@@ -34,12 +34,13 @@ from pipeline.client.verbs import (
     Verb,
 )
 
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Print = Callable[[Console, Any], None]
 
 _PAGE = 1_000
 _NUMBERS = ("latitude", "longitude", "uncertainty_m")
 _THINGS = ("individual", "annotation", "sighting")
+_INDIVIDUAL_FILTERS = ("search", "species", "sex", "body_part")
+_HISTORY_FILTERS = ("individual", "annotation", "since")
 _ANNOTATION_FILTERS = ("individual", "encounter", "body_part", "side", "quality")
 
 
@@ -55,14 +56,12 @@ def add_catalogue_command(commands: Commands) -> None:
 
 
 def _add_lists(below: Commands) -> None:
-    filters = ("search", "species", "sex", "body_part")
-    _add_list(below, "individuals", "list individuals by name", filters, print_individuals)
+    _add_list(below, "individuals", "list individuals by name", _INDIVIDUAL_FILTERS, print_individuals)
     individual = _add(below, "individual", "show one individual with its encounters", _show_individual)
     individual.add_argument("individual", type=at_least_one, metavar="INDIVIDUAL", help="its number")
     _add_list(below, "annotations", "list annotations", _ANNOTATION_FILTERS, print_annotations)
     _add_list(below, "review", "list annotations that wait for a person", _ANNOTATION_FILTERS, print_annotations)
-    filters = ("individual", "annotation", "since")
-    _add_list(below, "history", "list who said what and when, newest first", filters, print_events)
+    _add_list(below, "history", "list who said what and when, newest first", _HISTORY_FILTERS, print_events)
 
 
 def _add_changes_of_individuals(below: Commands) -> None:

@@ -4,18 +4,17 @@ import argparse
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any, TypeAlias, get_args
+from typing import Any, get_args
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.client.arguments import add_command, ask_server
+from pipeline.client.arguments import Commands, add_command, ask_server
 from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.output import shown
 from pipeline.client.rights import CatalogueEntry, Members, Place, Right
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Ask = Callable[[AsyncClient, argparse.Namespace], Awaitable[Any]]
 
 _COLUMNS = ("Catalogue", "Institution", "Species", "Your right", "Places", "Version", "Individuals", "Photos")

@@ -36,15 +36,15 @@ class OpenRequests:
         """Whether no request is unfinished, but for those that have no end."""
         return all(job.subscribes for job in self)
 
-    def require_room(self, job: Job, most: int) -> None:
-        """Refuse a request with an `id` where as many of its kind run as may.
+    def require_room(self, subscribes: bool, most: int) -> None:
+        """Refuse a request with an `id`, or a subscription, where as many of these run as may.
 
         Raises:
             TooManyRequestsError: there is no room.
         """
-        most = MAX_SUBSCRIPTIONS if job.subscribes else most
-        if sum(self._jobs[number].subscribes == job.subscribes for number in self._numbers.values()) >= most:
-            what = "subscriptions" if job.subscribes else "requests"
+        most = MAX_SUBSCRIPTIONS if subscribes else most
+        if sum(self._jobs[number].subscribes == subscribes for number in self._numbers.values()) >= most:
+            what = "subscriptions" if subscribes else "requests"
             raise TooManyRequestsError(f"{most} {what} are running on this connection; wait for one to end")
 
     def add(self, job: Job, request_id: str | None) -> None:

@@ -26,6 +26,7 @@ from pipeline.errors import (
     WhaleVisionError,
 )
 from pipeline.protocol.base import Request
+from pipeline.protocol.catalogue_requests import Subscribe
 from pipeline.protocol.json_text import MAX_TEXT_BYTES, decode_object, exceeds_limit, size_in_bytes
 from pipeline.protocol.reading import read_id, read_message
 from pipeline.protocol.replies import RepliesWithId, error_to_nobody
@@ -211,8 +212,8 @@ class Session:
     def _begin(self, message: Request, request_id: str) -> list[Action]:
         if self._open.running(request_id) is not None:
             raise DuplicateIdError("id: a request of this id is still running; its end comes first")
+        self._open.require_room(isinstance(message, Subscribe), self._config.limits.max_requests_per_connection)
         job = self._make(message)
-        self._open.require_room(job, self._config.limits.max_requests_per_connection)
         self.uploads.forgive(self._open.ended(request_id))
         self._open.add(job, request_id)
         return self._start(job)

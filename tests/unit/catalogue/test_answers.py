@@ -40,7 +40,7 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlCat
     opened.close()
 
 
-def ask(catalogue: SqlCatalogue, kind: str, only_changes: bool = False, **fields: Any) -> Any:
+def ask(catalogue: SqlCatalogue, kind: str, only_changes: bool = False, /, **fields: Any) -> Any:
     """Ask as a client does, and look whether the answer is of the type that is promised and JSON can carry it."""
     message: Any = read_message({"type": kind, "id": "x", **fields}, "x")
     if isinstance(message, ChangeRequest):

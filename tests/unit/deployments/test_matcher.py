@@ -60,11 +60,13 @@ async def test_lists_do_not_wait_for_a_change_that_waits_nor_changes_for_lists(
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 3 * PATIENCE_S)
     make_catalogue(f"sqlite:///{file}")
     matcher = Matcher.func_or_class(Settings(catalogue_url=f"sqlite:///{file}"), narrow_folder, "cpu")
-    assert await matcher.confirm(DEFAULT_CATALOGUE, [query(narrow_folder, "A")], LOCAL_USER, "key", True) == [None]
+    assert await matcher.confirm(DEFAULT_CATALOGUE, [query(narrow_folder, "Zed")], LOCAL_USER, "key", True) == [None]
+    listing = Individuals(type="individuals", id="x", search="zed")
+    before = await matcher.answer(listing, LOCAL)
+    (zed,), version = before["individuals"], before["head"]["version"]
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    listing = Individuals(type="individuals", id="x")
-    rename = Rename(type="rename", id="x", individual=1, name="B", key="k")
+    rename = Rename(type="rename", id="x", individual=zed["id"], name="Zoe", key="k")
     changing = asyncio.create_task(matcher.change(rename, LOCAL, False))
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -72,19 +74,19 @@ async def test_lists_do_not_wait_for_a_change_that_waits_nor_changes_for_lists(
         assert not changing.done()
     finally:
         other.execute("ROLLBACK")
-    assert [page["individuals"][0]["name"] for page in pages] == ["A"] * 8
-    assert (await changing)["head"]["version"] == 2
+    assert pages == [before] * 8
+    assert (await changing)["head"]["version"] == version + 1
 
     gate = threading.Event()
     monkeypatch.setattr(SqlCatalogue, "individuals", lambda *_: gate.wait() and None)
     held = [asyncio.create_task(matcher.answer(listing, LOCAL)) for _ in range(8)]
     try:
         async with asyncio.timeout(PATIENCE_S):
-            undone = await matcher.change(Undo(type="undo", id="x", version=2, key="l"), LOCAL, False)
+            undone = await matcher.change(Undo(type="undo", id="x", version=version + 1, key="l"), LOCAL, False)
     finally:
         gate.set()
         await asyncio.gather(*held, return_exceptions=True)
-    assert undone["head"]["version"] == 3
+    assert undone["head"]["version"] == version + 2
 
 
 async def test_a_confirmation_that_cannot_be_stored_leaves_rankings_alone(
