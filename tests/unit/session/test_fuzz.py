@@ -46,7 +46,7 @@ CATALOGUE |= {"right": "admin", "place": "exact", "default": True}
 GIVEN: dict[str, Any] = {
     "catalogues": {"catalogues": [CATALOGUE]},
     "catalogue_create": CATALOGUE,
-    **dict.fromkeys(("members", "grant", "revoke"), {"members": [], "grants": []}),
+    **{kind: {"members": [], "grants": []} for kind in ("members", "grant", "revoke")},
     "individuals": PAGE | {"individuals": []},
     "individual": {
         "head": PAGE["head"],
