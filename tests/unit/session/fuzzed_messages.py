@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 IDS = ("a", "b", "c", "d", "\ud800")
@@ -77,6 +78,8 @@ class Messages:
             message["topK"] = self._chance.randint(1, 3)
         if self._chance.random() < 0.3:
             message["key"] = self._chance.choice("kl")
+        if self._chance.random() < 0.3:
+            message["catalogue"] = self._chance.choice(("azores", ""))
         return message
 
     def _item(self) -> dict[str, Any]:
@@ -95,7 +98,15 @@ class Messages:
         return {"type": "save", "whaleIdentities": copies}
 
     def _catalogues(self) -> dict[str, Any]:
-        return {"type": "catalogues", "id": self._chance.choice(IDS)}
+        whom = {"institution": self._chance.choice(("WDC", "")), "catalogue": self._chance.choice((None, "azores"))}
+        message: dict[str, Any] = self._chance.choice((
+            {"type": "catalogues"},
+            {"type": "members"},
+            {"type": "grant", **whom, "right": self._chance.choice(("view", "admin", "all")), "place": "none"},
+            {"type": "revoke", **whom, "user": "Maya"},
+            {"type": "catalogue_create", "name": "madeira"},
+        ))  # fmt: skip
+        return message | {"id": self._chance.choice(IDS)}
 
     def _list(self) -> dict[str, Any]:
         kind = self._chance.choice(("individuals", "individual", "annotations", "review", "history"))
@@ -136,7 +147,9 @@ class Messages:
     def _some(self, make: Callable[[], Any], most: int = 12) -> list[Any]:
         """Return a list of one's own length; some elements are odd."""
         count = self._chance.randint(0, most)
-        return [self._chance.choice(ODD_VALUES) if self._chance.random() < 0.05 else make() for _ in range(count)]
+        return [
+            deepcopy(self._chance.choice(ODD_VALUES)) if self._chance.random() < 0.05 else make() for _ in range(count)
+        ]
 
     def _spoil(self, message: dict[str, Any]) -> None:
         """Change, add or leave out one field, of the message or of an element in it."""
@@ -152,7 +165,7 @@ class Messages:
         elif name == "type" and how < 0.7:
             target[name] = self._chance.choice(TYPES)
         else:
-            target[name] = self._chance.choice(ODD_VALUES)
+            target[name] = deepcopy(self._chance.choice(ODD_VALUES))  # spoilt again, it would spoil later messages
 
     def _any_field(self) -> str:
         return self._chance.choice(FIELDS)

@@ -41,8 +41,12 @@ MOST_ANIMALS = 3
 MOST_GROWN_MIB = 64
 PAGE = {"head": {"version": 1, "nonce": "a"}, "next": None, "total": 0}
 DANTE = {"id": 1, "name": "Dante", "aliases": [], "species": None, "sex": None, "note": None}
+CATALOGUE = {"name": "default", "version": 1, "individuals": 2, "photos": 3, "institution": "default", "species": None}
+CATALOGUE |= {"right": "admin", "place": "exact", "default": True}
 GIVEN: dict[str, Any] = {
-    "catalogues": {"catalogues": [{"name": "default", "version": 1, "individuals": 2, "photos": 3}]},
+    "catalogues": {"catalogues": [CATALOGUE]},
+    "catalogue_create": CATALOGUE,
+    **{kind: {"members": [], "grants": []} for kind in ("members", "grant", "revoke")},
     "individuals": PAGE | {"individuals": []},
     "individual": {
         "head": PAGE["head"],
@@ -54,7 +58,7 @@ GIVEN: dict[str, Any] = {
     "review": PAGE | {"annotations": []},
     "history": PAGE | {"events": []},
 }
-"""The one answer of each request that changes nothing; all others are answered by the state that they left."""
+"""The one answer of each request but changes of what a catalogue says, which are answered by the state they left."""
 
 
 class Connection:
