@@ -7,7 +7,8 @@ Three things are measured: extract; identify while another client extracts a hun
 start command to the first answer. Two runs one after the other differ by more than most changes do, on a machine that
 also does other things. So for the first two both services are up at once, each in its own Ray cluster and with its own
 start command, and are asked in turn; a ratio is taken within a round, and the order changes from round to round. They
-are asked over the socket in the protocol's own words, so that no checkout's client takes part.
+are asked over the socket in the protocol's own words, so that no checkout's client takes part; who asks goes before all
+other processes, so that its own turn is not measured.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from benchmarks.plain_client import PlainClient
 from benchmarks.ratios import CONFIDENCE, ratio_interval
 from benchmarks.serving import ROOT, Application, Running, start_command
 from benchmarks.tables import heading, markdown, milliseconds, percentile
+from benchmarks.workers import go_first
 
 PARTS = ("extract", "interference", "start")
 DIFFERENT_PHOTOS = 8
@@ -101,6 +103,7 @@ async def ask_in_turn(application: Application, roots: Roots, load: Load, rounds
     async with AsyncExitStack() as stack:
         urls = {name: stack.enter_context(started(application, root)).url(application) for name, root in roots.items()}
         await asyncio.sleep(SETTLE_S)
+        go_first()
         clients = {name: await stack.enter_async_context(PlainClient(url)) for name, url in urls.items()}
         others = {name: await stack.enter_async_context(PlainClient(url)) for name, url in urls.items()}
         for client in clients.values():

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.material import CAMERA_SIZE_PX, SMALL_SIZE_PX, make_models_with_catalogue, make_photos
 from benchmarks.serving import Application, start_command
 from benchmarks.tables import heading, markdown, milliseconds, percentile
-from benchmarks.workers import worker
+from benchmarks.workers import go_first, worker
 from pipeline.client import AsyncClient, Client, PhotoResult
 
 INDIVIDUALS = 500
@@ -60,6 +60,7 @@ async def measure(url: str, photos: int, rounds: int, alone_s: float) -> str:
     with worker() as other:
         async with AsyncClient(url) as client:
             asks = await _asks(client)
+            go_first()
             await asyncio.wrap_future(other.submit(extract_many, url, DISTINCT_PHOTOS))  # warm-up
             for _ in range(rounds):
                 for name, ask in asks.items():
