@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Connection, Select, Table, and_, func, select, union
 
 from pipeline.catalogue.change import chunks, standing
 from pipeline.catalogue.events import read_head, undone_by
@@ -84,10 +84,18 @@ def read_annotations(
         value = getattr(wanted, column)
         if value is not None:
             rows = rows.where(annotations.c[column] == value)
+    # Asked in subqueries, these begin with the few rows that they name and not with all annotations.
+    assigned = select(assignments.c.annotation).where(_stands(assignments, catalogue_id))
+    decided = select(decisions.c.annotation).where(_stands(decisions, catalogue_id))
     if wanted.individual is not None:
-        rows = rows.where(assignments.c.individual == _survivor(connection, catalogue_id, wanted.individual))
+        survivor = _survivor(connection, catalogue_id, wanted.individual)
+        rows = rows.where(annotations.c.id.in_(assigned.where(assignments.c.individual == survivor)))
     if wanted.waiting:
-        rows = rows.where(or_(assignments.c.reviewed.is_(False), decisions.c.verdict == "unsure"))
+        guessed, unsure = (
+            assigned.where(assignments.c.reviewed.is_(False)),
+            decided.where(decisions.c.verdict == "unsure"),
+        )
+        rows = rows.where(annotations.c.id.in_(union(guessed, unsure)))
     head = read_head(connection, catalogue_id)
     return read_page(
         *(connection, head, rows, [annotations.c.id], after, limit),
