@@ -15,6 +15,7 @@ import yaml
 from deployments import launch
 from deployments.catalogue_lock import check_not_held
 from deployments.launch import ON_LOOPBACK, RAY_ENVIRONMENT, main, ray_environment
+from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import found_layout, open_catalogue
 from pipeline.errors import CatalogueHeldError
 from pipeline.model_files import load_model_folder
@@ -194,7 +195,7 @@ def test_check_says_that_a_catalogue_will_be_brought_up_to_date_and_leaves_it(tm
     shutil.copy(LAYOUT_1, tmp_path / "c.sqlite")
     caplog.set_level(logging.INFO)
     assert main([config(tmp_path, models, port), "--check"]) == 0
-    assert "brings the catalogue from layout 1 to 2" in caplog.text
+    assert f"brings the catalogue from layout 1 to {SCHEMA_VERSION}" in caplog.text
     assert not list(tmp_path.glob("c.layout-1*"))
     assert found_layout(f"sqlite:///{tmp_path / 'c.sqlite'}") == 1
 
