@@ -68,19 +68,16 @@ class Relocation:
         return plan
 
     def _find(self, entry: AnnotationEntry, target: str, plan: Plan) -> str | None:
-        sha256 = self._known_hash(entry)
-        there = _hash(self._file_of(target))
-        if there is not None and sha256 in (None, there):
+        sha256, file = self._known_hash(entry), self._file_of(target)
+        there = None if sha256 is None else _hash(file)
+        if there == sha256 and (sha256 is not None or _is_file(file)):
             return target
         elsewhere = None if sha256 is None else self._by_hash.get(sha256)
         if elsewhere is not None:
             return elsewhere
-        if there is not None:
-            plan.differing.append(entry.path)
-        elif not self._unseen:
-            plan.missing.append(entry.path)
-        else:
+        if there is None and self._unseen:
             return target
+        (plan.missing if there is None else plan.differing).append(entry.path)
         return None
 
     def _known_hash(self, entry: AnnotationEntry) -> str | None:
@@ -110,10 +107,17 @@ class Relocation:
         return path.replace("/", "\\") if is_windows_path(self._new) else path
 
 
+def _is_file(file: str) -> bool:
+    try:
+        return Path(file).is_file()
+    except (OSError, ValueError):  # a path with a NUL is a ValueError, one that is too long an OSError
+        return False
+
+
 def _hash(file: str) -> str | None:
     """Return a file's sha256 (hex); None where it cannot be read."""
     try:
         with Path(file).open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
-    except (OSError, ValueError):  # a path with a NUL is a ValueError
+    except (OSError, ValueError):
         return None

@@ -64,12 +64,18 @@ def put_in_place(url: str, source: Path, stamp: str) -> str | None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, coming)
+        _give_as(coming, file if file.exists() else file.parent)
         _sync(coming)
         replaced = _move_away(file, kept)
-        coming.rename(file)
+        try:
+            coming.rename(file)
+        except OSError:
+            if replaced:
+                _move(kept, file)
+            raise
         _sync(file.parent)
     except OSError as error:
-        raise BackupError(f"{file}: cannot be replaced: {error.strerror}; look beside it for {kept.name}") from error
+        raise BackupError(f"{file}: cannot be replaced, so it stays as it is: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             coming.unlink(missing_ok=True)
@@ -77,7 +83,7 @@ def put_in_place(url: str, source: Path, stamp: str) -> str | None:
 
 
 def _move_away(file: Path, kept: Path) -> bool:
-    """Give a file and its log another name; the file first, since whoever does not find it begins no log."""
+    """Give the file that is there another name; returns False where there is none."""
     if kept.exists():
         raise BackupError(f"{kept}: is there already: wait a second and try again")
     if not file.exists():
@@ -85,11 +91,32 @@ def _move_away(file: Path, kept: Path) -> bool:
             if file.with_name(f"{file.name}{ending}").exists():
                 raise BackupError(f"{file}{ending}: is there without its file: find that, or move this away")
         return False
-    file.rename(kept)
-    for ending in _BESIDE:
-        with suppress(FileNotFoundError):
-            file.with_name(f"{file.name}{ending}").rename(kept.with_name(f"{kept.name}{ending}"))
+    _move(file, kept)
     return True
+
+
+def _move(file: Path, to: Path) -> None:
+    """Give a file and its log another name, all or none; the file first, since whoever misses it begins no log."""
+    moved: list[tuple[Path, Path]] = []
+    try:
+        for ending in ("", *_BESIDE):
+            one, other = file.with_name(f"{file.name}{ending}"), to.with_name(f"{to.name}{ending}")
+            if one.exists():
+                one.rename(other)
+                moved.append((one, other))
+    except OSError:
+        for one, other in reversed(moved):
+            other.rename(one)
+        raise
+
+
+def _give_as(coming: Path, file: Path) -> None:
+    """Let the service read and write the copy, which an operator may make as another user."""
+    if file.is_file():
+        shutil.copymode(file, coming)
+    if os.geteuid() == 0:
+        owner = file.stat()
+        os.chown(coming, owner.st_uid, owner.st_gid)
 
 
 def _sync(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Backups: whole, described and checked; put back with what they replace kept, and noticed by whoever runs."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -190,6 +191,40 @@ def test_a_damaged_catalogue_is_replaced_only_when_told_and_kept(backup: Path, t
     assert kept is not None
     assert Path(kept).read_bytes().startswith(b"nothing that SQLite knows")
     assert names(open_catalogue(f"sqlite:///{file}", make=False)) == {"DANTE", "VERGIL"}
+
+
+def test_the_service_s_user_may_write_what_another_has_restored(backup: Path, tmp_path: Path) -> None:
+    file = tmp_path / "catalogue.sqlite"
+    file.chmod(0o660)
+    restore(f"sqlite:///{file}", backup)
+    assert file.stat().st_mode & 0o777 == 0o660
+    assert (file.stat().st_uid, file.stat().st_gid) == (tmp_path.stat().st_uid, tmp_path.stat().st_gid)
+
+
+@pytest.mark.parametrize("fails", ["catalogue.sqlite.restoring", "catalogue.sqlite-wal"])
+def test_a_restore_that_fails_halfway_leaves_the_catalogue_as_it_is(
+    backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    file, rename = tmp_path / "catalogue.sqlite", Path.rename
+    writer = open_catalogue(f"sqlite:///{file}")
+    confirm(writer, [word("in the log", "NERO")])
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == fails:
+            raise OSError(errno.EIO, "the disk is gone")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(BackupError, match="stays as it is: the disk is gone"):
+        restore(f"sqlite:///{file}", backup, discard_newer=True, while_running=True)
+    assert names(writer) == {"DANTE", "VERGIL", "NERO"}
+    assert confirm(writer, [word("after", "SPARDA")]) == 3
+    writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "backup",
+        "catalogue.sqlite",
+        "catalogue.sqlite-service",
+    ]
 
 
 def test_the_log_of_a_file_that_was_not_closed_is_kept_with_it(backup: Path, tmp_path: Path) -> None:
