@@ -181,7 +181,8 @@ def _relocate(parsed: argparse.Namespace) -> int:
 
 def _all_annotations(catalogue: SqlCatalogue) -> tuple[Head, list[AnnotationEntry]]:
     """Return every annotation, and the state before the first page was read."""
-    head, entries, after = catalogue.head(), [], None
+    head, after = catalogue.head(), None
+    entries: list[AnnotationEntry] = []
     while True:
         page = catalogue.annotations(AnnotationFilter(), after, MAX_PAGE)
         entries += page.entries

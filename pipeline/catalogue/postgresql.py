@@ -139,7 +139,8 @@ def back_up(_engine: Engine, _layout: int) -> str | None:
 def find_damage(connection: Connection) -> list[str]:
     """Return whether the server has read pages whose checksums were wrong; it counts them where it has checksums."""
     wrong = connection.execute(text(_CHECKSUM_FAILURES)).scalar()
-    return [f"the server has read {wrong} pages with a wrong checksum: see its log"] if wrong else []
+    advice = "see its log, restore a backup, and then call pg_stat_reset()"
+    return [f"the server has read {wrong} pages with a wrong checksum: {advice}"] if wrong else []
 
 
 def size_bytes(connection: Connection) -> int:
