@@ -32,6 +32,11 @@ def start(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
     return process, hears
 
 
+def event() -> Any:
+    """Return an event that started processes can be given."""
+    return _PROCESSES.Event()
+
+
 def heard(hears: Connection) -> list[Any]:
     """Return all that an ended process has said whole."""
     said = []
@@ -48,11 +53,11 @@ def write_on(says: Connection, url: str, seed: int) -> None:
         says.send(change_something(catalogue, chance, Actor("test", f"writer {seed}")))
 
 
-def write_until(says: Connection, url: str, seed: int, ends: float) -> None:
-    """Change things and count on a shared counter until a time; says how often it counted and which heads it made."""
+def write_for(says: Connection, url: str, seed: int, seconds: float) -> None:
+    """Change things and count on a shared counter for some seconds; says how often it counted and all heads."""
     catalogue, chance, actor = open_catalogue(url, make=False), random.Random(seed), Actor("test", f"writer {seed}")
-    counted, versions = 0, []
-    while time.time() < ends:
+    counted, versions, ends = 0, [], time.monotonic() + seconds
+    while time.monotonic() < ends:
         before = catalogue.head()
         head = change_something(catalogue, chance, actor)
         if head.version > before.version:
@@ -65,7 +70,7 @@ def write_until(says: Connection, url: str, seed: int, ends: float) -> None:
 def count_on(catalogue: SqlCatalogue, actor: Actor) -> bool:
     """Add one to the note of individual 1 as it is known; returns whether nobody else did so meanwhile."""
     head = catalogue.head()
-    note = catalogue.individual(1).note or "0"
+    note = catalogue.individual(1).individual.note or "0"
     try:
         catalogue.change(Describe("individual", 1, {"note": str(int(note) + 1)}), actor, known=head)
     except ChangedSinceError:
@@ -73,11 +78,11 @@ def count_on(catalogue: SqlCatalogue, actor: Actor) -> bool:
     return True
 
 
-def read_until(says: Connection, url: str, ends: float) -> None:
-    """Follow a gallery until a time; says the head, its rows, and how many states it saw."""
+def read_until(says: Connection, url: str, over: Any) -> None:
+    """Follow a gallery until an event is set; says the head, its rows, and how many states it saw."""
     catalogue = open_catalogue(url, make=False)
     head, rows, states = EMPTY, {}, 0
-    while time.time() < ends or catalogue.head() != head:
+    while not over.is_set() or catalogue.head() != head:
         changes = catalogue.changes_since(head)
         assert not changes.anew or head == EMPTY
         for row in changes.superseded:
