@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 
 import yaml
 
-from deployments.catalogue_lock import check_not_held, held_catalogues
 from deployments.photo_binding import bind_photo_store
 from deployments.preflight import check_folders, check_gpu, check_port, check_weights, require_file
 from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.opening import check_catalogue, fill_catalogue
+from pipeline.catalogue.service_lock import check_not_held, held_catalogues
 from pipeline.errors import CatalogueUnavailableError, SettingsError, StartupError
 from pipeline.model_files import ModelFolder
 from pipeline.settings import load_settings

@@ -1,24 +1,27 @@
-"""The command line: `python -m pipeline.admin users|tokens|catalogues|grants`."""
+"""The command line `python -m pipeline.admin`; here its commands about people and their rights."""
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
+from pipeline.admin.arguments import (
+    DONE,
+    REFUSED,
+    Commands,
+    Rows,
+    add_json,
+    add_place,
+    database_url,
+    print_json,
+    print_rows,
+)
+from pipeline.admin.database_commands import add_database_commands
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.people import People, open_people
-from pipeline.errors import ChangeRefusedError, StartupError, WhaleVisionError
+from pipeline.errors import ChangeRefusedError, WhaleVisionError
 from pipeline.records import OPERATOR, Actor
 from pipeline.rights import Place, Right
-from pipeline.settings import load_settings
-
-DONE, REFUSED = 0, 1
 
 _EXAMPLE = """the first admin, with a catalogue of their institution:
   python -m pipeline.admin users add Maya --institution WDC
@@ -27,44 +30,32 @@ _EXAMPLE = """the first admin, with a catalogue of their institution:
 
 Changes hold at once, also on connections that are open."""
 
-Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
-"""Names of columns, and the rows."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parsed = parser().parse_args(arguments)
     try:
-        people = open_people(_url(parsed))
-        try:
-            parsed.run(people, parsed)
-        finally:
-            people.close()
+        return int(parsed.run(parsed))
     except WhaleVisionError as error:
         print(f"error: {error}", file=sys.stderr)
         return REFUSED
-    return DONE
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the arguments."""
     top = argparse.ArgumentParser(
         prog="python -m pipeline.admin",
-        description="Say who may do what with a Whale Vision service, in its database.",
+        description="Look after the database of a Whale Vision service: its catalogues, and who may do what in them.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    where = top.add_mutually_exclusive_group()
-    default = Path("serve_config.yaml")
-    where.add_argument(
-        "--config", type=Path, default=default, metavar="FILE", help=f"the service's; default: {default}"
-    )
-    where.add_argument("--catalogue-url", metavar="URL", help="of the database, in place of a config file")
+    add_place(top)
     subjects = top.add_subparsers(dest="subject", required=True)
     _add_users(subjects.add_parser("users", help="people and programs of institutions"))
     _add_tokens(subjects.add_parser("tokens", help="by which users are known to the service"))
     _add_catalogues(subjects.add_parser("catalogues", help="each belongs to an institution"))
     _add_grants(subjects.add_parser("grants", help="who may do what in which catalogue"))
+    add_database_commands(subjects)
     return top
 
 
@@ -114,26 +105,39 @@ def _add_grants(grants: argparse.ArgumentParser) -> None:
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     name: str,
     purpose: str,
     run: Callable[[People, argparse.Namespace], None],
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=purpose, description=purpose)
-    command.set_defaults(run=run)
+    command.set_defaults(run=lambda parsed: _with_people(run, parsed))
     return command
 
 
+def _with_people(run: Callable[[People, argparse.Namespace], None], parsed: argparse.Namespace) -> int:
+    people = open_people(database_url(parsed))
+    try:
+        run(people, parsed)
+    finally:
+        people.close()
+    return DONE
+
+
 def _lists(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    commands: Commands,
     purpose: str,
     read: Callable[[People, argparse.Namespace], Rows],
 ) -> argparse.ArgumentParser:
     def run(people: People, parsed: argparse.Namespace) -> None:
-        _print(read(people, parsed), parsed.json)
+        columns, content = read(people, parsed)
+        if parsed.json:
+            print_json([dict(zip(columns, row, strict=True)) for row in content])
+        else:
+            print_rows((columns, content))
 
     command = _command(commands, "list", purpose, run)
-    command.add_argument("--json", action="store_true", help="for scripts")
+    add_json(command)
     return command
 
 
@@ -170,17 +174,6 @@ def _list_grants(people: People, parsed: argparse.Namespace) -> Rows:
         whose = (gift.to.institution, gift.to.name) if isinstance(gift.to, Actor) else (gift.to, "(all)")
         rows.append((gift.catalogue, *whose, gift.right.value, gift.place))
     return ("catalogue", "institution", "user", "right", "place"), rows
-
-
-def _print(rows: Rows, as_json: bool) -> None:
-    columns, content = rows
-    if as_json:
-        print(json.dumps([dict(zip(columns, row, strict=True)) for row in content], ensure_ascii=False))
-        return
-    table = Table(*columns, box=None, pad_edge=False)
-    for row in content:
-        table.add_row(*map(escape, row))
-    Console(soft_wrap=True).print(table)
 
 
 def _shown(time: datetime | None) -> str:
@@ -224,11 +217,3 @@ def _take_back(people: People, parsed: argparse.Namespace) -> None:
 
 def _whom(people: People, parsed: argparse.Namespace) -> Actor | str:
     return parsed.institution if parsed.user is None else people.find_user(parsed.institution, parsed.user)
-
-
-def _url(parsed: argparse.Namespace) -> str:
-    if parsed.catalogue_url is not None:
-        return str(parsed.catalogue_url)
-    if not parsed.config.exists():
-        raise StartupError(f"{parsed.config}: there is no such file; name the service's with --config")
-    return load_settings(parsed.config).with_absolute_paths().catalogue_url

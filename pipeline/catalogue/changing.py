@@ -9,6 +9,7 @@ from pipeline.catalogue.change import Change, Row, read_payload
 from pipeline.catalogue.deciding import decide, move, remove, split
 from pipeline.catalogue.describing import DESCRIBED, alias, describe, merge, rename
 from pipeline.catalogue.events import Header, commit, event_of_key, key_reused, read_head
+from pipeline.catalogue.relocating import relocate
 from pipeline.catalogue.rows import Head
 from pipeline.catalogue.schema import annotations, assignments, encounters, names
 from pipeline.catalogue.things import Subject, refuse_changed, words_about
@@ -20,6 +21,7 @@ from pipeline.catalogue.verbs import (
     Describe,
     Merge,
     Move,
+    Relocate,
     Remove,
     Rename,
     Split,
@@ -75,6 +77,7 @@ _WAYS: Mapping[type[Verb], _Way] = {
     ),
     Remove: _Way(remove, lambda verb: words_about(verb.annotations)),
     Describe: _Way(describe, lambda verb: [(DESCRIBED[verb.thing][0].c.id, [verb.id])]),
+    Relocate: _Way(relocate, lambda verb: [(annotations.c.id, verb.paths)]),
     Undo: _Way(undo, lambda _: []),
 }
 

@@ -11,7 +11,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from pipeline.catalogue import postgresql, sqlite
+from pipeline.catalogue.layout import find_catalogue, no_catalogue
 from pipeline.errors import CatalogueOpenError, CatalogueUnavailableError
+from pipeline.rights import DEFAULT_CATALOGUE
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +51,14 @@ class Backend(Protocol):
 
     def back_up(self, engine: Engine, layout: int) -> str | None:
         """Copy the database and return where to; None where that is the operator's part."""
+        ...
+
+    def find_damage(self, connection: Connection) -> list[str]:
+        """Return what the database itself finds wrong with its storage, one line each."""
+        ...
+
+    def size_bytes(self, connection: Connection) -> int:
+        """Return how much room the database takes on its disk."""
         ...
 
 
@@ -162,3 +172,19 @@ def open_database(url: str, make: bool = False) -> Database:
         return Database(backend.make_engine(parsed, make), backend)
     except (ArgumentError, ImportError, ValueError) as error:
         raise CatalogueOpenError(f"catalogue_url: {error}") from error
+
+
+def open_existing(url: str) -> Database:
+    """Open a database that holds catalogues of this release's layout; nothing is made.
+
+    Raises:
+        CatalogueOpenError: it holds no catalogue, cannot be opened, or has the layout of another release.
+        CatalogueUnavailableError: its file was replaced at this moment.
+    """
+    database = open_database(url)
+    with database.looking() as connection:
+        found = find_catalogue(connection, DEFAULT_CATALOGUE)
+    if found is None:
+        database.close()
+        raise no_catalogue(database.engine.url)
+    return database

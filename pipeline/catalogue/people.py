@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 
 from pipeline.catalogue import giving
-from pipeline.catalogue.database import Database, open_database
+from pipeline.catalogue.database import Database, open_existing
 from pipeline.catalogue.giving import Gift
-from pipeline.catalogue.layout import find_catalogue, no_catalogue
 from pipeline.catalogue.people_tables import grants, institutions, roles, tokens
 from pipeline.catalogue.schema import actors, catalogues
 from pipeline.catalogue.scope import read_owner, read_session, read_standing, read_valid
 from pipeline.catalogue.sql_store import utc_now
 from pipeline.records import Actor
-from pipeline.rights import DEFAULT_CATALOGUE, Right, Standing
+from pipeline.rights import Right, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +201,4 @@ def open_people(url: str) -> People:
         CatalogueOpenError: it holds no catalogue, cannot be opened, or has the layout of another release.
         CatalogueUnavailableError: its file was replaced at this moment.
     """
-    database = open_database(url)
-    with database.looking() as connection:
-        found = find_catalogue(connection, DEFAULT_CATALOGUE)
-    if found is None:
-        database.close()
-        raise no_catalogue(database.engine.url)
-    return People(database)
+    return People(open_existing(url))

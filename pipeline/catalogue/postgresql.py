@@ -36,6 +36,7 @@ _BEGIN_WRITING = text(
     "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
 )
 
+_CHECKSUM_FAILURES = "SELECT checksum_failures FROM pg_stat_database WHERE datname = current_database()"
 _READ_ONLY = "25006"
 _UNREACHABLE = (
     "the database server cannot be reached or ended the connection: see that it runs, has a connection left "
@@ -133,6 +134,18 @@ def why_read_only(_engine: Engine) -> str | None:
 def back_up(_engine: Engine, _layout: int) -> str | None:
     """Return None: a copy of a server's database is made with its own programs."""
     return None
+
+
+def find_damage(connection: Connection) -> list[str]:
+    """Return whether the server has read pages whose checksums were wrong; it counts them where it has checksums."""
+    wrong = connection.execute(text(_CHECKSUM_FAILURES)).scalar()
+    advice = "see its log, restore a backup, and then call pg_stat_reset()"
+    return [f"the server has read {wrong} pages with a wrong checksum: {advice}"] if wrong else []
+
+
+def size_bytes(connection: Connection) -> int:
+    """Return the size of the database with its indexes."""
+    return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
 
 
 def _state(error: SQLAlchemyError) -> str | None:

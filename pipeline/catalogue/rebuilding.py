@@ -27,7 +27,7 @@ def rebuild(connection: Connection, catalogue_id: int) -> dict[str, Rows]:
         opened, closed = read_payload(payload)
         for name, numbers in closed.items():
             for number in numbers:
-                tables[name][number]["gone"] = version
+                tables[name].setdefault(number, {"row": number})["gone"] = version  # of a log with gaps
         for name, rows in opened.items():
             tables[name].update({row["row"]: _without_gaps(row) | {"version": version} for row in rows})
     return tables

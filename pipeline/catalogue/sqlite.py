@@ -149,9 +149,7 @@ def back_up(engine: Engine, layout: int) -> str:
     unfinished = path.with_name(f"{path.name}.unfinished-backup")
     try:
         unfinished.unlink(missing_ok=True)  # of a start command that was killed
-        with closing(sqlite3.connect(unfinished)) as target, engine.connect() as connection:
-            source: Any = connection.connection.driver_connection
-            source.backup(target)
+        copy_into(engine, unfinished)
         copy = _free_name(path, layout)
         unfinished.rename(copy)
     except (OSError, sqlite3.Error) as error:
@@ -159,6 +157,34 @@ def back_up(engine: Engine, layout: int) -> str:
             unfinished.unlink(missing_ok=True)
         raise CatalogueOpenError(f"no backup of {path} could be made, so it stays as it is: {error}") from error
     return str(copy)
+
+
+def copy_into(engine: Engine, target: Path) -> None:
+    """Copy the database into a new file, as it is at one moment, while others read and write.
+
+    Raises:
+        sqlite3.Error: the copy cannot be made.
+    """
+    with closing(sqlite3.connect(target)) as copy, engine.connect() as connection:
+        source: Any = connection.connection.driver_connection
+        source.backup(copy)
+
+
+def find_damage(connection: Connection) -> list[str]:
+    """Return what SQLite finds wrong with the file, a hundred lines at most."""
+    found = [str(said) for said in connection.exec_driver_sql("PRAGMA integrity_check").scalars() if said != "ok"]
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    return [
+        *found,
+        *(f"row {row} of {table} names a row of {parent} that is not there" for table, row, parent, _ in broken),
+    ]
+
+
+def size_bytes(connection: Connection) -> int:
+    """Return the size of the file, without its log."""
+    pragmas = ("page_count", "page_size")
+    pages, page_bytes = (connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() for pragma in pragmas)
+    return int(pages * page_bytes)
 
 
 def _free_name(path: Path, layout: int) -> Path:

@@ -39,7 +39,7 @@ _IDENTITY: Mapping[Table, tuple[str, ...]] = {
 }
 """What a row is about, by its table. A CSV file that came in is not forgotten by an undo: it would come in again."""
 
-_REFERENCES: tuple[tuple[Column[Any], Table], ...] = (
+REFERENCES: tuple[tuple[Column[Any], Table], ...] = (
     (names.c.individual, individuals),
     (assignments.c.individual, individuals),
     (assignments.c.annotation, annotations),
@@ -119,8 +119,8 @@ def _refuse(change: Change, verb: Undo, versions: Iterable[int]) -> None:
 def _in_the_way(change: Change) -> set[int]:
     """Return the events by which a row that this change leaves would name a thing that does not stand, or be twice."""
     versions: set[int] = set()
-    lost = {thing: _lost(change, thing) for thing in {thing for _, thing in _REFERENCES}}
-    for column, thing in _REFERENCES:
+    lost = {thing: _lost(change, thing) for thing in {thing for _, thing in REFERENCES}}
+    for column, thing in REFERENCES:
         versions |= {row["version"] for row in _left(change, column.table, column.name, lost[thing])}
         named = {row[column.name] for row in change.opened[column.table] if row.get(column.name) is not None}
         versions |= _why_missing(change, thing, named)

@@ -122,13 +122,20 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Relocate:
+    """Say that photos have moved: the new path of each, by annotation. What knew a photo by its path does so on."""
+
+    paths: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Undo:
     """Take back what the event of a version did."""
 
     version: int
 
 
-Verb = Decide | Rename | Alias | Merge | Split | Move | Remove | Describe | Undo
+Verb = Decide | Rename | Alias | Merge | Split | Move | Remove | Describe | Relocate | Undo
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from benchmarks.serving import Application, Running, start_command
-from deployments.catalogue_lock import check_not_held
 from deployments.launch import ON_LOOPBACK
+from pipeline.catalogue.service_lock import check_not_held
 from pipeline.errors import CatalogueHeldError
 
 pytestmark = pytest.mark.serve

@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from pipeline.access import Permit
 from pipeline.catalogue.answers import answer, change, heads
+from pipeline.catalogue.backup import back_up
+from pipeline.catalogue.restoring import restore
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.client import AsyncClient, Client, ClientOptions, RequestFailedError
 from pipeline.client.command_line import main
@@ -142,6 +144,26 @@ async def test_every_viewer_hears_of_every_event_until_the_service_stops(edge: E
             await asyncio.sleep(0.1)
         assert await asyncio.gather(*viewers) == [[1, 2, 3, 4]] * 3
         assert edge.metrics.opened == 2
+
+
+async def test_a_backup_that_is_restored_reaches_lists_and_subscribers(
+    edge: Edge, store: SqlCatalogue, tmp_path: Path
+) -> None:
+    url = str(store.database.engine.url)
+    back_up(url, tmp_path / "backup")
+    async with (
+        AsyncClient(edge.url, options=QUICK) as client,
+        aclosing(client.catalogue.subscribe(since=0)) as news,
+    ):
+        saved = (await anext(news)).head
+        await client.catalogue.change(Rename(1, "Durante"))
+        assert [event.kind for event in (await anext(news)).events] == ["rename"]
+        await asyncio.to_thread(restore, url, tmp_path / "backup", discard_newer=True, while_running=True)
+        assert (await anext(news)).head == saved
+        assert [each.name async for each in client.catalogue.individuals()] == ["Dante", "Vergil"]
+        await client.catalogue.change(Rename(1, "Alighieri"))
+        (event,) = (await anext(news)).events
+        assert (event.version, event.kind) == (saved.version + 1, "rename")
 
 
 def test_a_draining_edge_closes_at_once_what_only_subscribes(edge: Edge) -> None:

@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from deployments import launch
-from deployments.catalogue_lock import check_not_held
 from deployments.launch import ON_LOOPBACK, RAY_ENVIRONMENT, main, ray_environment
 from pipeline.catalogue.schema import SCHEMA_VERSION
+from pipeline.catalogue.service_lock import check_not_held
 from pipeline.catalogue.sql_store import found_layout, open_catalogue
 from pipeline.errors import CatalogueHeldError
 from pipeline.model_files import load_model_folder
@@ -226,7 +226,7 @@ def test_nothing_is_brought_up_to_date_while_another_application_is_wrong(tmp_pa
 def another_service(tmp_path):
     """A process that holds the catalogue of `config`, as a running service does."""
     code = (
-        "import sys; from deployments.catalogue_lock import held_catalogues\n"
+        "import sys; from pipeline.catalogue.service_lock import held_catalogues\n"
         "with held_catalogues([sys.argv[1]]): print('held', flush=True); sys.stdin.read()"
     )
     url = f"sqlite:///{tmp_path / 'c.sqlite'}"

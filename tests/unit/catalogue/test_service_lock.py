@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.catalogue_lock import check_not_held, held_catalogues
+from pipeline.catalogue.service_lock import check_not_held, held_catalogues
 from pipeline.errors import CatalogueHeldError
 
 

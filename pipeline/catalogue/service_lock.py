@@ -37,6 +37,9 @@ def held_catalogues(urls: Iterable[str]) -> Iterator[None]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(path.open("a+", encoding="utf-8"))
                 _lock(file, path)
+                if os.geteuid() == 0:  # an operator, after whom the service's own user holds it
+                    owner = path.parent.stat()
+                    os.chown(path, owner.st_uid, owner.st_gid)
                 os.set_inheritable(file.fileno(), True)
                 _say_who_holds(file)
             except OSError as error:
