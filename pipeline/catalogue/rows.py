@@ -32,7 +32,7 @@ EMPTY = Head(0, "")
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A person says which individual a photo shows.
+    """A person says which individual a photo shows, or a client repeats what a ranking told it.
 
     Attributes:
         key: which animal of which photo.
@@ -42,6 +42,9 @@ class Confirmation:
         values: (d,) float64 embedding.
         model: short hash of the weights that made it.
         path: as the client sent it; provenance only.
+        reviewed: a person says so. A guess, which nobody has reviewed, is provisional: it waits for a person, and
+            changes nothing where a person has spoken about the photo. A name that the catalogue never held is no
+            guess, whatever stands here: no ranking can have told it.
     """
 
     key: PhotoKey
@@ -50,6 +53,7 @@ class Confirmation:
     values: Vector
     model: str
     path: str
+    reviewed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

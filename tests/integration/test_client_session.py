@@ -74,7 +74,9 @@ class KeyedCatalogue:
     transactions: list[int] = field(default_factory=list)
     keys: set[str | None] = field(default_factory=set)
 
-    async def confirm(self, queries: Sequence[Any], actor: object, key: str | None) -> list[None]:
+    async def confirm(
+        self, catalogue: str, queries: Sequence[Any], actor: object, key: str | None, may_guess: bool
+    ) -> list[None]:
         if key is not None and key in self.keys:
             return [None] * len(queries)
         self.keys.add(key)
@@ -83,7 +85,7 @@ class KeyedCatalogue:
         self.confirmed |= self.corrections
         return [None] * len(queries)
 
-    async def rank(self, queries: Sequence[Any], top_k: int | None) -> list[Ranking]:
+    async def rank(self, catalogue: str, queries: Sequence[Any], top_k: int | None) -> list[Ranking]:
         await asyncio.sleep(0)
         unknown = Candidate(UNKNOWN, UNKNOWN_DISTANCE)
         return [Ranking((Candidate(query.path, 0.5), unknown)[:top_k]) for query in queries]

@@ -127,9 +127,11 @@ def standing(requests: Sequence[Sequence[Statement]]) -> list[Statement]:
     for request in requests:
         last = {(s[0], s[1]): s for s in request}
         news = [s for s in last.values() if s not in rows]
-        for photo, part, individual, model, _ in news:
-            rows = [r for r in rows if r[:2] != (photo, part) or (r[2] == individual and r[3] != model)]
-        rows += news
+        for word in news:
+            photo, part, individual, model, _ = word
+            others = [r for r in rows if r[:2] == (photo, part) and r[3] != model]  # they show the same animal
+            rows = [r for r in rows if r[:2] != (photo, part)]
+            rows += [*((photo, part, individual, *r[3:]) for r in others), word]
     return rows
 
 
