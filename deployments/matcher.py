@@ -58,7 +58,13 @@ class Matcher:
         settle_memory()
 
     async def confirm(
-        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str, only_changes: bool
+        self,
+        catalogue: str,
+        queries: Sequence[Query],
+        actor: Actor,
+        key: str,
+        only_changes: bool,
+        may_guess: bool = False,
     ) -> list[Failure | None]:
         """Store confirmed photos in one event: on disk when this returns; repeating it with its key changes nothing.
 
@@ -68,6 +74,7 @@ class Matcher:
             actor: who confirms.
             key: of the request, by which a repeat is known also after a correction.
             only_changes: the key is the service's own, so it makes no event where nothing changes.
+            may_guess: identities may be what the client was told; those are provisional.
 
         Returns:
             For each query why it was refused, None where it is stored; all others are.
@@ -77,7 +84,7 @@ class Matcher:
             KeyReusedError: the actor's key came with other confirmations; nothing was stored.
         """
         matcher = await self._matcher_of(catalogue)
-        return await self._timed("confirm", lambda: matcher.confirm(queries, actor, key, only_changes))
+        return await self._timed("confirm", lambda: matcher.confirm(queries, actor, key, only_changes, may_guess))
 
     async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
         """Rank a catalogue's known individuals for each query, in order.

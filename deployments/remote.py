@@ -134,7 +134,7 @@ class RemoteMatcher:
         self._timeout_s = timeout_s
 
     async def confirm(
-        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str | None
+        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str | None, may_guess: bool
     ) -> Sequence[Failure | None]:
         """See `deployments.services.Catalogue`.
 
@@ -144,7 +144,7 @@ class RemoteMatcher:
         own_key = uuid.uuid4().hex
         answer = await call(
             lambda: self._handle.confirm.remote(
-                catalogue, list(queries), actor, own_key if key is None else key, key is None
+                catalogue, list(queries), actor, own_key if key is None else key, key is None, may_guess
             ),
             "matcher",
             self._timeout_s,

@@ -49,9 +49,16 @@ class Catalogue(Protocol):
     """Stores confirmations, ranks individuals, and answers every request about the catalogue."""
 
     async def confirm(
-        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str | None
+        self, catalogue: str, queries: Sequence[Query], actor: Actor, key: str | None, may_guess: bool
     ) -> Sequence[Failure | None]:
         """Store queries, each of which carries an identity, in one event; safe to repeat.
+
+        Args:
+            catalogue: its name.
+            queries: what is confirmed.
+            actor: who confirms.
+            key: the client's, of the request.
+            may_guess: identities may be what the client was told; those are provisional.
 
         Returns:
             For each query why it was refused, None where it is stored.
@@ -135,7 +142,8 @@ class Services:
 
     async def _confirm(self, call: StoreConfirmations, _: Client, permit: Permit) -> tuple[Failure | None, ...]:
         assert permit.catalogue is not None
-        return tuple(await self._catalogue.confirm(permit.catalogue, call.queries, permit.actor, call.key))
+        said = (permit.catalogue, call.queries, permit.actor, call.key, call.may_guess)
+        return tuple(await self._catalogue.confirm(*said))
 
     async def _rank(self, call: RankQueries, _: Client, permit: Permit) -> tuple[Ranking, ...]:
         assert permit.catalogue is not None

@@ -179,6 +179,7 @@ class Site:
             models_dir=self._description.models_dir,
             body_parts=self._description.body_parts,
             peer=peer,
+            may_guess=peer.array_dialect and self._settings.array_confirmations == "provisional",
             uploads_only=self._settings.uploads_only or not self._may_name_paths(peer),
             limits=self._settings.limits,
             room=ResultRoom(self._settings.limits.max_result_bytes),

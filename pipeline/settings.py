@@ -178,6 +178,8 @@ class Settings(_Block):
             the desktop app's, and may also be what a browser sends for any HTML file opened from disk: a hostile one
             that somebody opens could then use the service. Leave it out where nobody uses the app.
         array_origins: the desktop app's origins, which are answered with bare lists.
+        array_confirmations: whether best candidates that the app sends back as identities wait for a person
+            ("provisional") or count as a person's word ("trusted").
     """
 
     models_dir: Path = Path("models/demo")
@@ -196,6 +198,7 @@ class Settings(_Block):
     photo_store: str = Field(default_factory=lambda given: default_photo_store(given.get("catalogue_url", "")))
     allowed_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
     array_origins: tuple[str, ...] = ("file://", "http://localhost:1212")
+    array_confirmations: Literal["provisional", "trusted"] = "provisional"
     access: Access = "local"
     tokens: tuple[Token, ...] = ()
     folders_of: OwnerName | None = None

@@ -45,6 +45,8 @@ class MemoryCatalogue:
         self.unavailable = False
         self.events: list[tuple[Head, Actor]] = []
         self._entries: list[_Entry] = []
+        self._guesses: dict[tuple[PhotoKey, str], Confirmation] = {}
+        self._held: set[str] = set()
         self._imports: list[ImportFile] = []
         self._refusals_of_key: dict[tuple[Actor, str | None], dict[_Said, BadIdentityError | None]] = {}
 
@@ -77,14 +79,17 @@ class MemoryCatalogue:
             repeated = {place: error for place, one in enumerate(said) if (error := known[one]) is not None}
             return Confirmed(self.head(), repeated)
         spelled, refused = self._spell(confirmations)
-        words = {(word.key, word.body_part): word for word in spelled}
-        news = [word for word in words.values() if not any(_says(entry.row, word) for entry in self._standing())]
+        words: dict[tuple[PhotoKey, str], Confirmation] = {}
+        for word in spelled:
+            about = (word.key, word.body_part)
+            if word.reviewed or about not in words or not words[about].reviewed:
+                words[about] = word
+        news = [word for word in words.values() if self._is_new(word)]
         event = bool(news) or (key is not None and bool(confirmations) and not only_changes)
         if event:
             self._advance(actor)
         for word in news:
-            self._supersede(word)
-            self._append(word)
+            self._say(word)
         if key is not None and event:
             self._refusals_of_key[actor, key] = {one: refused.get(place) for place, one in enumerate(said)}
         return Confirmed(self.head(), refused)
@@ -121,6 +126,23 @@ class MemoryCatalogue:
             rows=Counter((row.body_part, row.model) for row in rows),
         )
 
+    def _is_new(self, word: Confirmation) -> bool:
+        standing = [entry.row for entry in self._standing()]
+        if word.reviewed:
+            return not any(_says(row, word) for row in standing)
+        spoken = any((row.key, row.body_part) == (word.key, word.body_part) for row in standing)
+        guess = self._guesses.get((word.key, word.body_part))
+        return not spoken and (guess is None or _said(guess) != _said(word))
+
+    def _say(self, word: Confirmation) -> None:
+        if word.reviewed:
+            self._guesses.pop((word.key, word.body_part), None)
+            self._supersede(word)
+            self._append(word)
+        else:
+            self._guesses[word.key, word.body_part] = word
+            self._held.add(fold_name(word.individual))
+
     def _check(self) -> None:
         if self.unavailable:
             raise CatalogueUnavailableError("the catalogue could not be read: the test says so")
@@ -129,7 +151,8 @@ class MemoryCatalogue:
         self.events.append((Head(self._version + 1, secrets.token_hex(8)), actor))
 
     def _spell(self, words: Sequence[Confirmation]) -> tuple[list[Confirmation], dict[int, BadIdentityError]]:
-        known = list(dict.fromkeys(entry.row.individual for entry in self._standing()))
+        standing = [entry.row.individual for entry in self._standing()]
+        known = list(dict.fromkeys([*standing, *(guess.individual for guess in self._guesses.values())]))
         spelled: list[Confirmation] = []
         refused: dict[int, BadIdentityError] = {}
         for place, word in enumerate(words):
@@ -141,7 +164,7 @@ class MemoryCatalogue:
                 continue
             if not alike:
                 known.append(name)
-            spelled.append(replace(word, individual=name))
+            spelled.append(replace(word, individual=name, reviewed=word.reviewed or fold_name(name) not in self._held))
         return spelled, refused
 
     def _standing(self) -> list[_Entry]:
@@ -159,6 +182,7 @@ class MemoryCatalogue:
         row_id = len(self._entries) + 1
         row = CatalogueRow(row_id, word.key, word.body_part, word.individual, word.values, word.model)
         self._entries.append(_Entry(row, self._version))
+        self._held.add(fold_name(word.individual))
 
 
 def _said(word: Confirmation) -> _Said:

@@ -1,7 +1,7 @@
 """Confirmations of photos and imports of CSV files, as changes of the catalogue's rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import FromClause, Select, and_, bindparam, delete, insert, select
@@ -45,16 +45,21 @@ def store_confirmations(change: Change, confirmations: Sequence[Confirmation]) -
         Why one is refused, by its place.
     """
     known = KnownNames(change, (confirmation.individual for confirmation in confirmations))
+    never_told = known.never_held({word.individual for word in confirmations if not word.reviewed})
+    standing = _read_standing(change, map(_subject_of, confirmations))
     words: dict[Subject, tuple[Confirmation, int]] = {}
     refused: dict[int, BadIdentityError] = {}
     for place, confirmation in enumerate(confirmations):
+        subject = _subject_of(confirmation)
+        word = replace(confirmation, reviewed=confirmation.reviewed or confirmation.individual in never_told)
+        if not word.reviewed and (_is_word(words.get(subject)) or _spoken_about(standing.get(subject))):
+            continue
         try:
-            words[_subject_of(confirmation)] = (confirmation, known.meant(confirmation.individual))
+            words[subject] = (word, known.meant(word.individual, respell=word.reviewed))
         except BadIdentityError as error:
             refused[place] = error
-    standing = _read_standing(change, words)
-    for subject, (confirmation, individual) in words.items():
-        _store(change, confirmation, individual, standing.get(subject) or _Standing())
+    for subject, (word, individual) in words.items():
+        _store(change, word, individual, standing.get(subject) or _Standing())
     return refused
 
 
@@ -71,11 +76,23 @@ def store_boxes(change: Change, confirmations: Sequence[Confirmation]) -> None:
     change.connection.execute(insert(boxes), [row | {"catalogue_id": change.catalogue_id} for row in rows])
 
 
+def _is_word(said: tuple[Confirmation, int] | None) -> bool:
+    return said is not None and said[0].reviewed
+
+
+def _spoken_about(standing: _Standing | None) -> bool:
+    """Whether a person has said who it shows, or that this cannot be said."""
+    if standing is None:
+        return False
+    return standing.decision is not None or (standing.assignment is not None and standing.assignment[2])
+
+
 def _store(change: Change, word: Confirmation, individual: int, standing: _Standing) -> None:
     vector = pack_vector(word.values)
     embedding = standing.embeddings.get(word.model)
     same_embedding = embedding is not None and embedding[1] == vector
-    if same_embedding and standing.assignment is not None and standing.assignment[1:] == (individual, True):
+    same_word = standing.assignment is not None and standing.assignment[1:] == (individual, word.reviewed)
+    if same_embedding and same_word:
         return
     if standing.annotation is None:
         standing.annotation = _open_annotation(change, word)
@@ -88,7 +105,8 @@ def _store(change: Change, word: Confirmation, individual: int, standing: _Stand
         change.close(assignments, [standing.assignment[0]])
     if standing.decision is not None:
         change.close(decisions, [standing.decision])
-    _open_assignment(change, standing.annotation, individual, None if word.path == standing.path else word.path)
+    path = None if word.path == standing.path else word.path
+    _open_assignment(change, standing.annotation, individual, path, word.reviewed)
 
 
 def import_files(change: Change, batches: Sequence[ImportBatch]) -> tuple[ImportOutcome, ...]:
@@ -127,8 +145,8 @@ def _open_embedding(change: Change, annotation: int, word: Confirmation, vector:
     change.open(embeddings, values)
 
 
-def _open_assignment(change: Change, annotation: int, individual: int, path: str | None) -> None:
-    values: Row = {"annotation": annotation, "individual": individual, "reviewed": True, "path": path}
+def _open_assignment(change: Change, annotation: int, individual: int, path: str | None, reviewed: bool = True) -> None:
+    values: Row = {"annotation": annotation, "individual": individual, "reviewed": reviewed, "path": path}
     change.open(assignments, values | {"said_in": change.version})
 
 

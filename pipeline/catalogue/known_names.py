@@ -66,10 +66,19 @@ class KnownNames:
                 has_photo = bool(row.pop("has_photo"))
                 self._known[row["key"]].append(_Known(row, has_photo))
 
-    def meant(self, name: str) -> int:
+    def never_held(self, spelled: Iterable[str]) -> set[str]:
+        """Return the names that the catalogue holds nothing like, and never did."""
+        keys = {name: self._key(name) for name in spelled}
+        held: set[str] = set()
+        for some in chunks(sorted(set(keys.values()))):
+            of_key = select(names.c.key).where(names.c.catalogue_id == self._change.catalogue_id)
+            held |= set(self._change.connection.execute(of_key.where(names.c.key.in_(some))).scalars())
+        return {name for name, key in keys.items() if key not in held}
+
+    def meant(self, name: str, respell: bool = True) -> int:
         """Return the individual that somebody who has a photo of it means; made where nobody is meant.
 
-        An individual without a photo takes the spelling of whoever names it next.
+        An individual without a photo takes the spelling of the person who names it next (`respell`).
 
         Raises:
             BadIdentityError: several may be meant, or the name cannot be that of a new individual.
@@ -81,7 +90,7 @@ class KnownNames:
         spelling = known_spelling(name, [known.name for known in seen])
         if seen:
             return next(known.individual for known in seen if known.name == spelling)
-        return self._unseen(spelling, alike)
+        return self._unseen(spelling, alike, respell)
 
     def exactly(self, name: str) -> int:
         """Return the individual of exactly this name, made where there is none, also as another's twin."""
@@ -115,13 +124,13 @@ class KnownNames:
                     f"{known.individual}; choose another name, or decide on that individual"
                 )
 
-    def _unseen(self, name: str, alike: list[_Known]) -> int:
+    def _unseen(self, name: str, alike: list[_Known], respell: bool) -> int:
         """Take an individual that lost its photos, before a new one is made beside it."""
         if not alike:
             return self._make(name)
         taken = next((known for known in alike if known.name == name), alike[0])
         taken.has_photo = True
-        if taken.name != name and not taken.row["is_alias"]:
+        if respell and taken.name != name and not taken.row["is_alias"]:
             self._change.replace(names, taken.row, name=name)
             taken.row = self._change.opened[names][-1]
         return taken.individual

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.guesses import LastAnswers, is_guess
 from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.rows import EMPTY, Confirmation, Head
 from pipeline.catalogue.vectors import embedding_problem, length_problem, storable_key, storable_text
@@ -17,6 +18,7 @@ from pipeline.errors import BadEmbeddingError, BadItemError, ItemError, OtherMod
 from pipeline.names import normalise_identity
 from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Actor, Candidate, Failure, Query, Ranking
 
+_AT_ONCE = 64  # confirmations that are ranked before others have their turn
 _MAX_ANIMAL = 2**31 - 1  # what a database's integer holds
 _MAX_DISTANCES = 4_000_000  # computed at once: 32 MB, and as much again for their order
 
@@ -84,10 +86,16 @@ class CatalogueMatcher:
         self._head = EMPTY
         self._status: MatcherStatus | None = None
         self._galleries = self._empty_galleries()
+        self._last = LastAnswers()
         self._refresh()
 
     def confirm(
-        self, queries: Sequence[Query], actor: Actor, key: str | None = None, only_changes: bool = False
+        self,
+        queries: Sequence[Query],
+        actor: Actor,
+        key: str | None = None,
+        only_changes: bool = False,
+        may_guess: bool = False,
     ) -> list[Failure | None]:
         """Add the queries that carry an identity to the catalogue, in one event, on disk when this returns.
 
@@ -96,6 +104,8 @@ class CatalogueMatcher:
             actor: who confirms.
             key: of the request, by which a repeat is known (`pipeline.catalogue.port.Catalogue.confirm`).
             only_changes: see there; the key is the service's own.
+            may_guess: the client sends best candidates back as identities, which are then provisional
+                (`pipeline.catalogue.guesses`).
 
         Returns:
             For each query, why it was refused; None where it is stored or carries no identity.
@@ -107,7 +117,9 @@ class CatalogueMatcher:
         said = [item for item in checked if item.query.identity is not None]
         if said:
             key = None if key is None else storable_text(key)
-            confirmed = self._catalogue.confirm([_as_confirmation(item) for item in said], actor, key, only_changes)
+            guesses = self._guesses(said) if may_guess else set()
+            words = [_as_confirmation(item, item.index not in guesses) for item in said]
+            confirmed = self._catalogue.confirm(words, actor, key, only_changes)
             for place, error in confirmed.refused.items():
                 failures[said[place].index] = Failure.of(error, said[place].query.path)
         return [failures.get(i) if query.identity is not None else None for i, query in enumerate(queries)]
@@ -128,15 +140,37 @@ class CatalogueMatcher:
         """
         checked, failures = self._check(queries)
         rankings = {index: Ranking((), failure) for index, failure in failures.items()}
+        with self._lock:
+            rankings |= self._rank(checked, top_k)
+            for item in checked:
+                self._last.note(item.query, rankings[item.index])
+        return [rankings[index] for index in range(len(queries))]
+
+    def _rank(self, checked: Sequence[_Checked], top_k: int | None) -> dict[int, Ranking]:
+        """Return rankings by their places; the lock is held."""
         by_part: defaultdict[str, list[_Checked]] = defaultdict(list)
         for item in checked:
             by_part[item.query.body_part].append(item)
-        with self._lock:
-            self._refresh()
-            for body_part, items in by_part.items():
-                ranked = rank_queries(self._galleries[body_part], [item.query for item in items], top_k)
-                rankings.update({item.index: ranking for item, ranking in zip(items, ranked, strict=True)})
-        return [rankings[index] for index in range(len(queries))]
+        self._refresh()
+        rankings: dict[int, Ranking] = {}
+        for body_part, items in by_part.items():
+            ranked = rank_queries(self._galleries[body_part], [item.query for item in items], top_k)
+            rankings.update({item.index: ranking for item, ranking in zip(items, ranked, strict=True)})
+        return rankings
+
+    def _guesses(self, said: Sequence[_Checked]) -> set[int]:
+        """Return the places of confirmations that may be guesses of the client's."""
+        guesses: set[int] = set()
+        for start in range(0, len(said), _AT_ONCE):
+            some = said[start : start + _AT_ONCE]
+            with self._lock:
+                now = self._rank([replace(item, query=replace(item.query, identity=None)) for item in some], 1)
+                guesses |= {
+                    item.index
+                    for item in some
+                    if is_guess(item.query, now[item.index], self._last, self._galleries[item.query.body_part])
+                }
+        return guesses
 
     def status(self) -> MatcherStatus:
         """Return what the catalogue holds; counted again only where it has changed, so health checks may ask often."""
@@ -249,7 +283,7 @@ def _as_ranking(names: Sequence[str], distances: Sequence[float], order: Sequenc
     return Ranking(tuple(Candidate(names[place], distance) for place, distance in pairs if distance != math.inf))
 
 
-def _as_confirmation(item: _Checked) -> Confirmation:
+def _as_confirmation(item: _Checked, reviewed: bool) -> Confirmation:
     query = item.query
     assert query.identity is not None
     return Confirmation(
@@ -260,4 +294,5 @@ def _as_confirmation(item: _Checked) -> Confirmation:
         model=item.model,
         path=storable_text(query.path),
         box=query.box,
+        reviewed=reviewed,
     )

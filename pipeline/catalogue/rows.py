@@ -32,7 +32,7 @@ EMPTY = Head(0, "")
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """A person says which individual a photo shows.
+    """A person says which individual a photo shows, or a client repeats what a ranking told it.
 
     Attributes:
         key: which animal of which photo.
@@ -43,6 +43,9 @@ class Confirmation:
         model: short hash of the weights that made it.
         path: as the client sent it; provenance only.
         box: of the animal, in pixels of the upright photo; None where the client did not say.
+        reviewed: a person says so. A guess, which nobody has reviewed, is provisional: it waits for a person, and
+            changes nothing where a person has spoken about the photo. A name that the catalogue never held is no
+            guess, whatever stands here: no ranking can have told it.
     """
 
     key: PhotoKey
@@ -52,6 +55,7 @@ class Confirmation:
     model: str
     path: str
     box: BoundingBox | None = None
+    reviewed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,11 +84,13 @@ class StoreConfirmations(Call[tuple[Failure | None, ...]]):
         queries: what is confirmed.
         key: the client's name for these confirmations; storing them again under it changes nothing.
         catalogue: which one, by name; None means the client's default one.
+        may_guess: the client sends best candidates back as identities; those are stored as provisional.
     """
 
     queries: tuple[Query, ...]
     key: str | None
     catalogue: str | None = None
+    may_guess: bool = False
 
     @property
     def need(self) -> Need | None:

@@ -49,6 +49,7 @@ class SessionConfig:
         models_dir: shown to classic clients, as configured.
         body_parts: names that `type` of an identify item may have.
         peer: who is at the other end.
+        may_guess: without an `id`, identities may be guesses that the client was told (the desktop app's).
         uploads_only: refuse every path.
         limits: what one client may ask for.
         room: what the connection's unfinished results may hold together; a new one for each connection.
@@ -62,6 +63,7 @@ class SessionConfig:
     models_dir: str
     body_parts: tuple[str, ...]
     peer: Peer
+    may_guess: bool
     uploads_only: bool
     limits: SessionLimits
     room: ResultRoom

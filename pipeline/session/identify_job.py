@@ -27,6 +27,7 @@ class IdentifyJob(ListJob):
         self._top_k = message.top_k
         self._key = message.key
         self._catalogue = message.catalogue
+        self._may_guess = config.may_guess and message.id is None
         self._next = 0
         self._done = 0
         self._not_stored: dict[int, Failure] = {}
@@ -37,7 +38,7 @@ class IdentifyJob(ListJob):
         confirmed = {i: q for i, q in queries.items() if isinstance(q, Query) and q.identity is not None}
         if not confirmed:
             return []
-        call = StoreConfirmations(tuple(confirmed.values()), self._key, self._catalogue)
+        call = StoreConfirmations(tuple(confirmed.values()), self._key, self._catalogue, self._may_guess)
         return [self._ask(call, partial(self._stored, confirmed))]
 
     def _stored(self, indexes: Iterable[int], refused: tuple[Failure | None, ...]) -> list[Action]:

@@ -19,8 +19,9 @@ class StoredMatcher:
     def __init__(self, url):
         self.loaded = LoadedCatalogues(open_catalogue(url, make=False), [FLUKE])
 
-    async def confirm(self, catalogue, queries, actor, key):
-        return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).confirm(queries, actor, key))
+    async def confirm(self, catalogue, queries, actor, key, may_guess):
+        matcher = self.loaded.matcher(catalogue)
+        return await asyncio.to_thread(lambda: matcher.confirm(queries, actor, key, may_guess=may_guess))
 
     async def rank(self, catalogue, queries, top_k):
         return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).rank(queries, top_k))

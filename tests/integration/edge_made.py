@@ -100,7 +100,7 @@ class FakeMatcher:
     confirmed: list = field(default_factory=list)
     broken: Exception | None = None
 
-    async def confirm(self, catalogue, queries, actor, key):
+    async def confirm(self, catalogue, queries, actor, key, may_guess):
         if self.broken:
             raise self.broken
         self.confirmed += [query.identity for query in queries]

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from pipeline.access import Permit
 from pipeline.catalogue.answers import answer, change, heads
 from pipeline.catalogue.backup import back_up
+from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
 from pipeline.catalogue.restoring import restore
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.client import AsyncClient, Client, ClientOptions, RequestFailedError
@@ -20,6 +21,7 @@ from pipeline.client.command_line import main
 from pipeline.client.verbs import Aliases, Decide, Decision, Describe, Merge, Move, Rename, Split, Undo, Verb
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.records import Actor
 from tests.confirming import confirm, word
 from tests.integration.edge_made import Edge, FakeMatcher
 
@@ -195,3 +197,43 @@ def test_the_command_line_does_the_same(
     assert "Durante" in capsys.readouterr().out
     assert run("history", "--individual", "1", "--limit", "1") == 0
     assert "baptised" in capsys.readouterr().out
+
+
+# --- guesses of the desktop app ---
+
+
+class RankingMatcher(StoreMatcher):
+    """Ranks and confirms in the store, too."""
+
+    def __init__(self, store: SqlCatalogue) -> None:
+        super().__init__(store)
+        self._ranking = CatalogueMatcher(store, [LoadedModel("fluke", "m1", 2)])
+
+    async def confirm(self, catalogue: str, queries: Any, actor: Actor, key: str | None, may_guess: bool) -> Any:
+        return await asyncio.to_thread(lambda: self._ranking.confirm(queries, actor, key, may_guess=may_guess))
+
+    async def rank(self, catalogue: str, queries: Any, top_k: int | None) -> Any:
+        return await asyncio.to_thread(self._ranking.rank, queries, top_k)
+
+
+def app_asks(edge: Edge, *items: dict[str, Any]) -> Any:
+    """Ask as the desktop app does: over a new socket, and by its origin."""
+    with edge.connect(origin="file://") as socket:
+        socket.send(json.dumps({"type": "identify", "data": items}))
+        while not (text := str(socket.recv(timeout=10))).startswith("["):
+            assert not text.startswith("error"), text
+        return json.loads(text)
+
+
+@pytest.mark.parametrize("setting", ["provisional", "trusted"])
+def test_what_the_app_was_told_and_sends_back_waits_for_a_person(setting: str, store: SqlCatalogue) -> None:
+    photos = [{"path": name, "type": "fluke", "embedding": [0.6, 0.8]} for name in ("p", "q")]
+    with Edge(matcher=RankingMatcher(store), array_confirmations=setting) as edge:
+        told = app_asks(edge, *photos)[0]["identities"][0][0]
+        before = store.counts()
+        assert app_asks(edge, {**photos[0], "identity": told}, {**photos[1], "identity": "Nova"}) == []
+        with Client(edge.url, options=QUICK) as client:
+            waiting = [(each.path, each.name, each.reviewed) for each in client.catalogue.review()]
+    assert told == "Dante"
+    assert waiting == ([("p", "Dante", False)] if setting == "provisional" else [])
+    assert store.counts().photos - before.photos == (1 if setting == "provisional" else 2)

@@ -77,7 +77,9 @@ class KeyedCatalogue:
     async def heads(self) -> dict[str, Any]:
         return {}
 
-    async def confirm(self, catalogue: str, queries: Sequence[Any], actor: object, key: str | None) -> list[None]:
+    async def confirm(
+        self, catalogue: str, queries: Sequence[Any], actor: object, key: str | None, may_guess: bool
+    ) -> list[None]:
         if key is not None and key in self.keys:
             return [None] * len(queries)
         self.keys.add(key)

@@ -22,8 +22,10 @@ def word(
     model: str = "m1",
     body_part: str = "fluke",
     animal: int = 1,
+    reviewed: bool = True,
 ) -> Confirmation:
-    return Confirmation(PhotoKey(photo, animal), body_part, individual, np.array(values), model, path="/photos/a.jpg")
+    key, path = PhotoKey(photo, animal), "/photos/a.jpg"
+    return Confirmation(key, body_part, individual, np.array(values), model, path, reviewed)
 
 
 def csv_file(digest: str = "d1", model: str = "m1", body_part: str = "fluke") -> ImportFile:
@@ -359,3 +361,61 @@ def test_a_key_of_the_service_is_known_again_and_makes_no_event_where_nothing_ch
     catalogue.confirm([word(individual="VERGIL")], LOCAL_USER, "correction", only_changes=True)
     assert catalogue.confirm([word()], LOCAL_USER, "first", only_changes=True).head.version == 2
     assert labels(catalogue.changes_since(EMPTY)) == [("sha256:aa", "VERGIL")]
+
+
+# --- guesses ---
+
+
+def guess(photo: str = "path:b", individual: str = "DANTE", values: tuple[float, ...] = (1.0, 0.0)) -> Confirmation:
+    return word(photo=photo, individual=individual, values=values, reviewed=False)
+
+
+def test_a_guess_is_an_event_and_neither_ranked_nor_counted(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word()])
+    seen, counts = catalogue.head(), catalogue.counts()
+    assert confirm(catalogue, [guess()]) == 2
+    assert catalogue.changes_since(seen) == Changes(catalogue.head(), (), ())
+    assert catalogue.counts() == counts
+
+
+def test_the_same_guess_again_changes_nothing_and_another_replaces_it(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word(), word(photo="path:v", individual="VERGIL")])
+    assert [confirm(catalogue, [guess(individual=name)]) for name in ("DANTE", "DANTE", "VERGIL")] == [2, 2, 3]
+
+
+def test_a_guess_changes_nothing_where_a_person_has_spoken(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word(), word(photo="path:b", individual="VERGIL")])
+    assert confirm(catalogue, [guess(), guess(values=(0.0, 1.0))]) == 1
+    assert standing(catalogue) == [("sha256:aa", "DANTE"), ("path:b", "VERGIL")]
+
+
+@pytest.mark.parametrize("said", ["DANTE", "VERGIL"])
+def test_a_person_s_word_takes_a_guess_s_place_and_is_ranked(catalogue: Catalogue, said: str) -> None:
+    confirm(catalogue, [word()])
+    confirm(catalogue, [guess()])
+    seen = catalogue.head()
+    assert confirm(catalogue, [word(photo="path:b", individual=said)]) == 3
+    changes = catalogue.changes_since(seen)
+    assert (labels(changes), changes.superseded) == ([("path:b", said)], ())
+    assert confirm(catalogue, [guess()]) == 3
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_word_and_a_guess_in_one_request_the_word_counts(catalogue: Catalogue, order: int) -> None:
+    confirm(catalogue, [word()])
+    confirm(catalogue, [guess(), word(photo="path:b", individual="VERGIL")][::order])
+    assert standing(catalogue)[1:] == [("path:b", "VERGIL")]
+
+
+def test_a_name_that_the_catalogue_never_held_is_a_person_s_word(catalogue: Catalogue) -> None:
+    confirm(catalogue, [guess("path:a", "Nova"), guess("path:b", "NOVA")])
+    assert standing(catalogue) == [("path:a", "Nova"), ("path:b", "Nova")]
+    confirm(catalogue, [guess("path:c", "nova")])
+    assert len(standing(catalogue)) == 2
+
+
+def test_a_key_answers_a_guess_as_the_first_time_also_where_it_would_be_a_word_now(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word()])
+    confirm(catalogue, [guess()], "key")
+    assert confirm(catalogue, [word(photo="path:b")], "key") == 2
+    assert len(standing(catalogue)) == 1

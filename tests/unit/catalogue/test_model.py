@@ -54,8 +54,9 @@ class Catalogues(RuleBasedStateMachine):
     """One catalogue and its model.
 
     Facts: ("who", individual) -> (sex, merged into); ("name", fold) -> (individual, spelling, is alias);
-    ("photo", annotation) -> (photo, side, encounter); ("shows", annotation) -> individual; ("vector", annotation);
-    ("verdict", annotation) -> (verdict, individual); ("encounter", id) -> sighting; ("sighting", id) -> locality.
+    ("photo", annotation) -> (photo, side, encounter); ("shows", annotation) -> (individual, reviewed);
+    ("vector", annotation); ("verdict", annotation) -> (verdict, individual); ("encounter", id) -> sighting;
+    ("sighting", id) -> locality.
     """
 
     numbers = count()
@@ -84,8 +85,9 @@ class Catalogues(RuleBasedStateMachine):
         things = sorted(key for key, value in self.all(kind).items() if kind != "who" or value[1] is None)
         return things[place % len(things)] if things else None
 
-    def photos_of(self, individual: int) -> list[int]:
-        return [annotation for annotation, shown in self.all("shows").items() if shown == individual]
+    def photos_of(self, individual: int, reviewed: tuple[bool, ...] = (True, False)) -> list[int]:
+        wanted = [(individual, each) for each in reviewed]
+        return [annotation for annotation, shown in self.all("shows").items() if shown in wanted]
 
     def happened(self, version: int, after: dict[Fact, Any]) -> None:
         """Take in what an event changed; nothing is no event."""
@@ -107,11 +109,23 @@ class Catalogues(RuleBasedStateMachine):
 
     # --- confirmations ---
 
-    @rule(photo=PHOTOS, name=NAMES, vector=VECTORS)
-    def confirm(self, photo: str, name: str, vector: tuple[float, float]) -> None:
-        word = Confirmation(PhotoKey(f"path:{photo}"), "fluke", name, np.array(vector), "m1", photo)
+    @rule(photo=PHOTOS, name=NAMES, vector=VECTORS, reviewed=st.booleans())
+    def confirm(self, photo: str, name: str, vector: tuple[float, float], reviewed: bool) -> None:
+        word = Confirmation(PhotoKey(f"path:{photo}"), "fluke", name, np.array(vector), "m1", photo, reviewed)
         version = self.store.confirm([word], LOCAL_USER).head.version
         (annotation,) = (e.id for e in self.store.annotations(AnnotationFilter()).entries if e.path == photo)
+        reviewed = reviewed or not any(("name", fold_name(name)) in event for event in self.log.values())
+        if not reviewed and self.is_spoken_about(annotation):
+            self.happened(version, {})
+            return
+        self.happened(version, self.confirmed(annotation, photo, name, vector, reviewed))
+
+    def is_spoken_about(self, annotation: int) -> bool:
+        return ("verdict", annotation) in self.facts or self.facts.get(("shows", annotation), (0, False))[1]
+
+    def confirmed(
+        self, annotation: int, photo: str, name: str, vector: tuple[float, float], reviewed: bool
+    ) -> dict[Fact, Any]:
         after: dict[Fact, Any] = {}
         known = self.facts.get(("name", fold_name(name)))
         if known is None:
@@ -120,15 +134,16 @@ class Catalogues(RuleBasedStateMachine):
             after = {("who", individual): (None, None), ("name", fold_name(name)): (individual, name, False)}
         else:
             individual, spelling, is_alias = known
-            if not self.photos_of(individual) and spelling != name and not is_alias:
+            if reviewed and not self.photos_of(individual) and spelling != name and not is_alias:
                 after["name", fold_name(name)] = (individual, name, False)
-        if (self.facts.get(("shows", annotation)), self.facts.get(("vector", annotation))) != (individual, vector):
+        said = (individual, reviewed)
+        if (self.facts.get(("shows", annotation)), self.facts.get(("vector", annotation))) != (said, vector):
             if ("photo", annotation) not in self.facts:
                 after["photo", annotation] = (photo, None, None)
-            after |= {("shows", annotation): individual, ("vector", annotation): vector}
+            after |= {("shows", annotation): said, ("vector", annotation): vector}
             if ("verdict", annotation) in self.facts:
                 after["verdict", annotation] = None
-        self.happened(version, after)
+        return after
 
     # --- annotations ---
 
@@ -139,7 +154,7 @@ class Catalogues(RuleBasedStateMachine):
         after: dict[Fact, Any] = {}
         if self.facts.get(("verdict", annotation)) != (verdict, individual):
             after["verdict", annotation] = (verdict, individual)
-        shown = individual if verdict == "match" else None
+        shown = (individual, True) if verdict == "match" else None
         if self.facts.get(("shows", annotation)) != shown:
             after["shows", annotation] = shown
         self.say(Decide((Decision(annotation, verdict, individual),)), after)
@@ -153,7 +168,7 @@ class Catalogues(RuleBasedStateMachine):
     @precondition(lambda self: self.all("shows"))
     @rule(place=PLACES, name=NAMES)
     def split(self, place: int, name: str) -> None:
-        owner = self.facts["shows", self.pick("shows", place)]
+        owner, _ = self.facts["shows", self.pick("shows", place)]
         some = self.photos_of(owner)[:2]
         self.say(Split(tuple(some), name=name), self.new_individual(some, name))
 
@@ -163,7 +178,7 @@ class Catalogues(RuleBasedStateMachine):
         after: dict[Fact, Any] = {("who", "individuals"): (None, None)}
         after["name", fold_name(name)] = ("individuals", name, False)
         for annotation in annotations:
-            after |= {("shows", annotation): "individuals", ("verdict", annotation): ("new", "individuals")}
+            after |= {("shows", annotation): ("individuals", True), ("verdict", annotation): ("new", "individuals")}
         return after
 
     @precondition(lambda self: self.all("photo"))
@@ -247,7 +262,7 @@ class Catalogues(RuleBasedStateMachine):
             self.say(Merge(into, (other,)), ChangeRefusedError)
             return
         after: dict[Fact, Any] = {("who", other): (self.facts["who", other][0], into)}
-        after |= {("shows", annotation): into for annotation in self.photos_of(other)}
+        after |= {("shows", each): (into, self.facts["shows", each][1]) for each in self.photos_of(other)}
         theirs = ((fold, value) for fold, value in self.all("name").items() if value[0] == other)
         after |= {("name", fold): (into, spelling, True) for fold, (_, spelling, _) in theirs}
         self.say(Merge(into, (other,)), after)
@@ -290,7 +305,7 @@ class Catalogues(RuleBasedStateMachine):
         photos = []
         for (kind, _), value in facts.items():
             if kind in ("shows", "name"):
-                needed.add(("who", value if kind == "shows" else value[0]))
+                needed.add(("who", value[0]))
             elif kind == "encounter":
                 needed.add(("sighting", value))
             elif kind == "photo":
@@ -313,16 +328,18 @@ class Catalogues(RuleBasedStateMachine):
             else:
                 names[individual][0].append(spelling)
         expected = {
-            i: (*names[i], sex, len(self.photos_of(i))) for i, (sex, into) in self.all("who").items() if into is None
+            i: (*names[i], sex, *(len(self.photos_of(i, (reviewed,))) for reviewed in (True, False)))
+            for i, (sex, into) in self.all("who").items()
+            if into is None
         }
         found = self.store.individuals(IndividualFilter()).entries
-        assert {e.id: ([e.name], set(e.aliases), e.sex, e.annotations) for e in found} == expected
+        assert {e.id: ([e.name], set(e.aliases), e.sex, e.annotations, e.provisional) for e in found} == expected
         said = {
-            a: (*seen, self.facts.get(("shows", a)), self.facts.get(("verdict", a), (None,))[0])
+            a: (*seen, *self.facts.get(("shows", a), (None, False)), self.facts.get(("verdict", a), (None,))[0])
             for a, seen in self.all("photo").items()
         }
         listed = self.store.annotations(AnnotationFilter()).entries
-        assert {e.id: (e.path, e.side, e.encounter, e.individual, e.verdict) for e in listed} == said
+        assert {e.id: (e.path, e.side, e.encounter, e.individual, e.reviewed, e.verdict) for e in listed} == said
 
     @invariant()
     def tables_are_those_of_the_log(self) -> None:
@@ -335,8 +352,9 @@ class Catalogues(RuleBasedStateMachine):
         assert ranking == fresh
         spelling = {individual: name for individual, name, is_alias in self.all("name").values() if not is_alias}
         expected = {
-            spelling[i]: float(np.linalg.norm(np.mean([self.facts["vector", a] for a in self.photos_of(i)], axis=0)))
-            for i in set(self.all("shows").values())
+            spelling[i]: float(np.linalg.norm(np.mean([self.facts["vector", a] for a in ranked], axis=0)))
+            for i in spelling
+            if (ranked := self.photos_of(i, (True,)))
         }
         assert distances(ranking) == pytest.approx(expected | {"Unknown": 1.0}, abs=1e-12)
 

@@ -118,7 +118,7 @@ class MatcherLostOnce:
     def confirm(self):
         return self
 
-    def remote(self, catalogue, queries, actor, key, only_changes):
+    def remote(self, catalogue, queries, actor, key, only_changes, may_guess):
         self.calls.append((key, only_changes))
         return Lost() if len(self.calls) % 2 else Answered()
 
@@ -127,7 +127,7 @@ async def test_the_service_s_own_repeat_has_a_key_also_where_the_client_gave_non
     handle = MatcherLostOnce()
     matcher = RemoteMatcher(handle, 5.0)
     for key in (None, None, "client's"):
-        assert await matcher.confirm("default", [], LOCAL_USER, key) == [None]
+        assert await matcher.confirm("default", [], LOCAL_USER, key, False) == [None]
     first, second, third = handle.calls[::2]
     assert handle.calls[1::2] == [first, second, third], "the repeats have the same keys"
     assert first[0] != second[0]

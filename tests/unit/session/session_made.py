@@ -162,6 +162,7 @@ def make_session(
         "models_dir": "./models/demo",
         "body_parts": ("fluke", "flank"),
         "peer": Peer(LOCAL_USER, None, local_peer, array_dialect),
+        "may_guess": array_dialect,
         "uploads_only": False,
         "limits": limits or SmallLimits(),
         "room": ResultRoom((limits or SmallLimits()).max_result_bytes),

@@ -283,6 +283,14 @@ def test_the_desktop_app_gets_an_entry_for_every_item_that_confirms_nothing() ->
     ]
 
 
+@pytest.mark.parametrize(("trusted", "with_id"), [(False, False), (False, True), (True, False)])
+def test_only_what_the_desktop_app_confirms_without_an_id_may_be_a_guess(trusted: bool, with_id: bool) -> None:
+    session = make_session(array_dialect=True, may_guess=not trusted)
+    named = {"id": "x"} if with_id else {}
+    (store,) = calls(send(session, type="identify", data=[{**ITEM, "identity": "Dante"}], **named), StoreConfirmations)
+    assert store.may_guess == (not trusted and not with_id)
+
+
 def test_a_service_that_stops_says_so_to_the_desktop_app_and_leaves_no_photo_out() -> None:
     session = make_session(array_dialect=True)
     send(session, type="extract", fileNames=["a.jpg", "b.jpg"])
