@@ -111,7 +111,7 @@ class Catalogues(RuleBasedStateMachine):
 
     @rule(photo=PHOTOS, name=NAMES, vector=VECTORS, reviewed=st.booleans())
     def confirm(self, photo: str, name: str, vector: tuple[float, float], reviewed: bool) -> None:
-        word = Confirmation(PhotoKey(f"path:{photo}"), "fluke", name, np.array(vector), "m1", photo, reviewed)
+        word = Confirmation(PhotoKey(f"path:{photo}"), "fluke", name, np.array(vector), "m1", photo, reviewed=reviewed)
         version = self.store.confirm([word], LOCAL_USER).head.version
         (annotation,) = (e.id for e in self.store.annotations(AnnotationFilter()).entries if e.path == photo)
         reviewed = reviewed or not any(("name", fold_name(name)) in event for event in self.log.values())
