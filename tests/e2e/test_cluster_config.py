@@ -23,12 +23,13 @@ REPLICAS = {"Ingress": 2, "Extractor": 2, "Segmenter": 1, "FlukeEmbedder": 1, "F
 
 @pytest.fixture(scope="module")
 def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Only what belongs to the site is replaced: folders, token, and the database server, since this is one node."""
+    """Only what belongs to the site is replaced: folders, token, and the two servers, since this is one node."""
     folder = tmp_path_factory.mktemp("cluster")
     arguments = yaml.safe_load(CONFIG.read_text())["applications"][0]["args"]
     arguments |= {
         "export_dir": folder / "export",
         "catalogue_url": f"sqlite:///{folder / 'catalogue.sqlite'}",
+        "photo_store": f"file://{folder / 'photos'}",
         "tokens": [hashlib.sha256(TOKEN.encode()).hexdigest()],
         "timeouts": arguments["timeouts"] | {"drain_timeout_s": 5},
     }

@@ -239,7 +239,8 @@ def confirm_through_a_kill(service: Service, client: Client, batches: list[list[
 def confirmations(models: Path, batch: int) -> list[Query]:
     """Photos of one individual with embeddings of their own."""
     model = short_hash(load_model_folder(models).embedder_file("fluke"))
-    vectors = np.random.default_rng(batch).normal(batch, 0.01, size=(BATCH_ITEMS, DIMENSION))
+    random = np.random.default_rng(batch)
+    vectors = random.normal(size=DIMENSION) + random.normal(0, 0.01, size=(BATCH_ITEMS, DIMENSION))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [
         Query(f"photo-{batch}-{number}.jpg", "fluke", tuple(map(float, vector)), f"individual-{batch}", model)
