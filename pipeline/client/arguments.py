@@ -69,9 +69,12 @@ async def ask_server(parsed: argparse.Namespace, err: Console, ask: Callable[[As
 
 def at_least_one(text: str) -> int:
     """Read a number of 1 or more."""
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return number
 
 
