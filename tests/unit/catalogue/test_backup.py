@@ -220,11 +220,7 @@ def test_a_restore_that_fails_halfway_leaves_the_catalogue_as_it_is(
     assert names(writer) == {"DANTE", "VERGIL", "NERO"}
     assert confirm(writer, [word("after", "SPARDA")]) == 3
     writer.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "backup",
-        "catalogue.sqlite",
-        "catalogue.sqlite-service",
-    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup", "catalogue.sqlite"]
 
 
 def test_the_log_of_a_file_that_was_not_closed_is_kept_with_it(backup: Path, tmp_path: Path) -> None:
