@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray import serve
 
@@ -12,11 +13,39 @@ from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
 from pipeline.model_files import ModelFolder
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.requests import Request
 from pipeline.records import Actor, Failure, Query, Ranking
 from pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from pipeline.catalogue.matching import CatalogueMatcher
+
 Answer = TypeVar("Answer")
+
+
+async def rank_in_turns(
+    thread: Executor,
+    matcher: "CatalogueMatcher",
+    queries: Sequence[Query],
+    top_k: int | None,
+    detail: Detail | None = None,
+) -> list[Ranking]:
+    """Rank queries on a thread that many calls share, a few at a time, so that no call waits for the whole of another.
+
+    Args:
+        thread: a single one, which takes what is asked of it in order.
+        matcher: ranks.
+        queries: of one call.
+        top_k: see `CatalogueMatcher.rank`.
+        detail: see there.
+    """
+    rankings: list[Ranking] = []
+    while len(rankings) < len(queries):
+        some = queries[len(rankings) : len(rankings) + matcher.at_once]
+        ranked = partial(matcher.rank, some, top_k, detail)
+        rankings += await asyncio.get_running_loop().run_in_executor(thread, ranked)
+    return rankings
 
 
 @serve.deployment
@@ -44,7 +73,8 @@ class Matcher:
         log_with_serve()
         self._matcher = open_matcher(settings.catalogue_url, folder, device)
         self._threads = {
-            call: ThreadPoolExecutor(1, thread_name_prefix=call) for call in ("confirm", "rank", "answer", "describe")
+            call: ThreadPoolExecutor(1, thread_name_prefix=call)
+            for call in ("confirm", "rank", "prepare", "answer", "describe")
         }
         self._metrics = {stage: StageMetric(stage) for stage in ("confirm", "rank", "answer")}
         settle_memory()
@@ -69,13 +99,22 @@ class Matcher:
         """
         return await self._timed("confirm", lambda: self._matcher.confirm(queries, actor, key, only_changes))
 
-    async def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
-        """Rank the known individuals for each query, in order.
+    async def rank(self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None) -> list[Ranking]:
+        """Rank the known individuals for each query, in order; see `CatalogueMatcher.rank`.
+
+        A few at a time: calls that come meanwhile take turns with this one, and do not wait for its filters either.
 
         Raises:
             CatalogueUnavailableError: the catalogue cannot be read.
         """
-        return await self._timed("rank", lambda: self._matcher.rank(queries, top_k))
+        start = time.perf_counter()
+        try:
+            if detail is not None and detail.filters is not None:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._threads["prepare"], self._matcher.prepare, detail.filters)
+            return await rank_in_turns(self._threads["rank"], self._matcher, queries, top_k, detail)
+        finally:
+            self._metrics["rank"].observe(time.perf_counter() - start)
 
     async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
         """Answer a request that has one answer; see `pipeline.catalogue.answers`.

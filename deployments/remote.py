@@ -10,6 +10,7 @@ import ray
 from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import OUTER_MARGIN_S, call, stream
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.requests import Request
 from pipeline.records import (
     Actor,
@@ -127,9 +128,11 @@ class RemoteMatcher:
         refused: Sequence[Failure | None] = answer
         return refused
 
-    async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
+    async def rank(
+        self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None
+    ) -> Sequence[Ranking]:
         """See `deployments.services.Catalogue`."""
-        answer = await call(lambda: self._handle.rank.remote(list(queries), top_k), "matcher", self._timeout_s)
+        answer = await call(lambda: self._handle.rank.remote(list(queries), top_k, detail), "matcher", self._timeout_s)
         rankings: Sequence[Ranking] = answer
         return rankings
 

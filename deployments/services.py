@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from deployments.photo_queue import PhotoQueue
 from pipeline.access import Peer
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.requests import Request
 from pipeline.records import Actor, Failure, Query, Ranking, SaveOutcome
 from pipeline.session.actions import (
@@ -43,8 +44,10 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def rank(self, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
-        """Rank the known individuals for each query."""
+    async def rank(
+        self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None
+    ) -> Sequence[Ranking]:
+        """Rank the known individuals for each query; `detail` says what else the rankings hold."""
         ...
 
     async def answer(self, message: Request, actor: Actor) -> dict[str, Any]:
@@ -95,7 +98,7 @@ class Services:
         return tuple(refused)
 
     async def _rank(self, call: RankQueries, _: Client) -> tuple[Ranking, ...]:
-        return tuple(await self._catalogue.rank(call.queries, call.top_k))
+        return tuple(await self._catalogue.rank(call.queries, call.top_k, call.detail))
 
     async def _save(self, call: SavePhoto, client: Client) -> SaveOutcome:
         return await asyncio.to_thread(self._export.save, call.file, call.identity, client.peer.is_local)

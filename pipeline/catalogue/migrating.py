@@ -12,6 +12,7 @@ from pipeline.catalogue import migrations
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.events import Header, write_event
 from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, read_layout, schema_versions
+from pipeline.catalogue.signing import make_signing_key
 from pipeline.catalogue.sql_store import found_layout
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE
@@ -58,6 +59,7 @@ def create_tables(connection: Connection) -> None:
     """Make the tables in an empty database."""
     metadata.create_all(connection)
     connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
+    make_signing_key(connection)
     command.stamp(_alembic(connection), "head")
 
 

@@ -33,7 +33,7 @@ from sqlalchemy.types import TypeDecorator
 
 from pipeline.errors import CatalogueOpenError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised with every change of the tables; a release refuses a catalogue that a newer one has written."""
 
 

@@ -1,8 +1,7 @@
 """The catalogue in an SQL database: a SQLite file, or a PostgreSQL server where several machines share it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert
@@ -17,15 +16,15 @@ from pipeline.catalogue.events import (
     commit,
     lock_catalogue,
     read_head,
-    read_head_since,
     remember_confirmations,
 )
-from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
+from pipeline.catalogue.filtering import read_encounters, read_matching
+from pipeline.catalogue.gallery_rows import read_changes_since, read_counts, read_imports, read_rows
 from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
 from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import (
-    EMPTY,
     CatalogueCounts,
+    CatalogueRow,
     Changes,
     Confirmation,
     Confirmed,
@@ -35,6 +34,8 @@ from pipeline.catalogue.rows import (
     ImportOutcome,
 )
 from pipeline.catalogue.schema import catalogues, find_catalogue, no_catalogue, read_layout
+from pipeline.catalogue.signing import read_signing_key
+from pipeline.catalogue.vectors import Numbers
 from pipeline.catalogue.verbs import Changed, Verb
 from pipeline.catalogue.views import (
     PAGE,
@@ -49,6 +50,7 @@ from pipeline.catalogue.views import (
 )
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError
+from pipeline.protocol.filters import Filters
 from pipeline.records import SERVICE, Actor
 
 DEFAULT_CATALOGUE = "default"
@@ -155,10 +157,30 @@ class SqlCatalogue:
     def changes_since(self, known: Head) -> Changes:
         """See the port."""
         with self._database.reading() as connection:
-            head, is_history = read_head_since(connection, self._catalogue_id, known)
-            if is_history:
-                return read_changes(connection, self._catalogue_id, known.version, head)
-            return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
+            return read_changes_since(connection, self._catalogue_id, known)
+
+    def read_rows(self, take: Callable[[Sequence[CatalogueRow]], None]) -> Head:
+        """See the port."""
+        with self._database.reading() as connection:
+            head = read_head(connection, self._catalogue_id)
+            read_rows(connection, self._catalogue_id, take)
+            return head
+
+    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+        """See the port."""
+        with self._database.reading() as connection:
+            changes = read_changes_since(connection, self._catalogue_id, known)
+            return read_matching(connection, self._catalogue_id, filters), changes
+
+    def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_encounters(connection, self._catalogue_id, annotations)
+
+    def signing_key(self) -> bytes:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_signing_key(connection)
 
     def confirm(
         self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.requests import Request
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 
@@ -77,6 +78,7 @@ class RankQueries(Call[tuple[Ranking, ...]]):
 
     queries: tuple[Query, ...]
     top_k: int | None
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pipeline.catalogue.answers import HANDLERS, answer
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.protocol.requests import MESSAGES, Catalogues, CataloguesReply, ListRequest, Request
 from pipeline.records import LOCAL_USER, PhotoKey, Query

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.catalogue import matching
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.rows import EMPTY, Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueUnavailableError
@@ -127,9 +127,10 @@ def standing(requests: Sequence[Sequence[Statement]]) -> list[Statement]:
     for request in requests:
         last = {(s[0], s[1]): s for s in request}
         news = [s for s in last.values() if s not in rows]
-        for photo, part, individual, model, _ in news:
-            rows = [r for r in rows if r[:2] != (photo, part) or (r[2] == individual and r[3] != model)]
-        rows += news
+        for said in news:  # it holds for what other models made of the photo, too
+            others = [r for r in rows if r[:2] == said[:2] and r[3] != said[3]]
+            rows = [r for r in rows if r[:2] != said[:2]]
+            rows += [(*said[:3], r[3], r[4]) for r in others] + [said]
     return rows
 
 
@@ -200,7 +201,7 @@ def test_many_queries_are_ranked_in_portions_with_the_same_answers(monkeypatch: 
     matcher = matcher_of(*(fluke(str(n), f"I{n}", n, -n) for n in range(9)))
     queries = [query(f"path:q{n}", (n / 3, n / 7), identity=None) for n in range(11)]
     at_once = matcher.rank(queries, None)
-    monkeypatch.setattr(matching, "_MAX_DISTANCES", 25)
+    monkeypatch.setattr("pipeline.catalogue.ranking._MAX_DISTANCES", 25)
     assert matcher.rank(queries, None) == at_once
     assert len({ranking.candidates[0].individual for ranking in at_once}) > 1
 

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, LargeBinary, MetaData, create_engine, inspect, te
 from sqlalchemy.exc import OperationalError
 
 from pipeline.catalogue import migrating
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.schema import SCHEMA_VERSION
