@@ -10,6 +10,7 @@ from pipeline.client.errors import (
     RequestFailedError,
     ServerUnreachableError,
 )
+from pipeline.client.filters import Around, Box, Filters
 from pipeline.client.options import ClientOptions
 from pipeline.client.photos import FoundPhotos, find_photos
 from pipeline.client.results import (
@@ -19,6 +20,7 @@ from pipeline.client.results import (
     PhotoResult,
     Progress,
     Query,
+    Reference,
     SavedPhoto,
     as_query,
     confirmed,
@@ -27,20 +29,24 @@ from pipeline.client.synchronous import Client
 
 __all__ = [
     "AccessDeniedError",
+    "Around",
     "AsyncClient",
     "BadAnswerError",
+    "Box",
     "Candidate",
     "Client",
     "ClientClosedError",
     "ClientError",
     "ClientOptions",
     "ConnectionRejectedError",
+    "Filters",
     "FoundPhotos",
     "Identification",
     "ItemFailure",
     "PhotoResult",
     "Progress",
     "Query",
+    "Reference",
     "RequestFailedError",
     "SavedPhoto",
     "ServerUnreachableError",

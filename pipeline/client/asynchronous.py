@@ -10,6 +10,7 @@ from typing import Self
 from pipeline.client.asking import ItemRequest, ask_for_items
 from pipeline.client.connection import Server
 from pipeline.client.extraction import Animals, Extraction, path_to_send
+from pipeline.client.filters import Filters
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import (
     Identification,
@@ -101,6 +102,8 @@ class AsyncClient:
         items: Sequence[PhotoResult | Query],
         top_k: int | None = None,
         *,
+        references: int | None = None,
+        filters: Filters | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding, by ascending distance.
@@ -113,6 +116,9 @@ class AsyncClient:
         Args:
             items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.
             top_k: at most so many candidates each, "Unknown" included where it ranks; None for all.
+            references: give each candidate so many annotations (20 at most), one an encounter, nearest first; needs a
+                `top_k` of at most 100.
+            filters: compare with these annotations alone.
             on_progress: called at each advance.
 
         Returns:
@@ -124,7 +130,8 @@ class AsyncClient:
             result = read_identification(entry, queries[index], index)
             return result, result.error
 
-        fields = {"stream": True} if top_k is None else {"stream": True, "topK": top_k}
+        wanted = {"topK": top_k, "references": references, "filters": filters and filters.to_json()}
+        fields = {"stream": True} | {name: value for name, value in wanted.items() if value is not None}
         request = ItemRequest("identify", "data", fields, "identifying", read)
         results |= await ask_for_items(
             self._server, request, {i: _query_json(q) for i, q in queries.items()}, on_progress

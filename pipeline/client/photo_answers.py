@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.extraction import Animals
+from pipeline.client.filters import Filters
 from pipeline.client.open_request import CallProgress
 from pipeline.client.results import (
     Identification,
@@ -48,6 +49,8 @@ class Job:
         uploads: send the photos themselves.
         animals: best or all of each photo.
         top_k: candidates an animal; None for all.
+        references: annotations a candidate; None for none.
+        filters: annotations that count; None for all.
     """
 
     photos: Sequence[str]
@@ -55,6 +58,8 @@ class Job:
     uploads: bool
     animals: Animals = "best"
     top_k: int | None = 5
+    references: int | None = None
+    filters: Filters | None = None
 
 
 async def answer_photos(client: AsyncClient, job: Job, answers: list[PhotoAnswer], on_progress: OnProgress) -> None:
@@ -87,5 +92,6 @@ async def _identify(client: AsyncClient, job: Job, group: list[PhotoResult]) -> 
     found = [result for result in group if result.error is None]
     names = [job.identities.get(result.path) for result in found]
     items = [confirmed(r, name) if name else as_query(r) for r, name in zip(found, names, strict=True)]
-    rankings = iter(await client.identify(items, job.top_k))
+    ranked = await client.identify(items, job.top_k, references=job.references, filters=job.filters)
+    rankings = iter(ranked)
     return [PhotoAnswer(result, None if result.error else next(rankings)) for result in group]

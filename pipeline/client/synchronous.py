@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
 from pipeline.client.errors import ClientClosedError
 from pipeline.client.extraction import Animals
+from pipeline.client.filters import Filters
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import Identification, OnProgress, PhotoResult, Query, SavedPhoto
 
@@ -103,10 +104,15 @@ class Client:
         items: Sequence[PhotoResult | Query],
         top_k: int | None = None,
         *,
+        references: int | None = None,
+        filters: Filters | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding; see `AsyncClient.identify`."""
-        return self._run(self._client.identify(items, top_k, on_progress=on_progress))
+        identified = self._client.identify(
+            items, top_k, references=references, filters=filters, on_progress=on_progress
+        )
+        return self._run(identified)
 
     def confirm(
         self, items: Sequence[PhotoResult | Query], identity: str, *, on_progress: OnProgress | None = None

@@ -3,11 +3,12 @@
 The names and types of fields are those of `pipeline.protocol.requests`, and so are the words of an error about one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.errors import MalformedMessageError, TooManyPhotosError, UnknownTypeError
 from pipeline.protocol.json_text import encode
@@ -57,7 +58,7 @@ def read_message(fields: Mapping[str, object], request_id: str | None, max_eleme
     try:
         return kind.model_validate(missing | given)
     except ValidationError as error:
-        raise _wrong_field(kind, str(error.errors()[0]["loc"][0])) from error
+        raise _wrong_field(kind, error.errors()[0]) from error
 
 
 def _kind_of(fields: Mapping[str, object]) -> type[Message]:
@@ -91,16 +92,30 @@ def _python_name(kind: type[BaseMessage], name: str) -> str:
     return next(python for python, field in kind.model_fields.items() if (field.alias or python) == name)
 
 
-def _wrong_field(kind: type[BaseMessage], name: str) -> MalformedMessageError:
-    """Say what a field must be, in the words of its description."""
-    return MalformedMessageError(f"{name}: must be {_expected(field_schema(kind, name))}")
+def _wrong_field(kind: type[BaseMessage], error: ErrorDetails) -> MalformedMessageError:
+    """Say what a field, which may lie in a list or an object, must be, in the words of its description."""
+    first, *inner = error["loc"]
+    name = str(first) + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in inner)
+    if error["type"] == "extra_forbidden":
+        return MalformedMessageError(f"{encode(name)}: there is no such field")
+    return MalformedMessageError(f"{name}: must be {_expected(_schema_at(kind, error['loc']))}")
+
+
+def _schema_at(kind: type[BaseMessage], place: Sequence[int | str]) -> Mapping[str, Any]:
+    """Return the JSON Schema of one field; of one that may be left out, without the null."""
+    whole = _schema(kind)
+    schema: Mapping[str, Any] = whole
+    for step in place:
+        schema = schema["items"] if isinstance(step, int) else schema["properties"][step]
+        schema = next((member for member in schema.get("anyOf", ()) if member.get("type") != "null"), schema)
+        if "$ref" in schema:
+            schema = whole["$defs"][schema["$ref"].rpartition("/")[2]]
+    return schema
 
 
 @cache
-def field_schema(kind: type[BaseMessage], name: str) -> dict[str, Any]:
-    """Return the JSON Schema of one field; of one that may be left out, without the null."""
-    schema: dict[str, Any] = kind.model_json_schema(by_alias=True)["properties"][name]
-    return next((member for member in schema.get("anyOf", ()) if member.get("type") != "null"), schema)
+def _schema(kind: type[BaseMessage]) -> dict[str, Any]:
+    return kind.model_json_schema(by_alias=True)
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
@@ -108,13 +123,27 @@ def _expected(schema: Mapping[str, Any]) -> str:
     match schema:
         case {"enum": values}:
             return " or ".join(encode(value) for value in values)
+        case {"type": "array", "minItems": 1}:
+            return "a list of at least one"
         case {"type": "array"}:
             return "a list"
         case {"type": "boolean"}:
             return "true or false"
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            return f"an integer from {least} to {most}"
         case {"type": "integer", "minimum": least}:
             return f"an integer of {least} or more"
+        case {"type": "number", "minimum": least, "maximum": most}:
+            return f"a number from {least:g} to {most:g}"
+        case {"type": "number", "exclusiveMinimum": least}:
+            return f"a number above {least:g}"
+        case {"type": "number"}:
+            return "a number"
+        case {"type": "object"}:
+            return "an object"
         case {"type": "string", "maxLength": most}:
             return f"a string of {schema.get('minLength', 0)} to {most} characters"
+        case {"type": "string", "description": words}:
+            return str(words)
         case _:
             return f"of type {schema.get('type')}"

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, WithJsonSchem
 from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
 from pipeline.errors import MalformedMessageError
+from pipeline.protocol.filters import MAX_REFERENCES, MAX_REFERRED, Detail, Filters
 from pipeline.protocol.items import FileName, IdentifyElement, SaveElement, Upload
 from pipeline.records import Animals
 
@@ -138,12 +139,32 @@ class Identify(_Stream):
         data: what to rank.
         top_k: so many candidates an item, "Unknown" counted; all where it is left out.
         key: names the confirmations of this request, so that sending them again changes nothing.
+        references: so many annotations of each candidate, one an encounter.
+        filters: which annotations count.
     """
 
     type: Literal["identify"]
     data: tuple[IdentifyElement, ...] = Field(strict=False)
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
     key: Annotated[str, Field(min_length=1, max_length=MAX_KEY_CHARACTERS)] | None = None
+    references: Annotated[int, Field(ge=1, le=MAX_REFERENCES)] | None = None
+    filters: Filters | None = None
+
+    @property
+    def detail(self) -> Detail | None:
+        """What the answer is to bring beside names and distances; None for nothing."""
+        if self.references is None and self.filters is None:
+            return None
+        return Detail(self.references or 0, self.filters if self.filters != Filters() else None)
+
+    @model_validator(mode="after")
+    def _detail_can_be_had(self) -> Self:
+        for name in ("references", "filters"):
+            if getattr(self, name) is not None:
+                require_id(name, self.id)
+        if self.references is not None and (self.top_k is None or self.top_k > MAX_REFERRED):
+            raise MalformedMessageError(f"references: need topK of at most {MAX_REFERRED}")
+        return self
 
 
 class Save(ListRequest):

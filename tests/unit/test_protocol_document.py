@@ -24,6 +24,7 @@ from pipeline.records import (
     Failure,
     PathSource,
     Ranking,
+    Reference,
     SaveOutcome,
     Segmented,
 )
@@ -47,6 +48,14 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 NO_SUCH_FILE = Failure("not_found", "missing.jpg: there is no such file")
 SECONDS = 25.58
+IN_DETAIL = Ranking(
+    (
+        Candidate("PMOD001_DANTE", 0.339, 41, (Reference(97, 0.312, 12), Reference(45, 0.358, None))),
+        Candidate("Unknown", 1.0),
+    ),
+    individuals=57,
+    description='{"filters":{"from":"2015-01-01","side":"left"},"individuals":57}.9f86d081',
+)
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def steps_of(call: Call[Any]) -> list[Any]:
             return [] if name == "slow.jpg" else [Started(), Segmented(), extracted(name)]
         case RankQueries():
             candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: call.top_k]
-            return [tuple(Ranking(candidates) for _ in call.queries)]
+            return [tuple(Ranking(candidates) if call.detail is None else IN_DETAIL for _ in call.queries)]
         case SavePhoto():
             return [saved(call.file, call.identity)]
         case StoreConfirmations():

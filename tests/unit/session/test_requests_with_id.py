@@ -8,10 +8,11 @@ import pytest
 
 from pipeline.access import NEEDED
 from pipeline.errors import CatalogueUnavailableError
+from pipeline.protocol.filters import Detail, Filters
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
 from pipeline.protocol.requests import MESSAGES, Request
-from pipeline.records import Failure, Ranking, SaveOutcome
-from pipeline.session.actions import Action, LetOthersGo, SavePhoto, SendText, StopRequest
+from pipeline.records import Candidate, Failure, Ranking, Reference, SaveOutcome
+from pipeline.session.actions import Action, LetOthersGo, RankQueries, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
 from pipeline.session.session import Session
 from tests.unit.session.session_made import (
@@ -112,6 +113,41 @@ def test_an_identify_is_answered_in_json() -> None:
         {"path": "a.jpg", "index": 1, "error": {"code": "other_model", "message": "made by other weights"}},
         {"path": None, "index": 2, "error": {"code": "bad_item", "message": "path: must be a string"}},
     ]
+
+
+def test_an_identify_with_references_is_answered_in_detail() -> None:
+    session = make_session()
+    actions = send(session, type="identify", id="x", data=[ITEM, ITEM], topK=2, references=1, filters={"side": "left"})
+    (call,) = calls(actions, RankQueries)
+    assert call.detail == Detail(1, Filters(side="left"))
+    dante = Candidate("Dante", 0.25, 7, (Reference(3, 0.125, None),))
+    told = Ranking((dante, Candidate("Unknown", 1.0)), individuals=9, description="{}.signed")
+    (result,) = of_type(session.ranked(1, told, Ranking((), Failure("other_model", "other weights"))), "identify")
+    answered, refused = result["data"]
+    assert answered == {
+        "path": "a.jpg",
+        "index": 0,
+        "identities": [["Dante", 0.25], ["Unknown", 1.0]],
+        "candidates": [
+            {
+                "individual": 7,
+                "name": "Dante",
+                "distance": 0.25,
+                "references": [{"annotation": 3, "distance": 0.125, "encounter": None}],
+            }
+        ],
+        "individuals": 9,
+        "ranking": "{}.signed",
+    }
+    assert refused.keys() == {"path", "index", "error"}
+
+
+def test_a_filter_on_a_body_part_that_no_model_has_is_refused() -> None:
+    session = make_session()
+    (error,) = of_type(send(session, type="identify", id="x", data=[ITEM], filters={"bodyPart": "fin"}), "error")
+    assert error["code"] == "malformed"
+    assert error["message"].startswith('filters.bodyPart: "fin" is no body part of the loaded models, which have ')
+    assert of_type(send(session, type="identify", id="x", data=[]), "complete"), "the id is free"
 
 
 def test_a_save_is_answered_in_json() -> None:
