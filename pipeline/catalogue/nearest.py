@@ -159,7 +159,11 @@ def _error(reach: torch.Tensor, dimension: int) -> torch.Tensor:
 def _estimates(block: _Block, values: torch.Tensor) -> torch.Tensor:
     """Return (q, members, groups) float32: squared distances less the query's squared length."""
     room = block.groups * _MEMBERS
-    estimates = torch.addmm(block.squares[:room], values, block.rough[:room].T, alpha=-2)
+    squares, rough = block.squares[:room], block.rough[:room]
+    if len(values) == 1:  # which takes a sixth less as a product with a vector
+        estimates = torch.addmv(squares, rough, values[0], alpha=-2)
+    else:
+        estimates = torch.addmm(squares, values, rough.T, alpha=-2)
     return estimates.view(len(values), _MEMBERS, block.groups)
 
 
