@@ -20,7 +20,7 @@ import torch
 
 from pipeline.catalogue.vectors import Numbers, Vector
 
-BLOCK = 16_384
+BLOCK = 32_768
 """Vectors that lie together; more room is made by another block, so that no vector is ever moved."""
 
 _MEMBERS = 32  # of a group: its lowest estimate is enough to find the k-th lowest of all, or one a little above
@@ -99,12 +99,9 @@ class VectorIndex:
 
     def at(self, columns: Numbers) -> torch.Tensor:
         """Return the vectors of some columns, (n, d) float64."""
-        found = torch.empty((len(columns), self._dimension), dtype=torch.float64, device=self._device)
-        for number in np.unique(columns // BLOCK).tolist():
-            here = columns // BLOCK == number
-            places = torch.from_numpy(columns[here] % BLOCK).to(self._device)
-            found[torch.from_numpy(here).to(self._device)] = self._blocks[number].exact[places]
-        return found
+        if len(columns) == 0:
+            return torch.empty((0, self._dimension), dtype=torch.float64, device=self._device)
+        return torch.stack([self._blocks[column // BLOCK].exact[column % BLOCK] for column in columns.tolist()])
 
     def distances(self, values: torch.Tensor, columns: Numbers) -> torch.Tensor:
         """Return the distances from (q, d) float64 values to the vectors of n columns, (q, n) float64."""
@@ -124,9 +121,11 @@ class VectorIndex:
         if count > sum(block.groups for block in self._blocks) or torch.get_float32_matmul_precision() != "highest":
             return None
         lengths = torch.linalg.vector_norm(values.double(), dim=1)  # (q,)
-        errors = [_error(lengths + block.reach, self._dimension) for block in self._blocks]
-        if not all(bool((error < _LARGEST_SQUARE * _UNIT).all()) for error in errors):
+        reaches = torch.tensor([block.reach for block in self._blocks], dtype=torch.float64, device=self._device)
+        bounds = _error(lengths[:, None] + reaches, self._dimension)  # (q, blocks)
+        if not bool((bounds < _LARGEST_SQUARE * _UNIT).all()):
             return None
+        errors = torch.split(bounds, 1, dim=1)
         estimates = [_estimates(block, values) for block in self._blocks]
         lowest = [groups.amin(dim=1).double() for groups in estimates]  # (q, groups) each
         above = torch.cat([low + error for low, error in zip(lowest, errors, strict=True)], dim=1)
@@ -152,8 +151,8 @@ def euclidean_distances(values: torch.Tensor, means: torch.Tensor) -> torch.Tens
 
 
 def _error(reach: torch.Tensor, dimension: int) -> torch.Tensor:
-    """Return the bound of the module's docstring, (q, 1), where queries and vectors are `reach` long together."""
-    return (2 * (dimension + 8) * _UNIT * reach**2 + _TINY).unsqueeze(1)
+    """Return the bound of the module's docstring, where query and vector are `reach` long together."""
+    return 2 * (dimension + 8) * _UNIT * reach**2 + _TINY
 
 
 def _estimates(block: _Block, values: torch.Tensor) -> torch.Tensor:
