@@ -26,7 +26,7 @@ def word(
     reviewed: bool = True,
 ) -> Confirmation:
     key, path = PhotoKey(photo, animal), "/photos/a.jpg"
-    return Confirmation(key, body_part, individual, np.array(values), model, path, reviewed)
+    return Confirmation(key, body_part, individual, np.array(values), model, path, reviewed=reviewed)
 
 
 def csv_file(digest: str = "d1", model: str = "m1", body_part: str = "fluke") -> ImportFile:

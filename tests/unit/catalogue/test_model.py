@@ -114,7 +114,8 @@ class Catalogues(RuleBasedStateMachine):
 
     @rule(photo=PHOTOS, name=NAMES, vector=VECTORS, reviewed=st.booleans())
     def confirm(self, photo: str, name: str, vector: tuple[float, float], reviewed: bool) -> None:
-        word = Confirmation(PhotoKey(f"path:{photo}"), "fluke", name, np.array(vector), "m1", photo, reviewed)
+        key = PhotoKey(f"path:{photo}")
+        word = Confirmation(key, "fluke", name, np.array(vector), "m1", photo, reviewed=reviewed)
         version = self.store.confirm([word], LOCAL_USER).head.version
         (annotation,) = (e.id for e in self.store.annotations(AnnotationFilter()).entries if e.path == photo)
         reviewed = reviewed or not any(("name", fold_name(name)) in event for event in self.log.values())
@@ -353,7 +354,8 @@ class Catalogues(RuleBasedStateMachine):
         for detail in (IN_DETAIL, LEFT):
             (ranking,) = self.readers[0].rank([QUERY], 9, detail)
             counted = {a for a, (_, side, _) in self.all("photo").items() if detail is IN_DETAIL or side == "left"}
-            whose = {i: sorted(set(self.photos_of(i)) & counted) for i in set(self.all("shows").values())}
+            shown = {individual for individual, _ in self.all("shows").values()}
+            whose = {i: sorted(set(self.photos_of(i, (True,))) & counted) for i in shown}
             whose = {individual: annotations for individual, annotations in whose.items() if annotations}
             assert {c.number for c in ranking.candidates if c.number is not None} == set(whose)
             assert ranking.individuals == len(whose)
