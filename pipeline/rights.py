@@ -111,8 +111,8 @@ class Standing:
         """
         held = self.held.get(DEFAULT_CATALOGUE)
         if held is None or not held.right.includes(Right.CONFIRM):
-            institution = LOCAL_USER.institution if held is None else held.institution
-            held = Held(Right.CONFIRM, institution)
+            held = held or Held(Right.CONFIRM, LOCAL_USER.institution)
+            held = replace(held, right=Right.CONFIRM, place="exact")
         return replace(self, held={**self.held, DEFAULT_CATALOGUE: held}, default=DEFAULT_CATALOGUE)
 
 
