@@ -37,16 +37,16 @@ GENEROUS_S = 20.0
 
 ITEM = {"path": "a.jpg", "type": "fluke", "embedding": [1.0] + [0.0] * (DIMENSION - 1)}
 SHARES = {
-    "small_messages": 0.15,
-    "bad_elements": 0.07,
-    "bad_elements_and_leave": 0.25,
-    "millions_of_values": 0.12,
+    "small_messages": 0.3,
+    "bad_elements": 0.13,
+    "bad_elements_and_leave": 0.5,
+    "millions_of_values": 0.25,
     "unread_answers": 0.1,
-    "long_paths": 0.15,
-    "hostile_photos": 0.05,
-    "unfinished_uploads": 0.5,
-    "many_sockets": 0.25,
-    "saves_of_one_name": 0.15,
+    "long_paths": 0.3,
+    "hostile_photos": 0.1,
+    "unfinished_uploads": 1.0,
+    "many_sockets": 0.5,
+    "saves_of_one_name": 0.3,
 }
 """How much of each attack is done here; benchmarks.attacks does all of it."""
 
