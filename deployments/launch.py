@@ -37,6 +37,8 @@ RAY_ENVIRONMENT = {
     "RAY_worker_niceness": "0",
     # Windows between the proxy and a replica, and no compression.
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.flow:proxy_middlewares",
+    # A thread of Serve's that outlives the cluster would otherwise make another one with its next call.
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     # What failed its health checks is killed. Asked to end in order, one that hangs would stay for `drain_timeout_s`.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
 }

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # before Ray is imported: the start command's own setting, which says why
+
 from tests.long_results import LongResults
 from tests.postgresql_server import PostgresServer, fresh_database, running_server
 
