@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ray import serve
@@ -15,6 +16,7 @@ from pipeline.access import Permit
 from pipeline.model_files import ModelFolder
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import Actor, Failure, Query, Ranking
 from pipeline.rights import DEFAULT_CATALOGUE
@@ -26,9 +28,33 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-THREADS = {"confirm": 1, "change": 1, "rank": 1, "answer": 4, "describe": 1, "load": 1}
+THREADS = {"confirm": 1, "change": 1, "rank": 1, "prepare": 1, "answer": 4, "describe": 1, "load": 1}
 """Of each call: none waits for another kind's, above all not for one that waits for another process's lock, and a list
 that takes long holds up no other list."""
+
+
+async def rank_in_turns(
+    thread: Executor,
+    matcher: "CatalogueMatcher",
+    queries: Sequence[Query],
+    top_k: int | None,
+    detail: Detail | None = None,
+) -> list[Ranking]:
+    """Rank queries on a thread that many calls share, a few at a time, so that no call waits for the whole of another.
+
+    Args:
+        thread: a single one, which takes what is asked of it in order.
+        matcher: ranks.
+        queries: of one call.
+        top_k: see `CatalogueMatcher.rank`.
+        detail: see there.
+    """
+    rankings: list[Ranking] = []
+    while len(rankings) < len(queries):
+        some = queries[len(rankings) : len(rankings) + matcher.at_once]
+        ranked = partial(matcher.rank, some, top_k, detail)
+        rankings += await asyncio.get_running_loop().run_in_executor(thread, ranked)
+    return rankings
 
 
 @serve.deployment
@@ -86,15 +112,26 @@ class Matcher:
         matcher = await self._matcher_of(catalogue)
         return await self._timed("confirm", lambda: matcher.confirm(queries, actor, key, only_changes, may_guess))
 
-    async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
-        """Rank a catalogue's known individuals for each query, in order.
+    async def rank(
+        self, catalogue: str, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None
+    ) -> list[Ranking]:
+        """Rank a catalogue's known individuals for each query, in order; see `CatalogueMatcher.rank`.
+
+        A few at a time: calls that come meanwhile take turns with this one, and do not wait for its filters either.
 
         Raises:
             CatalogueUnavailableError: the catalogue cannot be read.
             NoSuchCatalogueError: there is none of this name.
         """
         matcher = await self._matcher_of(catalogue)
-        return await self._timed("rank", lambda: matcher.rank(queries, top_k))
+        start = time.perf_counter()
+        try:
+            if detail is not None and detail.filters is not None:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._threads["prepare"], matcher.prepare, detail.filters)
+            return await rank_in_turns(self._threads["rank"], matcher, queries, top_k, detail)
+        finally:
+            self._metrics["rank"].observe(time.perf_counter() - start)
 
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """Answer a request that has one answer and changes nothing; see `pipeline.catalogue.permitted`."""

@@ -15,6 +15,7 @@ from pipeline.access import Permit
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
 from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import (
     Actor,
@@ -152,10 +153,12 @@ class RemoteMatcher:
         refused: Sequence[Failure | None] = answer
         return refused
 
-    async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
+    async def rank(
+        self, catalogue: str, queries: Sequence[Query], top_k: int | None, detail: Detail | None
+    ) -> Sequence[Ranking]:
         """See `deployments.services.Catalogue`."""
         answer = await call(
-            lambda: self._handle.rank.remote(catalogue, list(queries), top_k), "matcher", self._timeout_s
+            lambda: self._handle.rank.remote(catalogue, list(queries), top_k, detail), "matcher", self._timeout_s
         )
         rankings: Sequence[Ranking] = answer
         return rankings

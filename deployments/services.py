@@ -14,7 +14,8 @@ from pipeline.access import Peer, Permit, permit
 from pipeline.errors import PhotoNotFoundError
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
-from pipeline.records import Actor, Candidate, Extracted, Failure, Query, Ranking, SaveOutcome
+from pipeline.protocol.filters import Detail
+from pipeline.records import Actor, Extracted, Failure, Query, Ranking, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session.actions import (
     Answer,
@@ -65,8 +66,10 @@ class Catalogue(Protocol):
         """
         ...
 
-    async def rank(self, catalogue: str, queries: Sequence[Query], top_k: int | None) -> Sequence[Ranking]:
-        """Rank a catalogue's known individuals for each query."""
+    async def rank(
+        self, catalogue: str, queries: Sequence[Query], top_k: int | None, detail: Detail | None
+    ) -> Sequence[Ranking]:
+        """Rank a catalogue's known individuals for each query; `detail` says what else the rankings hold."""
         ...
 
     async def heads(self) -> Mapping[str, Head]:
@@ -147,7 +150,7 @@ class Services:
 
     async def _rank(self, call: RankQueries, _: Client, permit: Permit) -> tuple[Ranking, ...]:
         assert permit.catalogue is not None
-        rankings = await self._catalogue.rank(permit.catalogue, call.queries, call.top_k)
+        rankings = await self._catalogue.rank(permit.catalogue, call.queries, call.top_k, call.detail)
         return tuple(rankings) if permit.held.right.includes(Right.VIEW) else tuple(map(_rounded, rankings))
 
     async def _save(self, call: SavePhoto, client: Client, _: Permit) -> SaveOutcome:
@@ -174,5 +177,9 @@ def _once(carry_out: Callable[[Any, Client, Permit], Awaitable[Any]]) -> Handler
 
 
 def _rounded(ranking: Ranking) -> Ranking:
-    candidates = (Candidate(each.individual, round(each.distance, ROUNDED_DIGITS)) for each in ranking.candidates)
-    return replace(ranking, candidates=tuple(candidates))
+    """Keep nothing of a ranking but names and rounded distances: references have exact ones."""
+    candidates = (
+        replace(each, distance=round(each.distance, ROUNDED_DIGITS), number=None, references=())
+        for each in ranking.candidates
+    )
+    return Ranking(tuple(candidates), ranking.failure)

@@ -51,6 +51,9 @@ One without a row is refused to everybody, and fails a test.
 NEEDED_FOR_IDENTITY = Right.CONFIRM
 """The right that an `identify` needs besides, whose items carry an `identity`."""
 
+NEEDED_FOR_DETAIL = Right.VIEW
+"""The right that an `identify` needs instead, which asks for `references` or `filters`: they tell of annotations."""
+
 NEEDED_FOR_STORED_PHOTO = Right.VIEW
 """The right that an `extract` of a photo in the store needs, in the photo's catalogue."""
 
@@ -84,11 +87,13 @@ class Need:
         right: see `Right`.
         catalogue: where, by its name; None means the client's default one.
         anywhere: the right is needed in any catalogue.
+        exact_place: they must see exactly where photos were taken, too.
     """
 
     right: Right
     catalogue: str | None = None
     anywhere: bool = False
+    exact_place: bool = False
 
     @classmethod
     def of_request(cls, kind: str, catalogue: str | None = None) -> "Need | None":
@@ -125,7 +130,7 @@ def permit(standing: Standing, need: Need | None) -> Permit:
 
     Raises:
         CatalogueNeededError: the request has to name a catalogue.
-        ForbiddenError: it has no such right in any catalogue, where any will do.
+        ForbiddenError: it has no such right in any catalogue, where any will do; or it may not see exact places.
         NoSuchCatalogueError: it has no such right in that catalogue, or there is none.
     """
     if need is None:
@@ -133,7 +138,10 @@ def permit(standing: Standing, need: Need | None) -> Permit:
     if need.anywhere:
         standing.require_anywhere(need.right)
         return Permit(standing, None)
-    return Permit(standing, standing.catalogue(need.catalogue, need.right))
+    permitted = Permit(standing, standing.catalogue(need.catalogue, need.right))
+    if need.exact_place:
+        permitted.held.require_exact_place()
+    return permitted
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,30 +234,40 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """An annotation that a candidate is compared by: its number, its distance to the query, its encounter if any."""
+
+    annotation: int
+    distance: float
+    encounter: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """One entry of a ranking: an individual (or "Unknown") and its distance; lower is better."""
+    """One entry of a ranking; a lower distance is better. "Unknown" has no number, and few have references."""
 
     individual: str
     distance: float
+    number: int | None = None
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The answer to one query: candidates in ascending distance, or why there are none."""
+    """The answer to one query: candidates in ascending distance, or why there are none.
+
+    Where details were asked for, `individuals` says how many were compared, and `description`, signed, with what.
+    """
 
     candidates: tuple[Candidate, ...]
     failure: Failure | None = None
+    individuals: int | None = None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SaveOutcome:
-    """What became of one saved photo.
-
-    Attributes:
-        new_file: where the copy is; None where it failed.
-        skipped: the same bytes were already there.
-        failure: why it could not be copied.
-    """
+    """What became of one saved photo: where its copy is, and whether the same bytes were there; or why it failed."""
 
     new_file: str | None
     skipped: bool = False

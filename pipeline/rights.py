@@ -59,6 +59,18 @@ class Held:
     place: Place = "exact"
     species: str | None = None
 
+    def require_exact_place(self) -> None:
+        """Refuse who does not see exactly where photos were taken.
+
+        Raises:
+            ForbiddenError: they do not.
+        """
+        if self.place != "exact":
+            raise ForbiddenError(
+                "filters: box and around are for who sees exact places, which you do not in this catalogue; leave them "
+                "out, or ask its data manager"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

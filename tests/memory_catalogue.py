@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,10 @@ from pipeline.catalogue.rows import (
     ImportOutcome,
     classify_import,
 )
+from pipeline.catalogue.vectors import Numbers
 from pipeline.errors import BadIdentityError, CatalogueUnavailableError, KeyReusedError
 from pipeline.names import fold_name, known_spelling
+from pipeline.protocol.filters import Filters
 from pipeline.records import SERVICE, Actor, PhotoKey
 
 _Said = tuple[PhotoKey, str, str, str, tuple[float, ...]]
@@ -48,7 +50,13 @@ class MemoryCatalogue:
         self._guesses: dict[tuple[PhotoKey, str], Confirmation] = {}
         self._held: set[str] = set()
         self._imports: list[ImportFile] = []
+        self._numbers: dict[str, int] = {}
+        self._annotations: dict[tuple[PhotoKey, str], int] = {}
         self._refusals_of_key: dict[tuple[Actor, str | None], dict[_Said, BadIdentityError | None]] = {}
+
+    @property
+    def name(self) -> str:
+        return "default"
 
     @property
     def _version(self) -> int:
@@ -60,12 +68,34 @@ class MemoryCatalogue:
 
     def changes_since(self, known: Head) -> Changes:
         self._check()
-        anew = known != EMPTY and known not in [head for head, _ in self.events]
-        version = 0 if anew else known.version
+        if known != EMPTY and known not in [head for head, _ in self.events]:
+            return Changes(self.head(), (), (), anew=True)
+        version = known.version
         added = tuple(e.row for e in self._entries if e.version > version and e.superseded_version is None)
         before = [e for e in self._entries if e.version <= version]
         gone = tuple(e.row.row_id for e in before if (e.superseded_version or 0) > version)
-        return Changes(self.head(), added, gone, anew)
+        return Changes(self.head(), added, gone)
+
+    def read_rows(self, take: Callable[[Sequence[CatalogueRow]], None]) -> Head:
+        self._check()
+        rows = [entry.row for entry in reversed(self._standing())]
+        take(rows[::2])
+        take(rows[1::2])
+        return self.head()
+
+    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+        """Know nothing but body parts: no annotation has a side, and none a sighting."""
+        knows = filters == Filters(bodyPart=filters.body_part)
+        rows = (entry.row for entry in self._standing() if filters.body_part in (None, entry.row.body_part))
+        return np.array(sorted(row.annotation for row in rows if knows), dtype=np.int64), self.changes_since(known)
+
+    def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
+        self._check()
+        return {}
+
+    def signing_key(self) -> bytes:
+        self._check()
+        return b"the key of the catalogue in memory"
 
     def confirm(
         self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False
@@ -180,7 +210,11 @@ class MemoryCatalogue:
 
     def _append(self, word: Confirmation) -> None:
         row_id = len(self._entries) + 1
-        row = CatalogueRow(row_id, word.key, word.body_part, word.individual, word.values, word.model)
+        number = self._numbers.setdefault(word.individual, len(self._numbers) + 1)
+        annotation = self._annotations.setdefault((word.key, word.body_part), len(self._annotations) + 1)
+        row = CatalogueRow(
+            *(row_id, word.key, word.body_part, word.individual, word.values, word.model), annotation, number
+        )
         self._entries.append(_Entry(row, self._version))
         self._held.add(fold_name(word.individual))
 

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from pipeline.catalogue.change import Change, Row, standing
+from pipeline.catalogue.events import is_history
 from pipeline.catalogue.known_names import KnownNames
+from pipeline.catalogue.layout import name_of
 from pipeline.catalogue.schema import annotations, assignments, decisions, embeddings, encounters, sightings
+from pipeline.catalogue.signing import read_signed, read_signing_key
 from pipeline.catalogue.things import by_annotation, require, require_individuals
 from pipeline.catalogue.vectors import storable_text
 from pipeline.catalogue.verbs import Decide, Decision, Move, Remove, Split, Verdict
@@ -16,7 +19,8 @@ def decide(change: Change, verb: Decide) -> None:
 
     Raises:
         BadIdentityError: the name of a new individual cannot be one.
-        ChangeRefusedError: a decision lacks what its verdict needs, or has too much, or an annotation has two.
+        ChangeRefusedError: a decision lacks what its verdict needs, or has too much, or an annotation has two, or the
+            ranking is not one that this catalogue has signed.
         NameInUseError: the name of a new individual is taken.
         NotInCatalogueError: an annotation or an individual does not stand.
     """
@@ -31,7 +35,7 @@ def decide(change: Change, verb: Decide) -> None:
     for decision, individual in zip(verb.decisions, who, strict=True):
         shown = individual if decision.verdict in ("match", "new") else None
         _assign(change, decision.annotation, shown, said.get(decision.annotation))
-        _record(change, decision, individual, verdicts.get(decision.annotation))
+        _record(change, decision, individual, _ranking_of(change, decision), verdicts.get(decision.annotation))
 
 
 def split(change: Change, verb: Split) -> None:
@@ -146,8 +150,22 @@ def _assign(change: Change, annotation: int, individual: int | None, said: Row |
         change.open(assignments, values | {"path": None if said is None else said["path"], "said_in": change.version})
 
 
-def _record(change: Change, decision: Decision, individual: int | None, before: Row | None) -> None:
-    ranking = None if decision.ranking is None else storable_text(decision.ranking)
+def _ranking_of(change: Change, decision: Decision) -> str | None:
+    if decision.ranking is None:
+        return None
+    signed = read_signed(read_signing_key(change.connection), decision.ranking)
+    ours = signed is not None and signed.catalogue == name_of(*change.place) and is_history(*change.place, signed.head)
+    if signed is None or not ours:
+        raise ChangeRefusedError(
+            f"annotation {decision.annotation}: the ranking is none that this catalogue has signed: bring it back "
+            "character for character, or leave it out"
+        )
+    return signed.text
+
+
+def _record(
+    change: Change, decision: Decision, individual: int | None, ranking: str | None, before: Row | None
+) -> None:
     confidence = None if decision.confidence is None else storable_text(decision.confidence)
     values: Row = {"annotation": decision.annotation, "verdict": decision.verdict, "individual": individual}
     values |= {"confidence": confidence, "ranking": ranking}

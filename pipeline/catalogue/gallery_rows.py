@@ -1,10 +1,12 @@
 """What matchers and imports read of the catalogue: the rows of galleries by version, counts, files that came in."""
 
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Integer, Select, and_, bindparam, func, or_, select
 
+from pipeline.catalogue.events import read_head_since
 from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Head, ImportFile
 from pipeline.catalogue.schema import annotations, assignments, embeddings, imports, names
 from pipeline.catalogue.vectors import unpack_vector
@@ -14,9 +16,18 @@ _said = assignments.c
 _ranked = and_(_said.gone.is_(None), _said.reviewed)
 _OF, _SINCE = bindparam("of", type_=Integer), bindparam("since", type_=Integer)
 _gone = _said.gone > _SINCE
+_PORTION_ROWS = 5_000
 
 
-def read_changes(connection: Connection, catalogue_id: int, since: int, head: Head) -> Changes:
+def read_changes_since(connection: Connection, catalogue_id: int, known: Head) -> Changes:
+    """Return what a reader in a known state needs to have the head; see the port."""
+    head, is_history = read_head_since(connection, catalogue_id, known)
+    if not is_history:
+        return Changes(head, (), (), anew=True)
+    return _read_changes(connection, catalogue_id, known.version, head)
+
+
+def _read_changes(connection: Connection, catalogue_id: int, since: int, head: Head) -> Changes:
     """Return the changes of versions since + 1 ... head, which is the last event that this transaction sees.
 
     Where an individual has another name now, its rows are given anew.
@@ -33,6 +44,13 @@ def read_changes(connection: Connection, catalogue_id: int, since: int, head: He
         added=tuple(sorted(added, key=attrgetter("row_id"))),  # a database would sort the embeddings with them
         superseded=tuple(sorted(connection.execute(ended, parameters).scalars())) if since else (),
     )
+
+
+def read_rows(connection: Connection, catalogue_id: int, take: Callable[[Sequence[CatalogueRow]], None]) -> None:
+    """Hand over every current row in portions."""
+    found = connection.execute(_CAME.execution_options(yield_per=_PORTION_ROWS), {"of": catalogue_id, "since": 0})
+    for some in found.partitions():
+        take([_read_row(row) for row in some])
 
 
 def read_imports(connection: Connection, catalogue_id: int) -> tuple[ImportFile, ...]:
@@ -72,7 +90,7 @@ def _rows_where(condition: ColumnElement[bool]) -> Select[Any]:
     return (
         select(
             *(_said.row, annotations.c.source_key, annotations.c.animal, annotations.c.body_part),
-            *(names.c.name, embeddings.c.vector, embeddings.c.model),
+            *(names.c.name, embeddings.c.vector, embeddings.c.model, _said.annotation, _said.individual),
         )
         .select_from(joined)
         .where(_said.catalogue_id == _OF, _ranked, condition)
@@ -105,8 +123,8 @@ def _count(connection: Connection, rows: FromClause) -> int:
 
 
 def _read_row(row: Any) -> CatalogueRow:
-    row_id, photo, animal, body_part, individual, vector, model = row
-    return CatalogueRow(row_id, PhotoKey(photo, animal), body_part, individual, unpack_vector(vector), model)
+    row_id, photo, animal, body_part, name, vector, *made_by_and_numbers = row
+    return CatalogueRow(row_id, PhotoKey(photo, animal), body_part, name, unpack_vector(vector), *made_by_and_numbers)
 
 
 # Asked whenever a matcher catches up, so they are put together once.

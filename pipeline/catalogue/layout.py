@@ -46,3 +46,8 @@ def find_catalogue(connection: Connection, name: str) -> int | None:
             "start this release once with its start command (python -m deployments.launch), which brings it up to date"
         )
     return connection.execute(select(catalogues.c.id).where(catalogues.c.name == name)).scalar()
+
+
+def name_of(connection: Connection, catalogue_id: int) -> str:
+    """Return what requests call a catalogue."""
+    return str(connection.execute(select(catalogues.c.name).where(catalogues.c.id == catalogue_id)).scalar_one())

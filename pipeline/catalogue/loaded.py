@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
 from pipeline.catalogue.rows import CatalogueCounts, Head
 from pipeline.catalogue.sql_store import SqlCatalogue

@@ -1,43 +1,28 @@
 """Ranking of the known individuals for query embeddings, over a catalogue that others change at the same time."""
 
-import math
-import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from pipeline.catalogue.following import Galleries, LoadedModel
 from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.guesses import LastAnswers, is_guess
 from pipeline.catalogue.port import Catalogue
-from pipeline.catalogue.rows import EMPTY, Confirmation, Head
+from pipeline.catalogue.ranking import rank_queries
+from pipeline.catalogue.references import Compared, Near, described, near_annotations, with_references
+from pipeline.catalogue.rows import Confirmation, Head
 from pipeline.catalogue.vectors import embedding_problem, length_problem, storable_key, storable_text
 from pipeline.errors import BadEmbeddingError, BadItemError, ItemError, OtherModelError, UnknownBodyPartError
 from pipeline.names import normalise_identity
-from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Actor, Candidate, Failure, Query, Ranking
+from pipeline.protocol.filters import Detail, Filters
+from pipeline.records import Actor, Failure, Query, Ranking
 
-_AT_ONCE = 64  # confirmations that are ranked before others have their turn
+_AT_ONCE = 64  # confirmations that are ranked, at most, before others have their turn
 _MAX_ANIMAL = 2**31 - 1  # what a database's integer holds
-_MAX_DISTANCES = 4_000_000  # computed at once: 32 MB, and as much again for their order
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """The embedder that is loaded for one body part.
-
-    Attributes:
-        body_part: name from models.yaml.
-        model: short hash of its weights.
-        dimension: how many numbers its embeddings have.
-        normalised: they have length 1, as those of every network that the service loads.
-    """
-
-    body_part: str
-    model: str
-    dimension: int
-    normalised: bool = True
+_DISTANCES_AT_ONCE = 600_000  # what takes less than twice the time of a single query, be there 100,000 individuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +66,9 @@ class CatalogueMatcher:
     def __init__(self, catalogue: Catalogue, models: Sequence[LoadedModel], device: torch.device | str = "cpu") -> None:
         self._catalogue = catalogue
         self._models = {model.body_part: model for model in models}
-        self._device = torch.device(device)
-        self._lock = threading.Lock()
-        self._head = EMPTY
-        self._status: MatcherStatus | None = None
-        self._galleries = self._empty_galleries()
+        self._galleries = Galleries(catalogue, models, device)
         self._last = LastAnswers()
-        self._refresh()
+        self._status: MatcherStatus | None = None
 
     def confirm(
         self,
@@ -124,7 +105,7 @@ class CatalogueMatcher:
                 failures[said[place].index] = Failure.of(error, said[place].query.path)
         return [failures.get(i) if query.identity is not None else None for i, query in enumerate(queries)]
 
-    def rank(self, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
+    def rank(self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None) -> list[Ranking]:
         """Rank the known individuals for each query, ascending by distance, "Unknown" at 1 among them.
 
         The distance is the Euclidean one to the mean of an individual's embeddings (float64, by subtraction); ties
@@ -134,43 +115,68 @@ class CatalogueMatcher:
         Args:
             queries: of any body part.
             top_k: how many candidates, "Unknown" counted; None gives all.
+            detail: what else the rankings hold, and which annotations count.
 
         Returns:
             One ranking a query, in order; one with a failure and no candidates where the query cannot be answered.
         """
         checked, failures = self._check(queries)
-        rankings = {index: Ranking((), failure) for index, failure in failures.items()}
-        with self._lock:
-            rankings |= self._rank(checked, top_k)
-            for item in checked:
-                self._last.note(item.query, rankings[item.index])
+        filters, key = (None, None) if detail is None else (detail.filters, self._catalogue.signing_key())
+        near: dict[int, dict[int, Near]] = {}
+        with self._galleries.current(filters) as (head, galleries):
+            rankings = _rank_parts(galleries, checked, top_k)
+            if filters is None:  # else it is not what the photo's best candidate is
+                for item in checked:
+                    self._last.note(item.query, rankings[item.index])
+            if detail is not None and key is not None:
+                for item in checked:
+                    compared = self._compared(item, head, top_k, detail, galleries)
+                    rankings[item.index] = described(rankings[item.index], compared, key)
+                    if detail.references:
+                        gallery = galleries[item.query.body_part]
+                        near[item.index] = near_annotations(gallery, item.query, rankings[item.index])
+        if detail is not None and near:
+            rankings |= self._with_references(rankings, near, detail.references)
+        rankings |= {index: Ranking((), failure) for index, failure in failures.items()}
         return [rankings[index] for index in range(len(queries))]
 
-    def _rank(self, checked: Sequence[_Checked], top_k: int | None) -> dict[int, Ranking]:
-        """Return rankings by their places; the lock is held."""
-        by_part: defaultdict[str, list[_Checked]] = defaultdict(list)
-        for item in checked:
-            by_part[item.query.body_part].append(item)
-        self._refresh()
-        rankings: dict[int, Ranking] = {}
-        for body_part, items in by_part.items():
-            ranked = rank_queries(self._galleries[body_part], [item.query for item in items], top_k)
-            rankings.update({item.index: ranking for item, ranking in zip(items, ranked, strict=True)})
-        return rankings
+    def _compared(
+        self, item: _Checked, head: Head, top_k: int | None, detail: Detail, galleries: Mapping[str, Gallery]
+    ) -> Compared:
+        part = item.query.body_part
+        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, galleries[part].individuals)
 
     def _guesses(self, said: Sequence[_Checked]) -> set[int]:
         """Return the places of confirmations that may be guesses of the client's."""
         guesses: set[int] = set()
-        for start in range(0, len(said), _AT_ONCE):
-            some = said[start : start + _AT_ONCE]
-            with self._lock:
-                now = self._rank([replace(item, query=replace(item.query, identity=None)) for item in some], 1)
+        at_once = min(_AT_ONCE, self.at_once)
+        for start in range(0, len(said), at_once):
+            some = said[start : start + at_once]
+            nameless = [replace(item, query=replace(item.query, identity=None)) for item in some]
+            with self._galleries.current() as (_, galleries):
+                now = _rank_parts(galleries, nameless, 1)
                 guesses |= {
                     item.index
                     for item in some
-                    if is_guess(item.query, now[item.index], self._last, self._galleries[item.query.body_part])
+                    if is_guess(item.query, now[item.index], self._last, galleries[item.query.body_part])
                 }
         return guesses
+
+    def _with_references(
+        self, rankings: Mapping[int, Ranking], near: Mapping[int, Mapping[int, Near]], count: int
+    ) -> dict[int, Ranking]:
+        numbers = {annotation for found in near.values() for rows in found.values() for _, annotation in rows}
+        encounters = self._catalogue.encounters_of(sorted(numbers))
+        return {index: with_references(rankings[index], found, encounters, count) for index, found in near.items()}
+
+    @property
+    def at_once(self) -> int:
+        """How many queries to rank in one call: with more, whoever comes meanwhile would wait longer than for one."""
+        return max(1, _DISTANCES_AT_ONCE // (self._galleries.individuals + 1))
+
+    def prepare(self, filters: Filters) -> None:
+        """Find what filters let through before `rank` needs it: it may take long, and others can rank meanwhile."""
+        self._galleries.prepare(filters)
 
     def status(self) -> MatcherStatus:
         """Return what the catalogue holds; counted again only where it has changed, so health checks may ask often."""
@@ -189,22 +195,6 @@ class CatalogueMatcher:
             photos=counts.photos,
             other_model_rows=sum(rows for made_by, rows in counts.rows.items() if made_by not in ranked),
         )
-
-    def _empty_galleries(self) -> dict[str, Gallery]:
-        return {
-            part: Gallery(part, loaded.model, loaded.dimension, self._device) for part, loaded in self._models.items()
-        }
-
-    def _refresh(self) -> None:
-        head = self._catalogue.head()
-        if head == self._head:
-            return
-        changes = self._catalogue.changes_since(self._head)
-        if changes.anew:  # another copy of the catalogue was put in place: nothing that is loaded holds
-            self._galleries = self._empty_galleries()
-        for gallery in self._galleries.values():
-            gallery.update(changes)
-        self._head = changes.head
 
     def _check(self, queries: Sequence[Query]) -> tuple[list[_Checked], dict[int, Failure]]:
         checked: list[_Checked] = []
@@ -240,47 +230,16 @@ class CatalogueMatcher:
         return _Checked(index, replace(query, key=key, identity=identity), loaded.model)
 
 
-def rank_queries(gallery: Gallery, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
-    """Rank one gallery's individuals; see `CatalogueMatcher.rank`. The queries have been checked."""
-    at_once = max(1, _MAX_DISTANCES // (len(gallery.names) + 1))
-    some = (queries[start : start + at_once] for start in range(0, len(queries), at_once))
-    return [ranking for part in some for ranking in _rank_some(gallery, part, top_k)]
-
-
-def _rank_some(gallery: Gallery, queries: Sequence[Query], top_k: int | None) -> list[Ranking]:
-    stacked = np.stack([query.values for query in queries]).astype(np.float64)
-    values = torch.from_numpy(stacked).to(gallery.means.device)  # (q, d)
-    distances = euclidean_distances(values, gallery.means)  # (q, m)
-    _leave_out_own_photos(gallery, queries, values, distances)
-    unknown = torch.full((len(queries), 1), UNKNOWN_DISTANCE, dtype=torch.float64, device=distances.device)
-    # "Unknown" stands first, then the catalogue's order: a stable sort keeps that order among equals.
-    ascending, order = torch.sort(torch.cat((unknown, distances), dim=1), dim=1, stable=True)
-    names = (UNKNOWN, *gallery.names)
-    columns = zip(ascending[:, :top_k].tolist(), order[:, :top_k].tolist(), strict=True)
-    return [_as_ranking(names, *column) for column in columns]
-
-
-def _leave_out_own_photos(
-    gallery: Gallery, queries: Sequence[Query], values: torch.Tensor, distances: torch.Tensor
-) -> None:
-    """Measure confirmed queries against their individual's other photos; one that has none is infinitely far."""
-    for row, query in enumerate(queries):
-        own = gallery.without_photo(query.key) if query.identity is not None else None
-        if own is not None:
-            column, mean = own
-            distances[row, column] = (
-                torch.inf if mean is None else euclidean_distances(values[row : row + 1], mean.unsqueeze(0))
-            )
-
-
-def euclidean_distances(values: torch.Tensor, means: torch.Tensor) -> torch.Tensor:
-    """Return (q, m) Euclidean distances by subtraction: the faster product form loses half of the digits."""
-    return torch.cdist(values, means, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _as_ranking(names: Sequence[str], distances: Sequence[float], order: Sequence[int]) -> Ranking:
-    pairs = zip(order, distances, strict=True)
-    return Ranking(tuple(Candidate(names[place], distance) for place, distance in pairs if distance != math.inf))
+def _rank_parts(galleries: Mapping[str, Gallery], checked: Sequence[_Checked], top_k: int | None) -> dict[int, Ranking]:
+    """Return rankings by their places; the galleries are held."""
+    by_part: defaultdict[str, list[_Checked]] = defaultdict(list)
+    for item in checked:
+        by_part[item.query.body_part].append(item)
+    rankings: dict[int, Ranking] = {}
+    for body_part, items in by_part.items():
+        ranked = rank_queries(galleries[body_part], [item.query for item in items], top_k)
+        rankings.update({item.index: ranking for item, ranking in zip(items, ranked, strict=True)})
+    return rankings
 
 
 def _as_confirmation(item: _Checked, reviewed: bool) -> Confirmation:

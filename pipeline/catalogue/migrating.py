@@ -14,6 +14,7 @@ from pipeline.catalogue.events import Header, write_event
 from pipeline.catalogue.layout import read_layout
 from pipeline.catalogue.people_tables import institutions
 from pipeline.catalogue.schema import SCHEMA_VERSION, catalogues, metadata, schema_versions
+from pipeline.catalogue.signing import make_signing_key
 from pipeline.catalogue.sql_store import found_layout
 from pipeline.errors import CatalogueOpenError
 from pipeline.records import SERVICE
@@ -61,6 +62,7 @@ def create_tables(connection: Connection) -> None:
     metadata.create_all(connection)
     connection.execute(insert(schema_versions).values(version=SCHEMA_VERSION))
     connection.execute(insert(institutions).values(name=SERVICE.institution))
+    make_signing_key(connection)
     command.stamp(_alembic(connection), "head")
 
 

@@ -3,8 +3,8 @@
 import logging
 
 from pipeline.catalogue.csv_import import CsvSource, check_csvs, import_csvs
+from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.loaded import LoadedCatalogues
-from pipeline.catalogue.matching import LoadedModel
 from pipeline.catalogue.rows import ImportOutcome
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import found_layout, open_catalogue

@@ -1,10 +1,11 @@
 """The ports to one catalogue: the narrow one, which the matcher and the CSV import know, and that of people's verbs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from pipeline.catalogue.rows import (
     CatalogueCounts,
+    CatalogueRow,
     Changes,
     Confirmation,
     Confirmed,
@@ -13,6 +14,7 @@ from pipeline.catalogue.rows import (
     ImportFile,
     ImportOutcome,
 )
+from pipeline.catalogue.vectors import Numbers
 from pipeline.catalogue.verbs import Changed, Verb
 from pipeline.catalogue.views import (
     PAGE,
@@ -25,6 +27,7 @@ from pipeline.catalogue.views import (
     IndividualFilter,
     Page,
 )
+from pipeline.protocol.filters import Filters
 from pipeline.records import Actor
 
 
@@ -38,12 +41,41 @@ class Catalogue(Protocol):
     stored then, except that a database server which is lost just as it commits may have stored all of it.
     """
 
+    @property
+    def name(self) -> str:
+        """What requests call it."""
+        ...
+
     def head(self) -> Head:
         """Return the state that the last event left."""
         ...
 
     def changes_since(self, known: Head) -> Changes:
         """Return what a reader in a known state needs to have the head; `EMPTY` gives every current row."""
+        ...
+
+    def read_rows(self, take: Callable[[Sequence[CatalogueRow]], None]) -> Head:
+        """Hand over every current row, a portion at a time, and return the state that all of them are of.
+
+        For readers that begin: the rows of a large catalogue are never in memory at once. They come in no order.
+        """
+        ...
+
+    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+        """Return the numbers of the annotations that filters let through, ascending, and the changes up to that state.
+
+        Args:
+            filters: which annotations.
+            known: the state that the changes begin from; see `changes_since`.
+        """
+        ...
+
+    def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
+        """Return the encounters of annotations, by their numbers; one that is in none is left out."""
+        ...
+
+    def signing_key(self) -> bytes:
+        """Return the secret by which all matchers of the database sign what their rankings compared."""
         ...
 
     def confirm(
@@ -97,11 +129,6 @@ class EditableCatalogue(Catalogue, Protocol):
 
     The methods that give a page also raise MalformedMessageError, for an `after` that no page gave.
     """
-
-    @property
-    def name(self) -> str:
-        """What requests call it."""
-        ...
 
     def heads(self) -> Mapping[str, Head]:
         """Return the state of every catalogue of the same database, by its name."""

@@ -69,6 +69,8 @@ class CatalogueRow:
         individual: its name.
         values: (d,) float64 embedding.
         model: short hash of the weights that made it.
+        annotation: number of the annotation.
+        number: of the individual.
     """
 
     row_id: int
@@ -77,6 +79,8 @@ class CatalogueRow:
     individual: str
     values: Vector
     model: str
+    annotation: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Changes:
         added: rows that came since and still stand, in the order of their ids.
         superseded: ids of rows that the reader has and that stand no longer.
         anew: the reader's state is not in this catalogue's history, as after a backup was restored: it drops all that
-            it has; `added` holds every current row.
+            it has, and reads every row; `added` holds none.
     """
 
     head: Head

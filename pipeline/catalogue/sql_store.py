@@ -1,8 +1,7 @@
 """The catalogue in an SQL database: a SQLite file, or a PostgreSQL server where several machines share it."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select
@@ -17,38 +16,19 @@ from pipeline.catalogue.events import (
     commit,
     lock_catalogue,
     read_head,
-    read_head_since,
-    read_heads,
     remember_confirmations,
 )
-from pipeline.catalogue.gallery_rows import read_changes, read_counts, read_imports
 from pipeline.catalogue.layout import find_catalogue, no_catalogue, read_layout
-from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
-from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import (
-    EMPTY,
-    CatalogueCounts,
-    Changes,
     Confirmation,
     Confirmed,
     Head,
     ImportBatch,
-    ImportFile,
     ImportOutcome,
 )
 from pipeline.catalogue.schema import catalogues
+from pipeline.catalogue.sql_reader import SqlReader
 from pipeline.catalogue.verbs import Changed, Verb
-from pipeline.catalogue.views import (
-    PAGE,
-    AnnotationEntry,
-    AnnotationFilter,
-    EventEntry,
-    HistoryFilter,
-    IndividualDetail,
-    IndividualEntry,
-    IndividualFilter,
-    Page,
-)
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueOpenError, NoSuchCatalogueError
 from pipeline.records import SERVICE, Actor
@@ -134,7 +114,7 @@ def _make_in(connection: Connection, name: str) -> int:
     return int(inserted.scalar_one())
 
 
-class SqlCatalogue:
+class SqlCatalogue(SqlReader):
     """One catalogue of a database; implements `pipeline.catalogue.port.EditableCatalogue`. Made by `open_catalogue`.
 
     Args:
@@ -151,8 +131,7 @@ class SqlCatalogue:
         clock: Callable[[], datetime] = utc_now,
         name: str = DEFAULT_CATALOGUE,
     ) -> None:
-        self._database = database
-        self._catalogue_id = catalogue_id
+        super().__init__(database, catalogue_id)
         self._clock = clock
         self._name = name
 
@@ -184,24 +163,6 @@ class SqlCatalogue:
             raise NoSuchCatalogueError("catalogue: there is none of this name")
         return SqlCatalogue(self._database, found, self._clock, name)
 
-    def head(self) -> Head:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_head(connection, self._catalogue_id)
-
-    def heads(self) -> Mapping[str, Head]:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_heads(connection)
-
-    def changes_since(self, known: Head) -> Changes:
-        """See the port."""
-        with self._database.reading() as connection:
-            head, is_history = read_head_since(connection, self._catalogue_id, known)
-            if is_history:
-                return read_changes(connection, self._catalogue_id, known.version, head)
-            return replace(read_changes(connection, self._catalogue_id, EMPTY.version, head), anew=True)
-
     def confirm(
         self, confirmations: Sequence[Confirmation], actor: Actor, key: str | None = None, only_changes: bool = False
     ) -> Confirmed:
@@ -221,11 +182,6 @@ class SqlCatalogue:
                 remember_confirmations(*change.place, head.version, confirmations, refused)
             return Confirmed(head, refused)
 
-    def imports(self) -> tuple[ImportFile, ...]:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_imports(connection, self._catalogue_id)
-
     def import_rows(self, batches: Sequence[ImportBatch]) -> tuple[ImportOutcome, ...]:
         """See the port."""
         with self._writing() as change:
@@ -233,11 +189,6 @@ class SqlCatalogue:
             if not change.is_empty:
                 commit(change, Header("import", SERVICE, self._clock()))
             return outcomes
-
-    def counts(self) -> CatalogueCounts:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_counts(connection, self._catalogue_id)
 
     def change(
         self,
@@ -252,35 +203,6 @@ class SqlCatalogue:
         with self._writing() as change:
             header = Header("", actor, self._clock(), key, reason=reason)
             return carry_out(change, verb, header, known, only_changes)
-
-    def individuals(
-        self, wanted: IndividualFilter, after: str | None = None, limit: int = PAGE
-    ) -> Page[IndividualEntry]:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_individuals(connection, self._catalogue_id, wanted, after, limit)
-
-    def individual(self, individual: int) -> IndividualDetail:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_individual(connection, self._catalogue_id, individual)
-
-    def annotations(
-        self, wanted: AnnotationFilter, after: str | None = None, limit: int = PAGE
-    ) -> Page[AnnotationEntry]:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_annotations(connection, self._catalogue_id, wanted, after, limit)
-
-    def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
-        """See the port."""
-        with self._database.reading() as connection:
-            return read_history(connection, self._catalogue_id, wanted, after, limit)
-
-    def differences_from_log(self) -> list[str]:
-        """Return where the tables say something else than the log of events, one line a row; empty if nowhere."""
-        with self._database.reading() as connection:
-            return differences(connection, self._catalogue_id)
 
     def close(self) -> None:
         """Close the connections that are not in use."""

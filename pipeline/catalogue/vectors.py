@@ -8,6 +8,9 @@ import numpy.typing as npt
 Vector = npt.NDArray[np.float64]
 """(d,) float64, so that the digits of a CSV and the float32 of a network both survive."""
 
+Numbers = npt.NDArray[np.int64]
+"""(n,) int64: numbers of annotations, columns of an index."""
+
 MAX_KEY_BYTES = 1024
 """Of a photo's key, in UTF-8; PostgreSQL indexes no more than 2704 bytes a row."""
 

@@ -23,6 +23,7 @@ from pipeline.client.errors import (
     RequestFailedError,
     ServerUnreachableError,
 )
+from pipeline.client.filters import Around, Box, Filters
 from pipeline.client.options import ClientOptions
 from pipeline.client.photos import FoundPhotos, find_photos
 from pipeline.client.results import (
@@ -33,6 +34,7 @@ from pipeline.client.results import (
     PhotoResult,
     Progress,
     Query,
+    Reference,
     SavedPhoto,
     StoredPhoto,
     UploadedPhoto,
@@ -46,10 +48,12 @@ __all__ = [
     "AccessDeniedError",
     "Actor",
     "Annotation",
+    "Around",
     "AsyncCatalogue",
     "AsyncClient",
     "AsyncListing",
     "BadAnswerError",
+    "Box",
     "Candidate",
     "Catalogue",
     "CatalogueEntry",
@@ -62,6 +66,7 @@ __all__ = [
     "DrawnBox",
     "Encounter",
     "Event",
+    "Filters",
     "FoundPhotos",
     "Head",
     "Identification",
@@ -77,6 +82,7 @@ __all__ = [
     "PhotoResult",
     "Progress",
     "Query",
+    "Reference",
     "RequestFailedError",
     "SavedPhoto",
     "ServerUnreachableError",

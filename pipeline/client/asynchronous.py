@@ -1,7 +1,7 @@
 """The asynchronous client."""
 
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from pipeline.client.asking import ItemRequest, ask_for_items
 from pipeline.client.catalogue import AsyncCatalogue
 from pipeline.client.connection import Server
 from pipeline.client.extraction import Animals, Extraction, path_to_send
+from pipeline.client.filters import Filters
 from pipeline.client.options import ClientOptions
 from pipeline.client.photo_store import upload_photos
 from pipeline.client.results import (
@@ -142,6 +143,8 @@ class AsyncClient:
         top_k: int | None = None,
         *,
         catalogue: str | None = None,
+        references: int | None = None,
+        filters: Filters | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding, by ascending distance.
@@ -155,20 +158,17 @@ class AsyncClient:
             items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.
             top_k: at most so many candidates each, "Unknown" included where it ranks; None for all.
             catalogue: name of the one to rank and confirm in; None for one's own.
+            references: give each candidate so many annotations (20 at most), one an encounter, nearest first; needs a
+                `top_k` of at most 100.
+            filters: compare with these annotations alone.
             on_progress: called at each advance.
 
         Returns:
             One for each item, in their order.
         """
         results, queries = _sort_out(items)
-
-        def read(entry: JsonObject, index: int) -> tuple[Identification, ItemFailure | None]:
-            result = read_identification(entry, queries[index], index)
-            return result, result.error
-
-        options = {"topK": top_k, "catalogue": catalogue}
-        fields = {"stream": True} | {name: value for name, value in options.items() if value is not None}
-        request = ItemRequest("identify", "data", fields, "identifying", read)
+        wanted = {"topK": top_k, "catalogue": catalogue, "references": references}
+        request = _identify_request(queries, wanted | {"filters": filters and filters.to_json()})
         results |= await ask_for_items(
             self._server, request, {i: _query_json(q) for i, q in queries.items()}, on_progress
         )
@@ -229,6 +229,17 @@ def _sort_out(items: Sequence[PhotoResult | Query]) -> tuple[dict[int, Identific
             reason = ItemFailure("bad_embedding", f"{query.path}: the embedding has numbers that are not finite")
             failed[index] = Identification(query.path, index, query.body_part, query.animal, None, (), reason)
     return failed, queries
+
+
+def _identify_request(queries: Mapping[int, Query], wanted: JsonObject) -> ItemRequest[Identification]:
+    """Return what to ask about all queries; what is None is left out."""
+
+    def read(entry: JsonObject, index: int) -> tuple[Identification, ItemFailure | None]:
+        result = read_identification(entry, queries[index], index)
+        return result, result.error
+
+    fields = {"stream": True} | {name: value for name, value in wanted.items() if value is not None}
+    return ItemRequest("identify", "data", fields, "identifying", read)
 
 
 def _query_json(query: Query) -> JsonObject:

@@ -25,6 +25,7 @@ from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.catalogue_commands import add_catalogue_command
 from pipeline.client.enrolment import read_enrolment
 from pipeline.client.errors import ClientError, FolderLayoutError
+from pipeline.client.filters import add_filter_arguments, read_filters
 from pipeline.client.names import RESERVED, normal_name
 from pipeline.client.options import ClientOptions
 from pipeline.client.output import (
@@ -77,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
     identify.add_argument("photos", nargs="+", metavar="PHOTO|FOLDER", help="folders are searched recursively")
     identify.add_argument("--top", type=at_least_one, default=5, metavar="N", help="candidates an animal (default: 5)")
     identify.add_argument("--animals", choices=("best", "all"), default="best", help="in each photo (default: best)")
+    identify.add_argument(
+        "--references", type=at_least_one, metavar="N", help="with --json: so many annotations a candidate"
+    )
+    add_filter_arguments(identify)
     form = identify.add_mutually_exclusive_group()
     form.add_argument("--csv", type=Path, metavar="FILE", help="write a row for each candidate to FILE")
     form.add_argument("--json", action="store_true", help="print JSON with every field, embeddings included")
@@ -101,7 +106,8 @@ async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> i
     _note_raws(found.raws, err)
     if not found.photos and not found.failures:
         raise UsageError(f"there are no photos in {', '.join(parsed.photos)}")
-    job = Job(found.photos, {}, parsed.upload, parsed.animals, parsed.top, parsed.catalogue)
+    details = (parsed.references, read_filters(parsed))
+    job = Job(found.photos, {}, parsed.upload, parsed.animals, parsed.top, parsed.catalogue, *details)
     answers, error = await _carry_out(parsed, job, found.failures, err)
     if parsed.json:
         print(as_json(parsed.server, answers))

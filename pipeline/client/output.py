@@ -215,9 +215,15 @@ def as_json(server: str, answers: Sequence[PhotoAnswer]) -> str:
 def _json_of(answer: PhotoAnswer) -> dict[str, Any]:
     identification, failure = answer.identification, answer.failure
     candidates = [asdict(candidate) for candidate in identification.candidates] if identification else []
+    told: dict[str, Any] = {}
+    if identification is not None and identification.ranking is not None:
+        told = {"individuals": identification.individuals, "ranking": identification.ranking}
+    else:
+        candidates = [{name: one[name] for name in ("individual", "distance")} for one in candidates]
     return {
         **asdict(answer.photo),
         "identity": identification.identity if identification else None,
         "candidates": candidates,
+        **told,
         "error": asdict(failure) if failure else None,
     }

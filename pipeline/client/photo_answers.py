@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.client.asynchronous import AsyncClient
 from pipeline.client.extraction import Animals
+from pipeline.client.filters import Filters
 from pipeline.client.open_request import CallProgress
 from pipeline.client.results import (
     Identification,
@@ -49,6 +50,8 @@ class Job:
         animals: best or all of each photo.
         top_k: candidates an animal; None for all.
         catalogue: to rank and confirm in; None for the client's own.
+        references: annotations a candidate; None for none.
+        filters: annotations that count; None for all.
     """
 
     photos: Sequence[str]
@@ -57,6 +60,8 @@ class Job:
     animals: Animals = "best"
     top_k: int | None = 5
     catalogue: str | None = None
+    references: int | None = None
+    filters: Filters | None = None
 
 
 async def answer_photos(client: AsyncClient, job: Job, answers: list[PhotoAnswer], on_progress: OnProgress) -> None:
@@ -89,5 +94,8 @@ async def _identify(client: AsyncClient, job: Job, group: list[PhotoResult]) -> 
     found = [result for result in group if result.error is None]
     names = [job.identities.get(result.path) for result in found]
     items = [confirmed(r, name) if name else as_query(r) for r, name in zip(found, names, strict=True)]
-    rankings = iter(await client.identify(items, job.top_k, catalogue=job.catalogue))
+    ranked = await client.identify(
+        items, job.top_k, catalogue=job.catalogue, references=job.references, filters=job.filters
+    )
+    rankings = iter(ranked)
     return [PhotoAnswer(result, None if result.error else next(rankings)) for result in group]

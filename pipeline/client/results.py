@@ -1,6 +1,6 @@
 """What the client answers: frozen records, read from the server's JSON."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,11 +73,29 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
+class Reference:
+    """An annotation of a candidate: its number, its distance to the query, and its encounter if it is in one."""
+
+    annotation: int
+    distance: float
+    encounter: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """An individual, or "Unknown" where none is nearer, and its distance; lower is better."""
+    """An individual, or "Unknown" where none is nearer, and its distance; lower is better.
+
+    Attributes:
+        individual: its name.
+        distance: to the mean of its annotations.
+        number: that the catalogue gave the individual; None for "Unknown", and where no details were asked for.
+        references: its nearest annotations, one an encounter, where they were asked for.
+    """
 
     individual: str
     distance: float
+    number: int | None = None
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +110,8 @@ class Identification:
         identity: the individual that the query confirmed, if it did.
         candidates: by ascending distance.
         error: None exactly when the query was ranked.
+        individuals: how many were compared, where references or filters were asked for.
+        ranking: what was compared, signed by the service, likewise; a decision may bring it back as it is.
     """
 
     path: str
@@ -101,6 +121,8 @@ class Identification:
     identity: str | None
     candidates: tuple[Candidate, ...]
     error: ItemFailure | None = None
+    individuals: int | None = None
+    ranking: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,10 +275,22 @@ def read_identification(entry: JsonObject, query: Query, index: int) -> Identifi
         BadAnswerError: the candidates are not pairs of a name and a distance.
     """
     try:
+        details = {str(one["name"]): one for one in entry.get("candidates") or ()}
         pairs = entry.get("identities") or ()
-        candidates = tuple(Candidate(str(name), float(distance)) for name, distance in pairs)
-    except (TypeError, ValueError) as error:
+        candidates = tuple(_read_candidate(str(name), float(distance), details) for name, distance in pairs)
+    except (KeyError, TypeError, ValueError) as error:
         raise BadAnswerError(f"the server's answer about {query.path} cannot be read: {error!r}") from error
+    told = (entry.get("individuals"), entry.get("ranking"))
     return Identification(
-        query.path, index, query.body_part, query.animal, query.identity, candidates, read_failure(entry)
+        query.path, index, query.body_part, query.animal, query.identity, candidates, read_failure(entry), *told
     )
+
+
+def _read_candidate(name: str, distance: float, details: Mapping[str, JsonObject]) -> Candidate:
+    if name not in details:
+        return Candidate(name, distance)
+    references = (
+        Reference(int(one["annotation"]), float(one["distance"]), one.get("encounter"))
+        for one in details[name]["references"]
+    )
+    return Candidate(name, distance, int(details[name]["individual"]), tuple(references))

@@ -12,6 +12,7 @@ from pipeline.client.asynchronous import DEFAULT_URL, AsyncClient
 from pipeline.client.catalogue import Catalogue
 from pipeline.client.errors import ClientClosedError
 from pipeline.client.extraction import Animals
+from pipeline.client.filters import Filters
 from pipeline.client.options import ClientOptions
 from pipeline.client.results import (
     Identification,
@@ -139,10 +140,15 @@ class Client:
         top_k: int | None = None,
         *,
         catalogue: str | None = None,
+        references: int | None = None,
+        filters: Filters | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding; see `AsyncClient.identify`."""
-        return self._run(self._client.identify(items, top_k, catalogue=catalogue, on_progress=on_progress))
+        identified = self._client.identify(
+            items, top_k, catalogue=catalogue, references=references, filters=filters, on_progress=on_progress
+        )
+        return self._run(identified)
 
     def confirm(
         self,

@@ -134,6 +134,10 @@ def _expected(schema: Mapping[str, Any]) -> str:
             return f"an integer from {least} to {most}"
         case {"type": "integer", "minimum": least}:
             return f"an integer of {least} or more"
+        case {"type": "number", "minimum": least, "maximum": most}:
+            return f"a number from {least:g} to {most:g}"
+        case {"type": "number", "exclusiveMinimum": least}:
+            return f"a number above {least:g}"
         case {"type": "number"}:
             return "a number"
         case {"type": "object"}:

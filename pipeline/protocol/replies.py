@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.errors import RequestError, WhaleVisionError
 from pipeline.protocol.items import IdentifyItem, SavePhotoItem
 from pipeline.protocol.json_text import encode
-from pipeline.records import Animals, Extracted, ExtractedAnimal, Failure, Ranking, SaveOutcome
+from pipeline.records import Animals, Candidate, Extracted, ExtractedAnimal, Failure, Ranking, SaveOutcome
 
 ERROR_LINE = "error: %s"
 """The classic answer to a request that fails as a whole, and to a message whose `id` cannot be read."""
@@ -97,7 +97,7 @@ class RepliesWithId:
 
     def ranking(self, index: int, item: IdentifyItem, ranking: Ranking) -> tuple[Entry, ...]:
         """Write the entry of one identify item."""
-        fields = {"path": item.path, "index": index, **ranking_fields(ranking)}
+        fields = {"path": item.path, "index": index, **ranking_fields(ranking), **_detail_fields(ranking)}
         return (Entry(encode(fields), ranking.failure is not None),)
 
     def saved(self, index: int, item: SavePhotoItem, outcome: SaveOutcome) -> tuple[Entry, ...]:
@@ -167,6 +167,23 @@ def ranking_fields(ranking: Ranking) -> dict[str, object]:
     if ranking.failure is not None:
         return refusal(ranking.failure)
     return {"identities": [[candidate.individual, candidate.distance] for candidate in ranking.candidates]}
+
+
+def _detail_fields(ranking: Ranking) -> dict[str, object]:
+    """Return the candidates with what was asked for of each, where anything was."""
+    if ranking.description is None:
+        return {}
+    candidates = [_candidate_fields(candidate) for candidate in ranking.candidates if candidate.number is not None]
+    return {"candidates": candidates, "individuals": ranking.individuals, "ranking": ranking.description}
+
+
+def _candidate_fields(candidate: Candidate) -> dict[str, object]:
+    references = [
+        {"annotation": one.annotation, "distance": one.distance, "encounter": one.encounter}
+        for one in candidate.references
+    ]
+    named = {"individual": candidate.number, "name": candidate.individual, "distance": candidate.distance}
+    return {**named, "references": references}
 
 
 def refusal(failure: Failure) -> dict[str, object]:

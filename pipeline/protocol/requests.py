@@ -39,6 +39,7 @@ from pipeline.protocol.catalogue_requests import (
     Subscribe,
     Undo,
 )
+from pipeline.protocol.filters import MAX_REFERENCES, MAX_REFERRED, Detail, Filters
 from pipeline.protocol.items import IdentifyElement, SaveElement
 from pipeline.protocol.photo_items import Drawn, FileName, PhotoHash, Upload
 from pipeline.protocol.rights_requests import CatalogueCreate, Catalogues, Grant, Members, Revoke
@@ -135,6 +136,8 @@ class Identify(_Stream):
         top_k: so many candidates an item, "Unknown" counted; all where it is left out.
         key: names the confirmations of this request, so that sending them again changes nothing.
         catalogue: its name; None means the client's default one.
+        references: so many annotations of each candidate, one an encounter.
+        filters: which annotations count.
     """
 
     type: Literal["identify"]
@@ -142,6 +145,24 @@ class Identify(_Stream):
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
     key: Key | None = None
     catalogue: CatalogueName | None = None
+    references: Annotated[int, Field(ge=1, le=MAX_REFERENCES)] | None = None
+    filters: Filters | None = None
+
+    @property
+    def detail(self) -> Detail | None:
+        """What the answer is to bring beside names and distances; None for nothing."""
+        if self.references is None and self.filters is None:
+            return None
+        return Detail(self.references or 0, self.filters if self.filters != Filters() else None)
+
+    @model_validator(mode="after")
+    def _detail_can_be_had(self) -> Self:
+        for name in ("references", "filters"):
+            if getattr(self, name) is not None:
+                require_id(name, self.id)
+        if self.references is not None and (self.top_k is None or self.top_k > MAX_REFERRED):
+            raise MalformedMessageError(f"references: need topK of at most {MAX_REFERRED}")
+        return self
 
 
 class Save(ListRequest):

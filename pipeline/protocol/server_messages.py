@@ -41,12 +41,35 @@ class RefusedPhoto(TypedDict):
     sha256: NotRequired[str]
 
 
+class ReferenceEntry(TypedDict):
+    """An annotation of a candidate: its number, its distance to the item, and its encounter if it is in one."""
+
+    annotation: int
+    distance: float
+    encounter: int | None
+
+
+class CandidateEntry(TypedDict):
+    """An individual with its number and its nearest annotations, one an encounter."""
+
+    individual: int
+    name: str
+    distance: float
+    references: list[ReferenceEntry]
+
+
 class RankedEntry(TypedDict):
-    """Candidates of one item: name and distance, ascending."""
+    """Candidates of one item: name and distance, ascending.
+
+    With `references` or `filters` also `candidates`, of how many `individuals`, and a signed description, `ranking`.
+    """
 
     path: str | None
     index: int
     identities: list[tuple[str, float]]
+    candidates: NotRequired[list[CandidateEntry]]
+    individuals: NotRequired[int]
+    ranking: NotRequired[str]
 
 
 class RefusedItem(TypedDict):

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from pipeline.access import NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
+from pipeline.access import NEEDED_FOR_DETAIL, NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
+from pipeline.protocol.filters import Detail
 from pipeline.records import Animals, Extracted, Failure, PhotoSource, Query, Ranking, SaveOutcome, Segmented
 from pipeline.stored_photos import StoreSource
 
@@ -85,17 +86,19 @@ class StoreConfirmations(Call[tuple[Failure | None, ...]]):
         key: the client's name for these confirmations; storing them again under it changes nothing.
         catalogue: which one, by name; None means the client's default one.
         may_guess: the client sends best candidates back as identities; those are stored as provisional.
+        exact_place: the rankings that follow are refused to who does not see exact places, so nothing is stored.
     """
 
     queries: tuple[Query, ...]
     key: str | None
     catalogue: str | None = None
     may_guess: bool = False
+    exact_place: bool = False
 
     @property
     def need(self) -> Need | None:
         """See `Call`."""
-        return Need(NEEDED_FOR_IDENTITY, self.catalogue)
+        return Need(NEEDED_FOR_IDENTITY, self.catalogue, exact_place=self.exact_place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +108,14 @@ class RankQueries(Call[tuple[Ranking, ...]]):
     queries: tuple[Query, ...]
     top_k: int | None
     catalogue: str | None = None
+    detail: Detail | None = None
 
     @property
     def need(self) -> Need | None:
         """See `Call`."""
-        return Need.of_request("identify", self.catalogue)
+        if self.detail is None:
+            return Need.of_request("identify", self.catalogue)
+        return Need(NEEDED_FOR_DETAIL, self.catalogue, exact_place=self.detail.compares_places)
 
 
 @dataclass(frozen=True, slots=True)

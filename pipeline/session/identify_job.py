@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 
-from pipeline.errors import UnknownBodyPartError
+from pipeline.errors import MalformedMessageError, UnknownBodyPartError
 from pipeline.protocol.json_text import encode
 from pipeline.protocol.replies import Entry, Replies
 from pipeline.protocol.requests import Identify
@@ -22,9 +22,18 @@ class IdentifyJob(ListJob):
     """Asks for one portion, and for the next one when it has been answered."""
 
     def __init__(self, number: int, message: Identify, replies: Replies, config: SessionConfig, clock: Clock) -> None:
+        """See `Job`.
+
+        Raises:
+            MalformedMessageError: the filters name a body part that there is none of.
+        """
         super().__init__(number, message, len(message.data), replies, config, clock)
+        part = None if message.filters is None else message.filters.body_part
+        if part is not None and part not in config.body_parts:
+            raise MalformedMessageError(f"filters.bodyPart: {self._no_body_part(part)}")
         self._items = message.data
         self._top_k = message.top_k
+        self._detail = message.detail
         self._key = message.key
         self._catalogue = message.catalogue
         self._may_guess = config.may_guess and message.id is None
@@ -38,7 +47,8 @@ class IdentifyJob(ListJob):
         confirmed = {i: q for i, q in queries.items() if isinstance(q, Query) and q.identity is not None}
         if not confirmed:
             return []
-        call = StoreConfirmations(tuple(confirmed.values()), self._key, self._catalogue, self._may_guess)
+        places = self._detail is not None and self._detail.compares_places
+        call = StoreConfirmations(tuple(confirmed.values()), self._key, self._catalogue, self._may_guess, places)
         return [self._ask(call, partial(self._stored, confirmed))]
 
     def _stored(self, indexes: Iterable[int], refused: tuple[Failure | None, ...]) -> list[Action]:
@@ -63,7 +73,7 @@ class IdentifyJob(ListJob):
                 queries.append(query)
             self._next += 1
         if queries:
-            call = RankQueries(tuple(queries), self._top_k, self._catalogue)
+            call = RankQueries(tuple(queries), self._top_k, self._catalogue, self._detail)
             actions.append(self._ask(call, partial(self._ranked, indexes)))
         elif self._next < self._total and not self._answers.full:
             actions.append(self._ask(LetOthersGo(), self._go_on))
@@ -80,11 +90,11 @@ class IdentifyJob(ListJob):
         query = self._items[index].query
         if isinstance(query, Failure) or query.body_part in self._config.body_parts:
             return query
-        shown = encode(query.body_part[:_SHOWN_CHARACTERS])
+        return Failure.of(UnknownBodyPartError(f"type: {self._no_body_part(query.body_part)}"))
+
+    def _no_body_part(self, name: str) -> str:
         known = ", ".join(self._config.body_parts)
-        return Failure.of(
-            UnknownBodyPartError(f"type: {shown} is no body part of the loaded models, which have {known}")
-        )
+        return f"{encode(name[:_SHOWN_CHARACTERS])} is no body part of the loaded models, which have {known}"
 
     def _done_with(self, index: int, ranking: Ranking) -> list[Action]:
         self._done += 1

@@ -3,8 +3,8 @@
 import asyncio
 
 from pipeline.catalogue.answers import heads
+from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.loaded import LoadedCatalogues
-from pipeline.catalogue.matching import LoadedModel
 from pipeline.catalogue.permitted import answer, change
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.protocol.catalogue_requests import ChangeRequest
@@ -23,8 +23,8 @@ class StoredMatcher:
         matcher = self.loaded.matcher(catalogue)
         return await asyncio.to_thread(lambda: matcher.confirm(queries, actor, key, may_guess=may_guess))
 
-    async def rank(self, catalogue, queries, top_k):
-        return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).rank(queries, top_k))
+    async def rank(self, catalogue, queries, top_k, detail):
+        return await asyncio.to_thread(lambda: self.loaded.matcher(catalogue).rank(queries, top_k, detail))
 
     async def heads(self):
         return await asyncio.to_thread(heads, self.loaded.catalogue("default"))

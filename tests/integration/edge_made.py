@@ -106,7 +106,7 @@ class FakeMatcher:
         self.confirmed += [query.identity for query in queries]
         return [None] * len(queries)
 
-    async def rank(self, catalogue, queries, top_k):
+    async def rank(self, catalogue, queries, top_k, detail):
         if self.broken:
             raise self.broken
         return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]

@@ -13,7 +13,8 @@ from websockets.exceptions import ConnectionClosed
 from pipeline.access import Permit
 from pipeline.catalogue.answers import answer, change, heads
 from pipeline.catalogue.backup import back_up
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.restoring import restore
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.client import AsyncClient, Client, ClientOptions, RequestFailedError

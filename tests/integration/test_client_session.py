@@ -88,7 +88,7 @@ class KeyedCatalogue:
         self.confirmed |= self.corrections
         return [None] * len(queries)
 
-    async def rank(self, catalogue: str, queries: Sequence[Any], top_k: int | None) -> list[Ranking]:
+    async def rank(self, catalogue: str, queries: Sequence[Any], top_k: int | None, detail: object) -> list[Ranking]:
         await asyncio.sleep(0)
         unknown = Candidate(UNKNOWN, UNKNOWN_DISTANCE)
         return [Ranking((Candidate(query.path, 0.5), unknown)[:top_k]) for query in queries]

@@ -34,7 +34,7 @@ class WindowedEdge(Edge):
     def wrap(self, application):
         return WindowedSockets(application)
 
-    async def rank(self, catalogue, queries, top_k):
+    async def rank(self, catalogue, queries, top_k, detail):
         self.ranked += len(queries)
         return [Ranking(MANY) for _ in queries]
 

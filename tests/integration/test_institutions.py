@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.people import open_people
 from pipeline.catalogue.scope import digest
 from pipeline.catalogue.sql_store import make_catalogue, open_catalogue
-from pipeline.client import Client, Query, RequestFailedError
+from pipeline.client import Around, Box, Client, Filters, Query, RequestFailedError
 from pipeline.records import OPERATOR, Actor
 from pipeline.rights import Right
 from tests.confirming import confirm, word
@@ -96,6 +97,8 @@ REQUESTS = {
         {"type": "review"},
         {"type": "history"},
         {"type": "subscribe"},
+        {**RANK, "topK": 1, "references": 1},
+        {**RANK, "filters": {"side": "left"}},
     ],
     "confirm": [
         {"type": "identify", "data": [{**ITEM, "identity": "Nova"}]},
@@ -185,6 +188,36 @@ def test_who_may_rank_only_gets_rounded_distances(service):
         (whole,) = maya.identify([QUERY], catalogue="madeira")
     assert [each.distance for each in rounded.candidates] == [round(exact, 2), 1.0]
     assert whole.candidates[0].distance == pytest.approx(exact, abs=1e-6)
+
+
+@pytest.mark.parametrize("place", [{"box": Box(38, -29, 39, -28)}, {"around": Around(38.5, -28.5, 1000)}])
+def test_who_does_not_see_exact_places_may_not_compare_them_and_nothing_is_stored(service, tmp_path, place):
+    service.people.give(Gift("azores", "BAS", Right.CONFIRM, "coarse"), OPERATOR)
+    service.people.give(Gift("azores", "IMR", Right.CONFIRM, "exact"), OPERATOR)
+    before = open_catalogue(f"sqlite:///{tmp_path}/catalogue.sqlite", "azores").head()
+    nova = replace(QUERY, identity="Nova")
+    with service.client(OLE) as ole, service.client(SAM) as sam, service.client(VERA) as vera:
+        with pytest.raises(RequestFailedError, match="exact places"):
+            ole.identify([nova], catalogue="azores", filters=Filters(**place))
+        assert open_catalogue(f"sqlite:///{tmp_path}/catalogue.sqlite", "azores").head() == before
+        for client in (sam, vera):
+            (found,) = client.identify([QUERY], catalogue="azores", filters=Filters(**place))
+            assert found.individuals == 0
+        (found,) = ole.identify([QUERY], catalogue="azores", filters=Filters(body_part="fluke"))
+        assert found.individuals == 1
+
+
+def test_a_ranking_that_was_signed_in_one_catalogue_is_refused_in_another(service):
+    with service.client(MAYA) as maya:
+        (found,) = maya.identify([QUERY], 1, catalogue="azores", references=1)
+        annotation = found.candidates[0].references[0].annotation
+    decide = {
+        "type": "decide",
+        "decisions": [{"annotation": annotation, "verdict": "unsure", "ranking": found.ranking}],
+    }
+    with service.open(MAYA) as websocket:
+        assert '"code":"bad_change"' in ask(websocket, catalogue="madeira", **decide)[-1]
+        assert json.loads(ask(websocket, catalogue="azores", **decide)[-1])["type"] == "complete"
 
 
 def test_a_confirmation_goes_to_the_catalogue_that_it_names_and_to_no_other(service):

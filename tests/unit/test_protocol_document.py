@@ -18,9 +18,10 @@ from jsonschema import Draft202012Validator
 from pipeline.access import permit
 from pipeline.catalogue import answers, permitted
 from pipeline.catalogue.database import open_database
+from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
@@ -44,6 +45,7 @@ from pipeline.records import (
     PathSource,
     PhotoKey,
     Ranking,
+    Reference,
     SaveOutcome,
     Segmented,
 )
@@ -71,6 +73,14 @@ TEXT = DOCUMENT.read_text(encoding="utf-8")
 NO_SUCH_FILE = Failure("not_found", "missing.jpg: there is no such file")
 UNKNOWN_HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
 SECONDS = 25.58
+IN_DETAIL = Ranking(
+    (
+        Candidate("PMOD001_DANTE", 0.339, 41, (Reference(97, 0.312, 12), Reference(45, 0.358, None))),
+        Candidate("Unknown", 1.0),
+    ),
+    individuals=57,
+    description='{"catalogue":"default","filters":{"from":"2015-01-01","side":"left"},"individuals":57}.9f86d081',
+)
 
 
 @dataclass(frozen=True)
@@ -130,9 +140,10 @@ PHOTOS = (("IMG_0689.jpg", "PMOD001_DANTE"), ("IMG_0690.jpg", "PMOD001_DANTE"), 
 
 @pytest.fixture
 def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SqlCatalogue:
-    """Make the document's catalogue: three confirmed photos; nonces have 8 digits, and time stands still."""
+    """Make the document's catalogue: three confirmed photos, nonces of 8 digits, a key of zeros; time stands still."""
     numbers = itertools.count(1)
     monkeypatch.setattr(secrets, "token_hex", lambda _: hashlib.sha256(f"{next(numbers)}".encode()).hexdigest()[:8])
+    monkeypatch.setattr(secrets, "token_bytes", bytes)
     url = f"sqlite:///{tmp_path}/catalogue.sqlite"
     make_catalogue(url)
     store = SqlCatalogue(open_database(url), 1, lambda: datetime(2026, 7, 1, 12, tzinfo=UTC))
@@ -217,7 +228,7 @@ def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
             return [] if name == "slow.jpg" else [Started(), Segmented(), extracted(name)]
         case RankQueries():
             candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: call.top_k]
-            return [tuple(Ranking(candidates) for _ in call.queries)]
+            return [tuple(Ranking(candidates) if call.detail is None else IN_DETAIL for _ in call.queries)]
         case SavePhoto():
             return [saved(call.file, call.identity)]
         case StoreConfirmations(may_guess=True):

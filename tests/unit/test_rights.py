@@ -2,9 +2,10 @@
 
 import pytest
 
+from pipeline.access import Need, permit
 from pipeline.errors import CatalogueNeededError, ForbiddenError, NoSuchCatalogueError
 from pipeline.records import Actor
-from pipeline.rights import Held, Right, Standing, default_catalogue
+from pipeline.rights import Held, Place, Right, Standing, default_catalogue
 
 MAYA = Actor("WDC", "Maya")
 STANDING = Standing(MAYA, {"azores": Held(Right.VIEW, "WDC"), "madeira": Held(Right.MATCH, "BAS")}, None)
@@ -72,6 +73,16 @@ def test_some_requests_need_a_right_in_any_catalogue() -> None:
         STANDING.require_anywhere(Right.CONFIRM)
     with pytest.raises(ForbiddenError):
         Standing(MAYA, {}, None).require_anywhere(Right.MATCH)
+
+
+@pytest.mark.parametrize("place", ["coarse", "none"])
+def test_what_compares_places_needs_to_see_them_exactly(place: Place) -> None:
+    need = Need(Right.VIEW, "azores", exact_place=True)
+    assert permit(STANDING, need).catalogue == "azores"
+    hidden = Standing(MAYA, {"azores": Held(Right.ADMIN, "WDC", place)}, None)
+    with pytest.raises(ForbiddenError, match="box and around"):
+        permit(hidden, need)
+    assert permit(hidden, Need(Right.VIEW, "azores")).catalogue == "azores"
 
 
 def test_a_token_of_the_settings_confirms_in_default_which_stays_what_its_requests_mean() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from pipeline.catalogue.matching import euclidean_distances
+from pipeline.catalogue.nearest import euclidean_distances
 from training.arrays import FloatArray, IntArray
 
 

@@ -1,13 +1,14 @@
 """What every catalogue promises, held against the SQL store on each database and the fake that other tests use."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline.catalogue.port import Catalogue
-from pipeline.catalogue.rows import EMPTY, Changes, Confirmation, Confirmed, Head, ImportBatch, ImportFile
+from pipeline.catalogue.rows import EMPTY, CatalogueRow, Changes, Confirmation, Confirmed, Head, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import KeyReusedError
 from pipeline.records import LOCAL_USER, Actor, PhotoKey
@@ -284,13 +285,31 @@ def test_every_event_has_a_nonce_of_its_own(catalogue: Catalogue) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_a_reader_of_another_history_is_given_everything(catalogue: Catalogue, version: int) -> None:
+def test_a_reader_of_another_history_begins_anew(catalogue: Catalogue, version: int) -> None:
     confirm(catalogue, [word(photo="path:a")])
     confirm(catalogue, [word(photo="path:b")])
     changes = catalogue.changes_since(Head(version, "of another copy"))
-    assert changes.anew
-    assert labels(changes) == [("path:a", "DANTE"), ("path:b", "DANTE")]
-    assert changes.head == catalogue.head()
+    assert changes == Changes(catalogue.head(), (), (), anew=True)
+
+
+def test_whoever_begins_reads_every_current_row_and_the_head(catalogue: Catalogue) -> None:
+    confirm(catalogue, [word(photo="path:a")])
+    confirm(catalogue, [word(photo="path:b"), word(photo="path:a", individual="VERGIL")])
+    rows: list[CatalogueRow] = []
+    head = catalogue.read_rows(rows.extend)
+    assert head == catalogue.head()
+    rows.sort(key=lambda row: row.row_id)
+    for read, given in zip(rows, catalogue.changes_since(EMPTY).added, strict=True):
+        assert replace(read, values=given.values) == given
+        np.testing.assert_array_equal(read.values, given.values)
+    assert sorted((row.key.photo, row.individual) for row in rows) == [("path:a", "VERGIL"), ("path:b", "DANTE")]
+    assert len({row.number for row in rows}) == len({row.annotation for row in rows}) == 2
+
+
+def test_reading_every_row_of_an_empty_catalogue_hands_over_none(catalogue: Catalogue) -> None:
+    rows: list[CatalogueRow] = []
+    assert catalogue.read_rows(rows.extend) == EMPTY
+    assert rows == []
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

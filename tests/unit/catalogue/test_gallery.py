@@ -1,67 +1,114 @@
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.catalogue.gallery import Gallery
-from pipeline.catalogue.rows import CatalogueRow, Changes
+from pipeline.catalogue.rows import CatalogueRow
 from pipeline.records import PhotoKey
 
 
 def row(
     row_id: int, individual: str, values: tuple[float, ...], model: str = "m1", part: str = "fluke"
 ) -> CatalogueRow:
-    return CatalogueRow(row_id, PhotoKey(f"path:{row_id}"), part, individual, np.array(values), model)
+    number = sum(map(ord, individual))
+    return CatalogueRow(row_id, PhotoKey(f"path:{row_id}"), part, individual, np.array(values), model, row_id, number)
 
 
 def filled(*rows: CatalogueRow) -> Gallery:
     gallery = Gallery("fluke", "m1", dimension=2)
-    gallery.update(Changes(1, rows, ()))
+    gallery.update((), rows)
     return gallery
 
 
+def names(gallery: Gallery) -> tuple[str, ...]:
+    return tuple(gallery.name(column) for column in gallery.order.tolist())
+
+
 def means(gallery: Gallery) -> dict[str, list[float]]:
-    return dict(zip(gallery.names, gallery.means.tolist(), strict=True))
+    return dict(zip(names(gallery), gallery.means.at(gallery.order).tolist(), strict=True))
 
 
 def test_an_empty_gallery_has_no_means() -> None:
     gallery = filled()
-    assert (gallery.names, gallery.means.shape, len(gallery)) == ((), (0, 2), 0)
+    assert (names(gallery), means(gallery), gallery.individuals) == ((), {}, 0)
 
 
 def test_the_mean_is_not_normalised_again() -> None:
     gallery = filled(row(1, "A", (1, 0)), row(2, "A", (0, 1)), row(3, "B", (0, 1)))
     assert means(gallery) == {"A": [0.5, 0.5], "B": [0.0, 1.0]}
-    assert gallery.means.dtype == torch.float64
+    assert gallery.means.at(gallery.order).dtype == torch.float64
 
 
 def test_rows_of_other_models_and_body_parts_are_left_out() -> None:
     gallery = filled(row(1, "A", (1, 0)), row(2, "A", (9, 9), model="m2"), row(3, "A", (9, 9), part="flank"))
     assert means(gallery) == {"A": [1.0, 0.0]}
-    assert len(gallery) == 1
 
 
 def test_individuals_stand_in_the_order_of_their_first_row() -> None:
-    assert filled(row(1, "Z", (1, 0)), row(2, "A", (1, 0)), row(3, "Z", (0, 1))).names == ("Z", "A")
+    rows = row(1, "Z", (1, 0)), row(2, "A", (1, 0)), row(3, "Z", (0, 1))
+    for order in itertools.permutations(rows):
+        assert names(filled(*order)) == ("Z", "A")
 
 
 def test_a_superseded_row_counts_no_longer() -> None:
     gallery = filled(row(1, "A", (1, 0)), row(2, "B", (1, 1)), row(3, "A", (0, 1)))
-    gallery.update(Changes(2, (row(4, "C", (5, 5)),), (1,)))
-    assert gallery.names == ("B", "A", "C")
+    gallery.update((1,), [row(4, "C", (5, 5))])
+    assert names(gallery) == ("B", "A", "C")
     assert means(gallery) == {"A": [0.0, 1.0], "B": [1.0, 1.0], "C": [5.0, 5.0]}
 
 
 def test_an_individual_without_rows_is_gone() -> None:
     gallery = filled(row(1, "A", (1, 0)), row(2, "B", (1, 1)))
-    gallery.update(Changes(2, (), (1,)))
+    gallery.update((1,), ())
     assert means(gallery) == {"B": [1.0, 1.0]}
 
 
-def test_changes_that_concern_others_leave_the_means_untouched() -> None:
+def test_changes_that_concern_others_and_what_is_in_already_change_nothing() -> None:
     gallery = filled(row(1, "A", (1, 0)))
-    before = gallery.means
-    gallery.update(Changes(2, (row(2, "A", (0, 1), part="flank"),), (77,)))
-    assert gallery.means is before
+    gallery.update((77,), [row(2, "A", (0, 1), part="flank"), row(1, "A", (1, 0))])
+    assert means(gallery) == {"A": [1.0, 0.0]}
+
+
+def test_an_individual_has_the_name_under_which_its_rows_came_last() -> None:
+    gallery = filled(row(1, "A", (1, 0)), row(2, "A", (0, 1)), row(3, "B", (1, 1)))
+    renamed = [replace(row(row_id, "A", (1, 0)), individual="C") for row_id in (1, 2)]
+    gallery.update((1, 2), renamed)
+    assert means(gallery) == {"C": [1.0, 0.0], "B": [1.0, 1.0]}
+    assert names(gallery) == ("C", "B")
+
+
+CHANGES = st.lists(st.tuples(st.integers(1, 30), st.sampled_from("ABCDE"), st.integers(0, 5)), max_size=60)
+
+
+@settings(max_examples=100, deadline=None)
+@given(CHANGES, st.integers(1, 5))
+def test_a_gallery_that_followed_along_equals_one_that_is_filled_at_once_to_the_last_bit(
+    changes: list[tuple[int, str, int]], looked_at: int
+) -> None:
+    following = Gallery("fluke", "m1", dimension=2)
+    standing: dict[int, CatalogueRow] = {}
+    for step, (photo, individual, value) in enumerate(changes):
+        row_id = step + 1
+        gone = [old for old, known in standing.items() if known.key.photo == f"path:{photo}"]
+        come = replace(row(row_id, individual, (value / 3, 1 / (value + 1))), key=PhotoKey(f"path:{photo}"))
+        following.update(gone, [come])
+        standing = {old: known for old, known in standing.items() if old not in gone} | {row_id: come}
+        if step % looked_at == 0:
+            assert len(following.means.at(following.order)) == following.individuals
+    fresh = filled(*reversed(standing.values()))
+    assert (means(following), names(following)) == (means(fresh), names(fresh))
+    for known in standing.values():
+        mine, theirs = following.without_photo(known.key), fresh.without_photo(known.key)
+        assert mine is not None
+        assert theirs is not None
+        assert following.number(mine[0]) == fresh.number(theirs[0]) == known.number
+        assert (mine[1] is None) == (theirs[1] is None)
+        assert mine[1] is None or torch.equal(mine[1], theirs[1])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +119,9 @@ def test_changes_that_concern_others_leave_the_means_untouched() -> None:
 def test_leaving_out_one_photo(row_id: int, expected: tuple[int, list[float] | None] | None) -> None:
     gallery = filled(row(1, "A", (1, 0)), row(2, "A", (0, 1)), row(3, "B", (1, 1)))
     found = gallery.without_photo(PhotoKey(f"path:{row_id}"))
-    assert (found and (found[0], None if found[1] is None else found[1].tolist())) == expected
-    assert len(gallery) == 3, "it is only left out of the answer"
+    place = found and gallery.order.tolist().index(found[0])
+    assert (found and (place, None if found[1] is None else found[1].tolist())) == expected
+    assert means(gallery) == {"A": [0.5, 0.5], "B": [1.0, 1.0]}, "it is only left out of the answer"
 
 
 def test_another_animal_of_the_photo_is_another_row() -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.guesses import LastAnswers
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import Alias, Decide, Decision
 from pipeline.catalogue.views import AnnotationFilter, IndividualFilter
+from pipeline.protocol.filters import Detail, Filters
 from pipeline.records import LOCAL_USER, Candidate, PhotoKey, Query, Ranking
 
 FLUKE = LoadedModel("fluke", "m1", 2, normalised=False)
@@ -57,6 +59,18 @@ def test_the_best_candidate_is_a_guess_and_another_name_a_word(store: SqlCatalog
     name(matcher, "p", "DANTE")
     name(matcher, "q", "VERGIL", NORTH_EAST)
     assert (said(store, "p"), said(store, "q")) == (("DANTE", False), ("VERGIL", True))
+
+
+def test_what_somebody_else_ranks_with_filters_is_not_what_the_app_was_told(
+    store: SqlCatalogue, matcher: CatalogueMatcher
+) -> None:
+    assert ask(matcher, "p") == "DANTE"
+    left = Detail(0, Filters(side="left"))
+    (ranking,) = matcher.rank([query("p", NORTH_EAST)], None, left)
+    assert ranking.candidates[0].individual == "Unknown"
+    name(matcher, "other", "NOVA")
+    name(matcher, "p", "DANTE")
+    assert said(store, "p") == ("DANTE", False)
 
 
 def test_a_guess_is_on_disk_waits_for_review_and_is_in_no_mean(store: SqlCatalogue, matcher: CatalogueMatcher) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.catalogue import matching
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.rows import EMPTY, Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueUnavailableError
@@ -201,7 +201,7 @@ def test_many_queries_are_ranked_in_portions_with_the_same_answers(monkeypatch: 
     matcher = matcher_of(*(fluke(str(n), f"I{n}", n, -n) for n in range(9)))
     queries = [query(f"path:q{n}", (n / 3, n / 7), identity=None) for n in range(11)]
     at_once = matcher.rank(queries, None)
-    monkeypatch.setattr(matching, "_MAX_DISTANCES", 25)
+    monkeypatch.setattr("pipeline.catalogue.ranking._MAX_DISTANCES", 25)
     assert matcher.rank(queries, None) == at_once
     assert len({ranking.candidates[0].individual for ranking in at_once}) > 1
 

@@ -14,8 +14,9 @@ from sqlalchemy import Engine, LargeBinary, MetaData, create_engine, inspect, te
 from sqlalchemy.exc import OperationalError
 
 from pipeline.catalogue import migrating
+from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.giving import Gift
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.people import CatalogueDescription, open_people
 from pipeline.catalogue.rows import EMPTY
@@ -315,7 +316,7 @@ def test_an_empty_database_gets_the_newest_layout(tmp_path: Path) -> None:
     migrate_catalogue(url)
     open_catalogue(url).close()
     assert rows_of(url, "SELECT version FROM schema_versions") == [(SCHEMA_VERSION,)]
-    assert rows_of(url, "SELECT version_num FROM alembic_version") == [("layout_4_photos",)]
+    assert rows_of(url, "SELECT version_num FROM alembic_version") == [("layout_4_signing",)]
 
 
 def test_the_release_of_layout_1_finds_the_number_that_it_refuses(url: str) -> None:

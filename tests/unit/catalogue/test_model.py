@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from pipeline.catalogue.matching import CatalogueMatcher, LoadedModel
-from pipeline.catalogue.rows import Confirmation
+from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.rows import EMPTY, Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import (
     Alias,
@@ -37,6 +38,7 @@ from pipeline.catalogue.verbs import (
 from pipeline.catalogue.views import AnnotationFilter, IndividualFilter
 from pipeline.errors import ChangeRefusedError, NameInUseError, UndoBlockedError
 from pipeline.names import fold_name
+from pipeline.protocol.filters import Detail, Filters
 from pipeline.records import LOCAL_USER, PhotoKey, Query, Ranking
 
 MODEL = LoadedModel("fluke", "m1", 2)
@@ -72,7 +74,8 @@ class Catalogues(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Both readers have followed to the same rankings, whatever the second has left out."""
-        assert self.readers[0].rank([QUERY], None) == self.readers[1].rank([QUERY], None)
+        for detail in (None, IN_DETAIL, LEFT):
+            assert self.readers[0].rank([QUERY], 9, detail) == self.readers[1].rank([QUERY], 9, detail)
         self.store.close()
 
     # --- the model ---
@@ -346,10 +349,44 @@ class Catalogues(RuleBasedStateMachine):
         assert self.store.differences_from_log() == []
 
     @invariant()
+    def references_and_filters_are_those_of_the_model(self) -> None:
+        for detail in (IN_DETAIL, LEFT):
+            (ranking,) = self.readers[0].rank([QUERY], 9, detail)
+            counted = {a for a, (_, side, _) in self.all("photo").items() if detail is IN_DETAIL or side == "left"}
+            whose = {i: sorted(set(self.photos_of(i)) & counted) for i in set(self.all("shows").values())}
+            whose = {individual: annotations for individual, annotations in whose.items() if annotations}
+            assert {c.number for c in ranking.candidates if c.number is not None} == set(whose)
+            assert ranking.individuals == len(whose)
+            for candidate in ranking.candidates:
+                if candidate.number is not None:
+                    mean = np.mean([self.facts["vector", a] for a in whose[candidate.number]], axis=0)
+                    assert candidate.distance == pytest.approx(float(np.linalg.norm(mean)), abs=1e-12)
+                    assert [(r.annotation, r.distance, r.encounter) for r in candidate.references] == self.references(
+                        whose[candidate.number], detail.references
+                    )
+
+    def references(self, annotations: list[int], count: int) -> list[tuple[int, Any, int | None]]:
+        """Return the nearest annotations to the origin, one an encounter."""
+        far = {a: float(np.linalg.norm(self.facts["vector", a])) for a in annotations}
+        kept: list[tuple[int, Any, int | None]] = []
+        for annotation in sorted(annotations, key=lambda a: (round(far[a], 12), self.row_of(a))):
+            encounter = self.facts["photo", annotation][2]
+            if len(kept) < count and (encounter is None or encounter not in [k[2] for k in kept]):
+                kept.append((annotation, pytest.approx(far[annotation], abs=1e-12), encounter))
+        return kept
+
+    def row_of(self, annotation: int) -> int:
+        """Return the number of the word that says who it shows: among equals, the older one is the nearer."""
+        (row,) = (row for row in self.store.changes_since(EMPTY).added if row.annotation == annotation)
+        return row.row_id
+
+    @invariant()
     def galleries_are_those_of_the_model(self) -> None:
         (ranking,) = self.readers[0].rank([QUERY], None)
-        (fresh,) = CatalogueMatcher(self.store, [MODEL]).rank([QUERY], None)
-        assert ranking == fresh
+        fresh = CatalogueMatcher(self.store, [MODEL])
+        assert fresh.rank([QUERY], None) == [ranking]
+        for detail in (IN_DETAIL, LEFT):
+            assert fresh.rank([QUERY], 9, detail) == self.readers[0].rank([QUERY], 9, detail)
         spelling = {individual: name for individual, name, is_alias in self.all("name").values() if not is_alias}
         expected = {
             spelling[i]: float(np.linalg.norm(np.mean([self.facts["vector", a] for a in ranked], axis=0)))
@@ -360,6 +397,7 @@ class Catalogues(RuleBasedStateMachine):
 
 
 QUERY = Query(PhotoKey("path:query"), "query", "fluke", np.zeros(2, dtype=np.float32), None, None)
+IN_DETAIL, LEFT = Detail(2, None), Detail(3, Filters(side="left"))
 
 
 def distances(ranking: Ranking) -> dict[str, float]:

@@ -7,8 +7,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipeline.access import Need, Permit, permit
+from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.loaded import MAX_LOADED, LoadedCatalogues
-from pipeline.catalogue.matching import LoadedModel
 from pipeline.catalogue.permitted import answer, blur, change
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import ChangeRefusedError, ForbiddenError, NoSuchCatalogueError

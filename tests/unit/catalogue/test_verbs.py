@@ -105,7 +105,7 @@ def test_many_decisions_are_one_event(catalogue: SqlCatalogue) -> None:
 @pytest.mark.parametrize("verdict", ["unsure", "not_comparable"])
 def test_what_nobody_can_tell_is_ranked_for_nobody_and_kept(catalogue: SqlCatalogue, verdict: str) -> None:
     dante = individual(catalogue, "DANTE")
-    decision = Decision(annotation(catalogue, "a"), verdict, dante, confidence="a guess", ranking="{}")  # type: ignore[arg-type]
+    decision = Decision(annotation(catalogue, "a"), verdict, dante, confidence="a guess")  # type: ignore[arg-type]
     say(catalogue, Decide((decision,)))
     assert shown(catalogue) == {"b": "DANTE", "c": "VERGIL"}
     assert say(catalogue, Decide((decision,))).head.version == 2, "the same again changes nothing"

@@ -238,7 +238,8 @@ class _Peer:
             self.script.asked[name] += 1
             failed = self.outcome(name)
             ranking = [["PMOD001_DANTE", 0.339], ["Unknown", 1.0], ["PMOD002", 1.25]][: message.get("topK")]
-            await self.item("identify", message["id"], index, failed or {"path": name, "identities": ranking})
+            answer = {"path": name, "identities": ranking, **_detail(message, ranking)}
+            await self.item("identify", message["id"], index, failed or answer)
             await self.send("progress", message["id"], stage="identifying", done=index + 1, total=len(names))
 
     def confirm(self, message: dict[str, Any], names: list[str]) -> None:
@@ -317,3 +318,24 @@ def _animal(name: str, animal: int) -> dict[str, Any]:
         "sha256": hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest(),
         "animal": animal,
     }
+
+
+def _detail(message: dict[str, Any], ranking: list[Any]) -> dict[str, Any]:
+    """Answer references and filters as docs/protocol.md says."""
+    if "references" not in message and "filters" not in message:
+        return {}
+    references = [
+        {"annotation": 97, "distance": 0.312, "encounter": 12},
+        {"annotation": 45, "distance": 0.358, "encounter": None},
+    ]
+    candidates = [
+        {
+            "individual": number,
+            "name": name,
+            "distance": distance,
+            "references": references[: message.get("references", 0)],
+        }
+        for number, (name, distance) in enumerate(ranking, 41)
+        if name != "Unknown"
+    ]
+    return {"candidates": candidates, "individuals": 57, "ranking": "{}.signed"}

@@ -6,11 +6,26 @@ import os
 import subprocess
 import sys
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from pipeline.client import AsyncClient, ClientOptions, PhotoResult, Progress, Query, RequestFailedError, confirmed
+from pipeline.client import (
+    Around,
+    AsyncClient,
+    Box,
+    Candidate,
+    ClientOptions,
+    Filters,
+    PhotoResult,
+    Progress,
+    Query,
+    Reference,
+    RequestFailedError,
+    confirmed,
+)
 from pipeline.client.errors import BadAnswerError, ClientClosedError
 from tests.unit.client.scripted_server import EMBEDDING, ScriptedServer
 
@@ -163,6 +178,30 @@ async def test_identify_ranks_and_passes_top_k() -> None:
     ]
     assert len(two.candidates) == 2
     assert "topK" not in server.requests[0]
+
+
+async def test_references_and_filters_are_asked_for_and_read() -> None:
+    filters = Filters(side="left", since=date(2015, 1, 1), box=Box(-1, 2, 3, 4), around=Around(0, 1.5, 1000))
+    async with ScriptedServer() as server, AsyncClient(server.url, options=QUICK) as client:
+        (found,) = await client.identify([query("a.jpg")], 3, references=1, filters=filters)
+        (plain,) = await client.identify([query("a.jpg")], 3)
+    request = server.requests[0]
+    assert request["references"] == 1
+    assert request["filters"] == {
+        "side": "left",
+        "from": "2015-01-01",
+        "box": {"south": -1, "west": 2, "north": 3, "east": 4},
+        "around": {"latitude": 0, "longitude": 1.5, "radius_m": 1000},
+    }
+    assert found.candidates == (
+        Candidate("PMOD001_DANTE", 0.339, 41, (Reference(97, 0.312, 12),)),
+        Candidate("Unknown", 1.0),
+        Candidate("PMOD002", 1.25, 43, (Reference(97, 0.312, 12),)),
+    )
+    assert (found.individuals, found.ranking) == (57, "{}.signed")
+    assert [replace(one, number=None, references=()) for one in found.candidates] == list(plain.candidates)
+    assert (plain.individuals, plain.ranking) == (None, None)
+    assert not {"references", "filters"} & set(server.requests[1])
 
 
 async def test_identify_takes_results_of_extract_and_keeps_their_failures() -> None:

@@ -123,6 +123,43 @@ def test_json_has_everything_and_nothing_else_on_the_output(
     assert (bad["error"], bad["candidates"]) == ({"code": "unreadable", "message": "unreadable!"}, [])
 
 
+def test_references_and_filters_are_asked_for_and_stand_in_the_json(
+    server: ScriptedServer, photos: Path, capsys: Captured
+) -> None:
+    asked = ["--references", 2, "--side", "left", "--from", "2015-01-01", "--until", "2020-12-31"]
+    places = ["--box=-1,2,3,4.5", "--around", "0,1.5,1000", "--body-part", "fluke"]
+    assert run(server, "identify", "a.jpg", "--json", *asked, *places) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["photos"]
+    assert answer["candidates"][0]["number"] == 41
+    assert answer["candidates"][0]["references"][1] == {"annotation": 45, "distance": 0.358, "encounter": None}
+    assert (answer["individuals"], answer["ranking"]) == (57, "{}.signed")
+    (request,) = (request for request in server.requests if request["type"] == "identify")
+    assert request["references"] == 2
+    assert request["filters"] == {
+        "bodyPart": "fluke",
+        "side": "left",
+        "from": "2015-01-01",
+        "until": "2020-12-31",
+        "box": {"south": -1, "west": 2, "north": 3, "east": 4.5},
+        "around": {"latitude": 0, "longitude": 1.5, "radius_m": 1000},
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "reason"),
+    [
+        ("--from", "1.1.2015", "must be a day, as 2015-06-30"),
+        ("--box", "1,2,3", "must be 4 numbers with commas between them"),
+        ("--around", "a,b,c", "must be 3 numbers with commas between them"),
+        ("--references", "0", "must be 1 or more"),
+    ],
+)
+def test_filters_that_cannot_be_read_are_named(option: str, text: str, reason: str, capsys: Captured) -> None:
+    with pytest.raises(SystemExit):
+        main(["identify", "a.jpg", option, text])
+    assert reason in capsys.readouterr().err
+
+
 def test_upload_sends_the_photos(server: ScriptedServer, photos: Path) -> None:
     assert run(server, "identify", "a.jpg", "missing.jpg", "--upload") == 1
     assert server.contents == {"a.jpg": b"photo a.jpg"}

@@ -1,6 +1,7 @@
 import contextlib
 import json
 import math
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import MalformedMessageError, RequestError, TooManyPhotosError, UnknownTypeError
 from pipeline.protocol.base import MAX_ID_CHARACTERS
+from pipeline.protocol.filters import Around, Box, Detail
 from pipeline.protocol.items import IdentifyItem
 from pipeline.protocol.json_text import decode_object
 from pipeline.protocol.reading import read_id, read_message
@@ -41,6 +43,82 @@ def refusal_of(**changed: Any) -> Failure:
     query = identify_item(**changed).query
     assert isinstance(query, Failure)
     return query
+
+
+# --- references and filters ---
+
+
+def detail_of(**fields: Any) -> Detail | None:
+    message = parse(json.dumps({"type": "identify", "id": "x", "data": [], "topK": 3} | fields))
+    assert isinstance(message, Identify)
+    return message.detail
+
+
+def test_an_identify_asks_for_no_detail_unless_it_says_so() -> None:
+    assert detail_of() is None
+    assert detail_of(references=None, filters=None) is None
+
+
+def test_references_and_filters_are_read() -> None:
+    filters = {"bodyPart": "fluke", "side": None, "from": "2015-06-30", "until": "2015-06-30"}
+    box = {"south": -10, "west": 170.5, "north": 10.0, "east": -170}
+    around = {"latitude": 0, "longitude": 180, "radius_m": 0.5}
+    detail = detail_of(references=20, filters=filters | {"box": box, "around": around})
+    assert detail is not None
+    assert detail.references == 20
+    assert detail.filters is not None
+    assert detail.filters.since == detail.filters.until == date(2015, 6, 30)
+    assert (detail.filters.body_part, detail.filters.side) == ("fluke", None)
+    assert detail.filters.box == Box(south=-10, west=170.5, north=10, east=-170)
+    assert detail.filters.around == Around(latitude=0, longitude=180, radius_m=0.5)
+
+
+def test_filters_that_say_nothing_let_everything_through() -> None:
+    assert detail_of(filters={}) == detail_of(filters={"side": None}) == Detail(0, None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"references": 0}, "references: must be an integer from 1 to 20"),
+        ({"references": True}, "references: must be an integer from 1 to 20"),
+        ({"references": 3, "topK": None}, "references: need topK of at most 100"),
+        ({"references": 3, "topK": 101}, "references: need topK of at most 100"),
+        ({"filters": [1]}, "filters: must be an object"),
+        ({"filters": {"sides": "left"}}, '"filters.sides": there is no such field'),
+        ({"filters": {"side": 1}}, "filters.side: must be a string of 0 to 200 characters"),
+        ({"filters": {"from": "30.6.2015"}}, "filters.from: must be a day, as 2015-06-30"),
+        ({"filters": {"from": "2015-02-30"}}, "filters.from: must be a day, as 2015-06-30"),
+        (
+            {"filters": {"from": "2015-06-30", "until": "2015-06-29"}},
+            "filters: from 2015-06-30 is after until 2015-06-29",
+        ),
+        (
+            {"filters": {"box": {"south": 1, "west": 2, "north": 3}}},
+            "filters.box.east: must be a number from -180 to 180",
+        ),
+        (
+            {"filters": {"box": {"south": 2, "west": 2, "north": 1, "east": 3}}},
+            "filters: the box's south lies above its north",
+        ),
+        (
+            {"filters": {"around": {"latitude": 91, "longitude": 0, "radius_m": 1}}},
+            "filters.around.latitude: must be a number from -90 to 90",
+        ),
+        (
+            {"filters": {"around": {"latitude": 9, "longitude": 0, "radius_m": 0}}},
+            "filters.around.radius_m: must be a number above 0",
+        ),
+        ({"filters": {"side": "left"}, "id": ...}, "id: filters needs one"),
+        ({"references": 1, "id": ...}, "id: references needs one"),
+    ],
+)
+def test_wrong_references_and_filters_are_named(fields: dict[str, Any], message: str) -> None:
+    given = {"type": "identify", "id": "x", "data": [], "topK": 3} | fields
+    text = json.dumps({name: value for name, value in given.items() if value is not ...})
+    with pytest.raises(MalformedMessageError) as caught:
+        parse(text)
+    assert caught.value.message == message
 
 
 # --- whole messages ---

@@ -9,12 +9,13 @@ import pytest
 from pipeline.access import NEEDED, Need
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.protocol.base import Request
+from pipeline.protocol.filters import Detail, Filters
 from pipeline.protocol.json_text import MAX_TEXT_BYTES
 from pipeline.protocol.requests import MESSAGES
-from pipeline.records import Failure, Ranking, SaveOutcome
+from pipeline.records import Candidate, Failure, Ranking, Reference, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session import session as session_module
-from pipeline.session.actions import Action, LetOthersGo, SavePhoto, SendText, StopRequest
+from pipeline.session.actions import Action, LetOthersGo, RankQueries, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
 from pipeline.session.session import Session
 from tests.unit.session.session_made import (
@@ -115,6 +116,41 @@ def test_an_identify_is_answered_in_json() -> None:
         {"path": "a.jpg", "index": 1, "error": {"code": "other_model", "message": "made by other weights"}},
         {"path": None, "index": 2, "error": {"code": "bad_item", "message": "path: must be a string"}},
     ]
+
+
+def test_an_identify_with_references_is_answered_in_detail() -> None:
+    session = make_session()
+    actions = send(session, type="identify", id="x", data=[ITEM, ITEM], topK=2, references=1, filters={"side": "left"})
+    (call,) = calls(actions, RankQueries)
+    assert call.detail == Detail(1, Filters(side="left"))
+    dante = Candidate("Dante", 0.25, 7, (Reference(3, 0.125, None),))
+    told = Ranking((dante, Candidate("Unknown", 1.0)), individuals=9, description="{}.signed")
+    (result,) = of_type(session.ranked(1, told, Ranking((), Failure("other_model", "other weights"))), "identify")
+    answered, refused = result["data"]
+    assert answered == {
+        "path": "a.jpg",
+        "index": 0,
+        "identities": [["Dante", 0.25], ["Unknown", 1.0]],
+        "candidates": [
+            {
+                "individual": 7,
+                "name": "Dante",
+                "distance": 0.25,
+                "references": [{"annotation": 3, "distance": 0.125, "encounter": None}],
+            }
+        ],
+        "individuals": 9,
+        "ranking": "{}.signed",
+    }
+    assert refused.keys() == {"path", "index", "error"}
+
+
+def test_a_filter_on_a_body_part_that_no_model_has_is_refused() -> None:
+    session = make_session()
+    (error,) = of_type(send(session, type="identify", id="x", data=[ITEM], filters={"bodyPart": "fin"}), "error")
+    assert error["code"] == "malformed"
+    assert error["message"].startswith('filters.bodyPart: "fin" is no body part of the loaded models, which have ')
+    assert of_type(send(session, type="identify", id="x", data=[]), "complete"), "the id is free"
 
 
 def test_a_save_is_answered_in_json() -> None:
@@ -313,6 +349,25 @@ def test_what_is_asked_of_the_shell_names_the_right_and_the_catalogue_that_it_ne
     send(session, type="extract", id="y", fileNames=["a.jpg"])
     needs = [ask.call.need for ask in session.asks]
     assert needs == [Need(Right.CONFIRM, "azores"), Need(Right.MATCH, "azores"), None, Need(Right.MATCH, anywhere=True)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "exact"),
+    [
+        ({"topK": 1, "references": 1}, False),
+        ({"filters": {}}, False),
+        ({"filters": {"side": "left", "from": "2020-05-01"}}, False),
+        ({"filters": {"box": {"south": 1, "west": 1, "north": 2, "east": 2}}}, True),
+        ({"filters": {"around": {"latitude": 1, "longitude": 1, "radius_m": 5}}}, True),
+    ],
+)
+def test_details_need_the_right_to_view_and_places_to_see_them_exactly(asked: dict[str, Any], exact: bool) -> None:
+    session = make_session()
+    send(session, type="identify", id="x", catalogue="azores", data=[{**ITEM, "identity": "DANTE"}, ITEM], **asked)
+    session.stored(1)
+    needs = [ask.call.need for ask in session.asks]
+    confirm, view = (Need(right, "azores", exact_place=exact) for right in (Right.CONFIRM, Right.VIEW))
+    assert needs == [confirm, view]
 
 
 def test_a_request_without_elements_has_one_answer() -> None:

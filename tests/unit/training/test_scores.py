@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.catalogue.gallery import Gallery
-from pipeline.catalogue.matching import rank_queries
-from pipeline.catalogue.rows import CatalogueRow, Changes
+from pipeline.catalogue.ranking import rank_queries
+from pipeline.catalogue.rows import CatalogueRow
 from pipeline.records import UNKNOWN, Failure, PhotoKey, Query
 from training.evaluation.comparison import Comparison, individual_distances, make_comparison
 from training.evaluation.embedded import EmbeddedPhoto
@@ -114,11 +114,11 @@ def test_centroid_distances_are_the_services_rankings() -> None:
     spots = {name: generator.random(3).tolist() for name in "abcdefg"}
     comparison = comparison_of(spots, {"a": [0.3], "b": [0.7]}, {})
     rows = [
-        CatalogueRow(number, PhotoKey(str(number)), "fluke", comparison.labels[column], vector, "m")
+        CatalogueRow(number, PhotoKey(str(number)), "fluke", comparison.labels[column], vector, "m", number, column + 1)
         for number, (column, vector) in enumerate(zip(comparison.reference_of, comparison.references, strict=True))
     ]
     gallery = Gallery("fluke", "m", 2)
-    gallery.update(Changes(1, tuple(rows), ()))
+    gallery.update((), rows)
     queries = [Query(PhotoKey("q"), "q", "fluke", row.astype(np.float32), None, None) for row in comparison.queries]
     distances = individual_distances(comparison, comparison.queries, "centroid", 3)
     for ranking, row in zip(rank_queries(gallery, queries, None), distances, strict=True):
