@@ -22,6 +22,7 @@ from pipeline.client.command_line import main
 from pipeline.client.verbs import Aliases, Decide, Decision, Describe, Merge, Move, Rename, Split, Undo, Verb
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.filters import Detail
 from pipeline.records import Actor
 from tests.confirming import confirm, word
 from tests.integration.edge_made import Edge, FakeMatcher
@@ -213,8 +214,8 @@ class RankingMatcher(StoreMatcher):
     async def confirm(self, catalogue: str, queries: Any, actor: Actor, key: str | None, may_guess: bool) -> Any:
         return await asyncio.to_thread(lambda: self._ranking.confirm(queries, actor, key, may_guess=may_guess))
 
-    async def rank(self, catalogue: str, queries: Any, top_k: int | None) -> Any:
-        return await asyncio.to_thread(self._ranking.rank, queries, top_k)
+    async def rank(self, catalogue: str, queries: Any, top_k: int | None, detail: Detail | None) -> Any:
+        return await asyncio.to_thread(self._ranking.rank, queries, top_k, detail)
 
 
 def app_asks(edge: Edge, *items: dict[str, Any]) -> Any:
