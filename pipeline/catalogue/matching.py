@@ -125,7 +125,7 @@ class CatalogueMatcher:
         near: dict[int, dict[int, Near]] = {}
         with self._galleries.current(filters) as (head, galleries):
             rankings = _rank_parts(galleries, checked, top_k)
-            if filters is None:  # else it is not what the photo's best candidate is
+            if filters is None:  # no client that guesses asks with filters
                 for item in checked:
                     self._last.note(item.query, rankings[item.index])
             if detail is not None and key is not None:
