@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,16 +118,29 @@ def somebody_works(service: Service, photos: list[Path]) -> Iterator[Worker]:
         working.stop()
 
 
+@pytest.fixture(scope="module")
+def attacker() -> Iterator[ProcessPoolExecutor]:
+    """The process that attacks; it connects anew for each attack."""
+    with worker(gives_way=True) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def warm(service: Service, photos: list[Path]) -> None:
+    """Nothing is done for the first time once this has been."""
+    with somebody_works(service, photos) as working:
+        time.sleep(3)
+    assert working.errors == []
+
+
 @pytest.mark.parametrize("attack", SHARES)
-def test_who_works_beside_an_attack_goes_on(service, photos, tmp_path, attack):
+def test_who_works_beside_an_attack_goes_on(service, photos, warm, attacker, tmp_path, attack):
     victim = Victim(service.url, ITEM, tmp_path)
-    with somebody_works(service, photos) as warm:
-        time.sleep(2)
     before = {name: private_bytes(name) for name in WATCHED}
     replicas = {name: [process.pid for process in replica_processes(name)] for name in WATCHED}
-    with peaks_during(WATCHED) as peaks, somebody_works(service, photos) as working, worker(gives_way=True) as attacker:
+    with peaks_during(WATCHED) as peaks, somebody_works(service, photos) as working:
         attacker.submit(ATTACKS[attack], victim, SHARES[attack]).result()
-    assert warm.errors == working.errors == []
+    assert working.errors == []
     assert max(working.waits) < GENEROUS_S
     assert {name: [process.pid for process in replica_processes(name)] for name in WATCHED} == replicas
     for name in WATCHED:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psutil
+
 from benchmarks.processes import MIB, private_bytes_of
 from tests.e2e.running import replica_processes
 
@@ -16,14 +18,18 @@ GIVEN_BACK_S = 20.0
 
 def private_bytes(deployment: str) -> int:
     """Memory that a deployment's only replica holds and nobody else does."""
+    return private_bytes_of(_only(deployment))
+
+
+def _only(deployment: str) -> psutil.Process:
     (process,) = replica_processes(deployment)
-    return private_bytes_of(process)
+    return process
 
 
 def wait_until_given_back(deployment: str, most_bytes: float, within_s: float = GIVEN_BACK_S) -> None:
     """Wait until a replica holds no more than this; a busy machine takes its time to end what a client has left."""
-    deadline = time.monotonic() + within_s
-    while (held := private_bytes(deployment)) > most_bytes:
+    deadline, process = time.monotonic() + within_s, _only(deployment)
+    while (held := private_bytes_of(process)) > most_bytes:
         assert time.monotonic() < deadline, f"{deployment} keeps {held / MIB:.1f} MiB, not {most_bytes / MIB:.1f}"
         time.sleep(PAUSE_S)
 
@@ -32,11 +38,12 @@ class Peaks:
     """The most that each deployment's replica held."""
 
     def __init__(self, deployments: tuple[str, ...]) -> None:
+        self._processes = {deployment: _only(deployment) for deployment in deployments}
         self.bytes = dict.fromkeys(deployments, 0)
 
     def sample(self) -> None:
-        for deployment, highest in self.bytes.items():
-            self.bytes[deployment] = max(highest, private_bytes(deployment))
+        for deployment, process in self._processes.items():
+            self.bytes[deployment] = max(self.bytes[deployment], private_bytes_of(process))
 
 
 @contextmanager
