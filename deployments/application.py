@@ -24,8 +24,11 @@ from pipeline.settings import Replicas, Settings
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.5, 30.0
 REPORTS_IN_WINDOW = 3
 
-HEALTH_CHECK_PERIOD_S, HEALTH_CHECK_TIMEOUT_S = 5.0, 10.0
-"""Of the ingress: Serve replaces a replica after three checks without an answer, here within 35 s of a hang."""
+HEALTH_CHECK_PERIOD_S = 2.0
+"""A replica that died is missed at the next check: Serve's own period would add up to 10 s to each loss."""
+
+INGRESS_CHECK_TIMEOUT_S = 10.0
+"""Serve replaces a replica after three checks without an answer: a hung ingress within 32 s."""
 
 logger = logging.getLogger("ray.serve")
 """Serve's own logger: a module's logger is not shown by the process that builds the application."""
@@ -116,6 +119,7 @@ def _sized(deployment: Any, name: str, role: Role, plan: Plan) -> Any:
         name=name,
         ray_actor_options=plan.actor_options(role),
         max_ongoing_requests=ongoing,
+        health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_timeout_s=plan.settings.timeouts.drain_timeout_s,
         autoscaling_config=_between(bounds, target_ongoing_requests=max(1.0, ongoing / 2)),
     )
@@ -131,7 +135,7 @@ def _ingress(settings: Settings, plan: Plan) -> Any:
         ray_actor_options=plan.actor_options("ingress"),
         max_ongoing_requests=plan.max_ongoing("ingress"),
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
-        health_check_timeout_s=HEALTH_CHECK_TIMEOUT_S,
+        health_check_timeout_s=INGRESS_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=settings.timeouts.drain_timeout_s,
         autoscaling_config=_between(bounds, policy=policy),
     )

@@ -39,6 +39,8 @@ RAY_ENVIRONMENT = {
     "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.flow:proxy_middlewares",
     # A thread of Serve's that outlives the cluster would otherwise make another one with its next call.
     "RAY_ENABLE_AUTO_CONNECT": "0",
+    # A proxy that died is missed as soon as a replica is (deployments/application.py).
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
     # What failed its health checks is killed. Asked to end in order, one that hangs would stay for `drain_timeout_s`.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
 }

@@ -27,4 +27,4 @@ def test_an_ingress_that_hangs_fails_its_health_checks_within_the_documented_tim
     ingress = bind_graph(settings, networks, ClusterResources(cpus=4.0, gpus=0.0, nodes=1))._bound_deployment
     config = ingress._deployment_config
     checks_s = REPLICA_HEALTH_CHECK_UNHEALTHY_THRESHOLD * config.health_check_timeout_s
-    assert config.health_check_period_s + checks_s == 35.0
+    assert config.health_check_period_s + checks_s == 32.0
