@@ -92,6 +92,7 @@ async def hang_one_ingress(service: Service, mark: Path) -> int:
     call = handle.record_autoscaling_stats.remote(HangsOnce(mark))
     with suppress(TimeoutError):  # it is never answered
         await asyncio.wait_for(call, HANGS_S)
+    await handle.shutdown_async()  # it would report to a controller for as long as this process lives
     return int(mark.read_text())
 
 
