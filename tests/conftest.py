@@ -33,12 +33,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long proofs, or all but them; an option, since `-m` is for those who start the tests."""
+    """Leave out the long proofs, or all but them; an option, since `-m` is for those who start the tests.
+
+    What starts a Ray cluster comes last, and one by one where two processes share the tests (`-n 2 --dist loadgroup`):
+    there is one cluster at a time, and a service's networks give way to whatever else the machine does.
+    """
     long = config.getoption("--long")
-    left_out = [item for item in items if (item.get_closest_marker("long") is not None) != long]
+    left_out = [item for item in items if _is(item, "long") != long]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if (item.get_closest_marker("long") is not None) == long]
+    items[:] = sorted((item for item in items if _is(item, "long") == long), key=lambda item: _is(item, "serve"))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("serve" if _is(item, "serve") else item.nodeid.partition("::")[0]))
+
+
+def _is(item: pytest.Item, mark: str) -> bool:
+    return item.get_closest_marker(mark) is not None
 
 
 @pytest.fixture(scope="session")

@@ -11,5 +11,6 @@ def end_the_run(config: pytest.Config, number: int) -> None:
     nothing then; so this says at once what happened.
     """
     said = f"ended by signal {number}"
-    config.get_terminal_writer().line(f"\n{said}", flush=True)
+    if config.pluginmanager.has_plugin("terminalreporter"):  # not in a process that has a share of the tests
+        config.get_terminal_writer().line(f"\n{said}", flush=True)
     pytest.exit(said, returncode=128 + number)
