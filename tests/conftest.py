@@ -35,20 +35,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long proofs, or all but them; an option, since `-m` is for those who start the tests.
 
-    What starts a Ray cluster comes last, and one by one where two processes share the tests (`-n 2 --dist loadgroup`):
-    there is one cluster at a time, and a service's networks give way to whatever else the machine does.
+    What asks a real service comes last, and one by one where two processes share the tests (`-n 2 --dist loadgroup`):
+    its networks give way to whatever else the machine does.
     """
     long = config.getoption("--long")
-    left_out = [item for item in items if _is(item, "long") != long]
+    left_out = [item for item in items if _is_long(item) != long]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted((item for item in items if _is(item, "long") == long), key=lambda item: _is(item, "serve"))
+    items[:] = sorted((item for item in items if _is_long(item) == long), key=_asks_a_service)
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("serve" if _is(item, "serve") else item.nodeid.partition("::")[0]))
+        item.add_marker(pytest.mark.xdist_group("e2e" if _asks_a_service(item) else item.path.name))
 
 
-def _is(item: pytest.Item, mark: str) -> bool:
-    return item.get_closest_marker(mark) is not None
+def _is_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("long") is not None
+
+
+def _asks_a_service(item: pytest.Item) -> bool:
+    return item.nodeid.startswith("tests/e2e/")
 
 
 @pytest.fixture(scope="session")
