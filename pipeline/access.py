@@ -33,6 +33,7 @@ NEEDED: Mapping[str, Right] = {
     "review": Right.VIEW,
     "history": Right.VIEW,
     "subscribe": Right.VIEW,
+    "propose_sightings": Right.VIEW,
     "decide": Right.CONFIRM,
     "rename": Right.CONFIRM,
     "aliases": Right.CONFIRM,

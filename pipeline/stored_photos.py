@@ -15,16 +15,18 @@ class Taken:
         utc_offset_min: minutes by which local time was ahead of UTC.
         latitude: degrees north (WGS 84), -90 to 90.
         longitude: degrees east, -180 to 180.
+        camera: what it calls itself: make, model and serial number, as far as it wrote them.
     """
 
     at: datetime | None = None
     utc_offset_min: int | None = None
     latitude: float | None = None
     longitude: float | None = None
+    camera: str | None = None
 
 
 NOT_TOLD = Taken()
-"""Of a photo whose file says neither when nor where."""
+"""Of a photo whose file says neither when nor where nor by what."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.catalogue import verbs
+from pipeline.catalogue.clocks import ALL_CAMERAS
+from pipeline.catalogue.places import blur
 from pipeline.catalogue.port import EditableCatalogue
+from pipeline.catalogue.proposals import ProposalFilter
 from pipeline.catalogue.rows import Head
 from pipeline.catalogue.vectors import storable_text
 from pipeline.catalogue.views import PAGE, AnnotationFilter, HistoryFilter, IndividualFilter, Page
@@ -31,40 +34,49 @@ from pipeline.protocol.catalogue_requests import (
     Split,
     Subscribe,
     Undo,
+    Values,
 )
+from pipeline.protocol.sighting_requests import ProposeSightings
 from pipeline.records import Actor
+from pipeline.rights import Place
 
 Answer = dict[str, Any]
 """The `data` of an answer, of the request's `reply` type."""
 
-Reader = Callable[[EditableCatalogue, Any, Actor], Answer]
-"""Takes the catalogue, the message and who sent it."""
+Reader = Callable[[EditableCatalogue, Any, Place], Answer]
+"""Takes the catalogue, the message and what its sender sees of places."""
 
 
-def _individuals(catalogue: EditableCatalogue, message: Individuals, _: Actor) -> Answer:
+def _individuals(catalogue: EditableCatalogue, message: Individuals, _: Place) -> Answer:
     wanted = IndividualFilter(**_filters(message, "search", "species", "sex", "body_part"))
     return _page("individuals", catalogue.individuals(wanted, *_place(message)))
 
 
-def _individual(catalogue: EditableCatalogue, message: Individual, _: Actor) -> Answer:
-    return _as_answer(catalogue.individual(message.individual))
+def _individual(catalogue: EditableCatalogue, message: Individual, place: Place) -> Answer:
+    shown = _as_answer(catalogue.individual(message.individual))
+    return shown | {"encounters": [blur(encounter, place) for encounter in shown["encounters"]]}
 
 
-def _annotations(catalogue: EditableCatalogue, message: AnnotationsRequest, _: Actor) -> Answer:
+def _annotations(catalogue: EditableCatalogue, message: AnnotationsRequest, _: Place) -> Answer:
     filters = _filters(message, "individual", "encounter", "body_part", "side", "quality")
     wanted = AnnotationFilter(**filters, waiting=isinstance(message, Review))
     return _page("annotations", catalogue.annotations(wanted, *_place(message)))
 
 
-def _history(catalogue: EditableCatalogue, message: History, _: Actor) -> Answer:
+def _history(catalogue: EditableCatalogue, message: History, _: Place) -> Answer:
     wanted = HistoryFilter(**_filters(message, "individual", "annotation", "since"))
     return _page("events", catalogue.history(wanted, *_place(message)))
 
 
-def _news(catalogue: EditableCatalogue, message: Subscribe, _: Actor) -> Answer:
+def _news(catalogue: EditableCatalogue, message: Subscribe, _: Place) -> Answer:
     since = LARGEST if message.since is None else message.since
     page = catalogue.history(HistoryFilter(since=since, oldest_first=True))
     return {"catalogue": catalogue.name, "head": _as_answer(page.head), "events": _plain_entries(page)}
+
+
+def _propose_sightings(catalogue: EditableCatalogue, message: ProposeSightings, place: Place) -> Answer:
+    wanted = ProposalFilter(message.annotations, message.gap_min, place)
+    return _as_answer(catalogue.propose_sightings(wanted, *_place(message)))
 
 
 READERS: Mapping[type[Request], Reader] = {
@@ -74,6 +86,7 @@ READERS: Mapping[type[Request], Reader] = {
     Review: _annotations,
     History: _history,
     Subscribe: _news,
+    ProposeSightings: _propose_sightings,
 }
 """What answers each request without elements that changes nothing; `subscribe` is answered anew as events come."""
 
@@ -83,14 +96,24 @@ def _decide(message: Decide) -> verbs.Verb:
 
 
 def _describe(message: Describe) -> verbs.Verb:
-    things: Mapping[verbs.Thing, int | None] = {
+    things: Mapping[verbs.Thing, int | str | None] = {
         "individual": message.individual,
         "annotation": message.annotation,
         "sighting": message.sighting,
+        "camera": message.camera,
     }
-    values = message.values.model_dump(include=message.values.model_fields_set)
-    (described,) = (verbs.Describe(thing, number, values) for thing, number in things.items() if number is not None)
-    return described
+    values = _given(message.values)
+    named = (verbs.Describe(thing, which, values) for thing, which in things.items() if which is not None)
+    return next(named, verbs.Describe("catalogue", ALL_CAMERAS, values))
+
+
+def _move(message: Move) -> verbs.Verb:
+    values = {} if message.values is None else _given(message.values)
+    return verbs.Move(message.annotations, message.encounter, message.sighting, values)
+
+
+def _given(values: Values) -> verbs.Description:
+    return values.model_dump(include=values.model_fields_set)
 
 
 VERBS: Mapping[type[Request], Callable[[Any], verbs.Verb]] = {
@@ -99,7 +122,7 @@ VERBS: Mapping[type[Request], Callable[[Any], verbs.Verb]] = {
     Aliases: lambda message: verbs.Alias(message.individual, message.add, message.remove),
     Merge: lambda message: verbs.Merge(message.into, message.others),
     Split: lambda message: verbs.Split(message.annotations, message.individual, message.name),
-    Move: lambda message: verbs.Move(message.annotations, message.encounter, message.sighting),
+    Move: _move,
     Remove: lambda message: verbs.Remove(message.annotations),
     Describe: _describe,
     Undo: lambda message: verbs.Undo(message.version),
@@ -107,15 +130,15 @@ VERBS: Mapping[type[Request], Callable[[Any], verbs.Verb]] = {
 """The verb that each request says which changes the catalogue."""
 
 
-def answer(catalogue: EditableCatalogue, message: Request, actor: Actor) -> Answer:
-    """Return the `data` of the answer to a request of `READERS`.
+def answer(catalogue: EditableCatalogue, message: Request, place: Place) -> Answer:
+    """Return the `data` of the answer to a request of `READERS`, as far as somebody may see who sees places so.
 
     Raises:
         CatalogueUnavailableError: the catalogue cannot be read.
         MalformedMessageError: `after` is none that a page gave.
-        NotInCatalogueError: there is no individual of this number.
+        NotInCatalogueError: there is no individual, or no annotation, of a number that is asked for.
     """
-    return READERS[type(message)](catalogue, message, actor)
+    return READERS[type(message)](catalogue, message, place)
 
 
 def change(catalogue: EditableCatalogue, message: ChangeRequest, actor: Actor, only_changes: bool = False) -> Answer:

@@ -48,6 +48,11 @@ class _Way:
     merged: Callable[[Any], list[int]] = lambda _: []
 
 
+def _described(verb: Describe) -> list[Subject]:
+    table, key, _ = DESCRIBED[verb.thing]
+    return [(table.c[key], [verb.id])]
+
+
 _WAYS: Mapping[type[Verb], _Way] = {
     Decide: _Way(
         decide,
@@ -76,7 +81,7 @@ _WAYS: Mapping[type[Verb], _Way] = {
         ],
     ),
     Remove: _Way(remove, lambda verb: words_about(verb.annotations)),
-    Describe: _Way(describe, lambda verb: [(DESCRIBED[verb.thing][0].c.id, [verb.id])]),
+    Describe: _Way(describe, _described),
     Relocate: _Way(relocate, lambda verb: [(annotations.c.id, verb.paths)]),
     Undo: _Way(undo, lambda _: []),
 }

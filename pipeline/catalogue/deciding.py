@@ -1,16 +1,17 @@
 """The verbs about annotations: decide, split, remove, move."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from pipeline.catalogue.change import Change, Row, standing
+from pipeline.catalogue.describing import described_values
 from pipeline.catalogue.events import is_history
 from pipeline.catalogue.known_names import KnownNames
 from pipeline.catalogue.layout import name_of
 from pipeline.catalogue.schema import annotations, assignments, decisions, embeddings, encounters, sightings
 from pipeline.catalogue.signing import read_signed, read_signing_key
-from pipeline.catalogue.things import by_annotation, require, require_individuals
+from pipeline.catalogue.things import by_annotation, refuse_two_animals, require, require_individuals
 from pipeline.catalogue.vectors import storable_text
-from pipeline.catalogue.verbs import Decide, Decision, Move, Remove, Split, Verdict
+from pipeline.catalogue.verbs import Decide, Decision, Description, Move, Remove, Split, Verdict
 from pipeline.errors import ChangeRefusedError
 
 
@@ -72,41 +73,32 @@ def move(change: Change, verb: Move) -> None:
     """See `pipeline.catalogue.verbs.Move`.
 
     Raises:
-        ChangeRefusedError: the encounter would have two animals of one photo; it is given, and a sighting as well.
+        ChangeRefusedError: the encounter would have two animals of one photo; it is given, and a sighting as well; a
+            sighting that is known is described; or a value cannot be that of a sighting.
         NotInCatalogueError: an annotation, the encounter or the sighting does not stand.
     """
     rows = require(change, annotations, verb.annotations)
+    if verb.encounter is not None and verb.sighting is not None:
+        raise ChangeRefusedError("a known encounter has its sighting: name one of the two")
+    if verb.values and (verb.encounter is not None or verb.sighting is not None):
+        raise ChangeRefusedError("values: are for a sighting that is made: describe the one that is known")
     if verb.encounter is None:
-        there: list[Row] = []
-        encounter = _make_encounter(change, verb.sighting)
-    elif verb.sighting is None:
+        encounter = _make_encounter(change, verb.sighting, verb.values)
+    else:
         require(change, encounters, [verb.encounter])
         encounter = verb.encounter
-        there = list(standing(*change.place, annotations, "encounter", [encounter]))
-    else:
-        raise ChangeRefusedError("a known encounter has its sighting: name one of the two")
-    _refuse_two_animals([*there, *rows.values()])
     for row in rows.values():
         if row["encounter"] != encounter:
             change.replace(annotations, row, encounter=encounter)
+    refuse_two_animals(change)
 
 
-def _make_encounter(change: Change, sighting: int | None) -> int:
+def _make_encounter(change: Change, sighting: int | None, values: Description) -> int:
     if sighting is None:
-        sighting = change.open(sightings, {})
+        sighting = change.open(sightings, described_values("sighting", values, {}))
     else:
         require(change, sightings, [sighting])
     return change.open(encounters, {"sighting": sighting})
-
-
-def _refuse_two_animals(rows: Iterable[Row]) -> None:
-    animal_of: dict[str, int] = {}
-    for row in rows:
-        if animal_of.setdefault(row["source_key"], row["animal"]) != row["animal"]:
-            raise ChangeRefusedError(
-                f"annotation {row['id']} shows another animal of a photo that the encounter has already: an encounter "
-                "is one animal at one time and place"
-            )
 
 
 def _refuse_twice(ids: Sequence[int]) -> None:

@@ -4,28 +4,35 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Float, Table
+from sqlalchemy import DateTime, Float, Integer, Table, select
 
 from pipeline.catalogue.change import Change, Row, standing
+from pipeline.catalogue.clocks import is_zone, no_zone
 from pipeline.catalogue.known_names import KnownNames, name_key
-from pipeline.catalogue.schema import annotations, assignments, individuals, names, sightings
+from pipeline.catalogue.photo_tables import photos
+from pipeline.catalogue.schema import annotations, assignments, individuals, names, settings, sightings
 from pipeline.catalogue.things import names_of, require, require_individuals
 from pipeline.catalogue.vectors import storable_text
-from pipeline.catalogue.verbs import Alias, Describe, Merge, Rename, Thing
+from pipeline.catalogue.verbs import Alias, Describe, Description, Merge, Rename, Thing
 from pipeline.errors import ChangeRefusedError, NotInCatalogueError
 from pipeline.names import normalise_new_identity, shown_name
+from pipeline.protocol.sighting_requests import MAX_GAP_MIN
 
-DESCRIBED: Mapping[Thing, tuple[Table, tuple[str, ...]]] = {
-    "individual": (individuals, ("species", "sex", "note")),
-    "annotation": (annotations, ("side", "quality")),
+DESCRIBED: Mapping[Thing, tuple[Table, str, tuple[str, ...]]] = {
+    "individual": (individuals, "id", ("species", "sex", "note")),
+    "annotation": (annotations, "id", ("side", "quality")),
     "sighting": (
         sightings,
+        "id",
         ("begins_at", "ends_at", "latitude", "longitude", "uncertainty_m", "locality", "observer"),
     ),
+    "camera": (settings, "camera", ("clock_s",)),
+    "catalogue": (settings, "camera", ("timezone", "gap_min")),
 }
-"""What `describe` may set of each thing."""
+"""The table of each thing, the column that names it, and what `describe` may set."""
 
 _LARGEST = {"latitude": 90.0, "longitude": 180.0}
+_WHOLE = {"gap_min": range(1, MAX_GAP_MIN + 1), "clock_s": range(-(2**31) + 1, 2**31)}
 
 
 def rename(change: Change, verb: Rename) -> None:
@@ -112,23 +119,58 @@ def describe(change: Change, verb: Describe) -> None:
         ChangeRefusedError: the thing has no such value, or it cannot be this one.
         NotInCatalogueError: the thing does not stand.
     """
-    table, allowed = DESCRIBED[verb.thing]
-    unknown = sorted(verb.values.keys() - set(allowed))
-    if unknown:
-        raise ChangeRefusedError(f"{verb.thing} has no {', '.join(unknown)}: it has {', '.join(allowed)}")
+    table, _, _ = DESCRIBED[verb.thing]
     row = _described(change, verb)
-    values = {column: _value(table, column, value) for column, value in verb.values.items()}
-    begins_at, ends_at = ({**row, **values}.get(column) for column in ("begins_at", "ends_at"))
+    values = described_values(verb.thing, verb.values, row)
+    if not any(row.get(column) != value for column, value in values.items()):
+        return
+    if "row" in row:
+        change.replace(table, row, **values)
+    else:
+        change.open(table, row | values)
+
+
+def described_values(thing: Thing, values: Description, row: Row) -> Row:
+    """Return values of a thing as its table stores them.
+
+    Args:
+        thing: of which.
+        values: new ones.
+        row: what is known of it so far.
+
+    Raises:
+        ChangeRefusedError: the thing has no such value, or it cannot be this one.
+    """
+    table, _, allowed = DESCRIBED[thing]
+    unknown = sorted(values.keys() - set(allowed))
+    if unknown:
+        raise ChangeRefusedError(f"{thing} has no {', '.join(unknown)}: it has {', '.join(allowed)}")
+    stored = {column: _value(table, column, value) for column, value in values.items()}
+    begins_at, ends_at = ({**row, **stored}.get(column) for column in ("begins_at", "ends_at"))
     if begins_at is not None and ends_at is not None and ends_at < begins_at:
         raise ChangeRefusedError("a sighting ends after it begins: look at begins_at and ends_at")
-    if any(row[column] != value for column, value in values.items()):
-        change.replace(table, row, **values)
+    return stored
 
 
 def _described(change: Change, verb: Describe) -> Row:
+    """Return what is known of a thing; of a camera or a catalogue of which nothing was said, a row to be opened."""
+    if isinstance(verb.id, str):
+        camera = storable_text(verb.id)
+        row = next(standing(*change.place, settings, "camera", [camera]), None)
+        if row is None and verb.thing == "camera" and not _has_taken(change, camera):
+            raise NotInCatalogueError(
+                f'no photo of the catalogue is by a camera "{shown_name(camera)}": propose_sightings lists those that '
+                "there are"
+            )
+        return {"camera": camera} if row is None else row
     if verb.thing == "individual":
         return require_individuals(change, [verb.id])[verb.id]
     return require(change, DESCRIBED[verb.thing][0], [verb.id])[verb.id]
+
+
+def _has_taken(change: Change, camera: str) -> bool:
+    by_camera = (photos.c.catalogue_id == change.catalogue_id, photos.c.camera == camera)
+    return change.connection.execute(select(photos.c.sha256).where(*by_camera).limit(1)).first() is not None
 
 
 def _value(table: Table, column: str, value: Any) -> Any:
@@ -136,6 +178,11 @@ def _value(table: Table, column: str, value: Any) -> Any:
     kind = table.c[column].type
     if value is None:
         return None
+    if isinstance(kind, Integer):
+        allowed = _WHOLE[column]
+        if isinstance(value, int) and value in allowed:
+            return int(value)
+        raise ChangeRefusedError(f"{column}: must be a whole number from {allowed[0]} to {allowed[-1]}")
     if isinstance(kind, DateTime):
         if isinstance(value, datetime) and value.tzinfo is None:
             return value
@@ -145,6 +192,8 @@ def _value(table: Table, column: str, value: Any) -> Any:
         if isinstance(value, int | float) and (abs(value) <= largest if largest else value >= 0):
             return float(value)
         raise ChangeRefusedError(f"{column}: must be a number {f'of at most {largest}' if largest else 'above 0'}")
+    if column == "timezone" and not (isinstance(value, str) and is_zone(value)):
+        raise no_zone(str(value))
     if isinstance(value, str):
         return storable_text(value)
     raise ChangeRefusedError(f"{column}: must be text")

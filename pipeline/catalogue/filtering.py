@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
-from math import asin, cos, radians, sin, sqrt
 
 import numpy as np
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from pipeline.catalogue.change import standing
+from pipeline.catalogue.places import distance_m
 from pipeline.catalogue.schema import annotations, assignments, encounters, sightings
 from pipeline.catalogue.vectors import Numbers
 from pipeline.protocol.filters import Around, Box, Filters
-
-_EARTH_RADIUS_M = 6_371_008.8  # mean radius (IUGG)
 
 
 def read_matching(connection: Connection, catalogue_id: int, filters: Filters) -> Numbers:
@@ -32,7 +30,7 @@ def read_matching(connection: Connection, catalogue_id: int, filters: Filters) -
         query = query.join(sightings, _is_sighting())
     found = connection.execute(query.where(*conditions, *of_sighting))
     around = filters.around
-    rows = found if around is None else (row for row in found if _distance_m(around, row[1], row[2]) <= around.radius_m)
+    rows = found if around is None else (row for row in found if _is_around(around, row[1], row[2]))
     return np.sort(np.fromiter((row[0] for row in rows), dtype=np.int64))
 
 
@@ -75,9 +73,5 @@ def _in_box(box: Box) -> list[ColumnElement[bool]]:
     return [sightings.c.latitude.between(box.south, box.north), between]
 
 
-def _distance_m(around: Around, latitude: float, longitude: float) -> float:
-    """Return the distance over the sphere, by the haversine formula."""
-    north, south = radians(around.latitude), radians(latitude)
-    across = radians(longitude - around.longitude)
-    half = sin((south - north) / 2) ** 2 + cos(north) * cos(south) * sin(across / 2) ** 2
-    return 2 * _EARTH_RADIUS_M * asin(sqrt(min(1.0, half)))
+def _is_around(around: Around, latitude: float, longitude: float) -> bool:
+    return distance_m((around.latitude, around.longitude), (latitude, longitude)) <= around.radius_m

@@ -38,14 +38,15 @@ def read_page(
         MalformedMessageError: `after` is none that a page gave.
     """
     limit = max(1, min(limit, MAX_PAGE))
-    some = rows if after is None else rows.where(_beyond(keys, _read_cursor(after, keys), descending))
+    kinds = [key.type.python_type for key in keys]
+    some = rows if after is None else rows.where(_beyond(keys, read_cursor(after, kinds), descending))
     some = some.order_by(*(key.desc() if descending else key for key in keys)).limit(limit + 1)
     found = connection.execute(some).all()
     count = select(func.count()).select_from(rows.subquery())
     total = int(connection.execute(count).scalar_one()) if after is None else None
     more = len(found) > limit
     page = found[:limit]
-    cursor = json.dumps([getattr(page[-1], key.name) for key in keys]) if more else None
+    cursor = write_cursor([getattr(page[-1], key.name) for key in keys]) if more else None
     return Page(head, tuple(entries_of(page)), cursor, total)
 
 
@@ -57,13 +58,22 @@ def _beyond(keys: Sequence[Column[Any]], values: Sequence[Any], descending: bool
     return or_(*beyond)
 
 
-def _read_cursor(after: str, keys: Sequence[Column[Any]]) -> list[Any]:
+def write_cursor(values: Sequence[int | str]) -> str:
+    """Return `next` of a page whose last entry has these keys."""
+    return json.dumps(values)
+
+
+def read_cursor(after: str, kinds: Sequence[type]) -> list[Any]:
+    """Return the keys of `write_cursor`, of these types.
+
+    Raises:
+        MalformedMessageError: it is none that a page gave.
+    """
     try:
         values = json.loads(after)
     except (ValueError, RecursionError):
         values = None
-    kinds = [key.type.python_type for key in keys]
-    if isinstance(values, list) and [type(value) for value in values] == kinds and all(map(_is_storable, values)):
+    if isinstance(values, list) and [type(value) for value in values] == list(kinds) and all(map(_is_storable, values)):
         return values
     raise MalformedMessageError("after: must be `next` of the page before")
 

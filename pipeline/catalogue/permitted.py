@@ -10,7 +10,7 @@ from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.errors import ChangeRefusedError, ForbiddenError
 from pipeline.protocol.base import Request
-from pipeline.protocol.catalogue_requests import ChangeRequest, Individual
+from pipeline.protocol.catalogue_requests import ChangeRequest
 from pipeline.protocol.rights_requests import (
     CatalogueCreate,
     Catalogues,
@@ -20,12 +20,7 @@ from pipeline.protocol.rights_requests import (
     RightsChange,
 )
 from pipeline.records import LOCAL_USER, Actor
-from pipeline.rights import Held, Place, Right
-
-COARSE_DEGREES = 1
-"""Digits of a degree that stay of a place which is told coarsely: about 11 km."""
-
-COARSE_M = 10_000.0
+from pipeline.rights import Held, Right
 
 Handler = Callable[[LoadedCatalogues, Any, Permit], Answer]
 """Takes the catalogues, the message and what its sender may do."""
@@ -41,10 +36,7 @@ def answer(loaded: LoadedCatalogues, message: Request, permit: Permit) -> Answer
     if handler is not None:
         return handler(loaded, message, permit)
     assert permit.catalogue is not None
-    given = answers.answer(loaded.catalogue(permit.catalogue), message, permit.actor)
-    if isinstance(message, Individual):
-        given["encounters"] = [blur(encounter, permit.held.place) for encounter in given["encounters"]]
-    return given
+    return answers.answer(loaded.catalogue(permit.catalogue), message, permit.held.place)
 
 
 def change(
@@ -65,17 +57,6 @@ def change(
         return OF_RIGHTS[type(message)](loaded, message, permit)
     assert permit.catalogue is not None
     return answers.change(loaded.catalogue(permit.catalogue), message, permit.actor, only_changes)
-
-
-def blur(encounter: dict[str, Any], place: Place) -> dict[str, Any]:
-    """Return an encounter with as much of its place as somebody may see; a locality's name is always exact."""
-    if place == "exact":
-        return encounter
-    hidden = dict.fromkeys(("latitude", "longitude", "uncertainty_m", "locality"))
-    if place == "coarse" and encounter["latitude"] is not None and encounter["longitude"] is not None:
-        hidden |= {axis: round(encounter[axis], COARSE_DEGREES) for axis in ("latitude", "longitude")}
-        hidden["uncertainty_m"] = max(encounter["uncertainty_m"] or 0.0, COARSE_M)
-    return {**encounter, **hidden}
 
 
 def _catalogues(loaded: LoadedCatalogues, _: Catalogues, permit: Permit) -> Answer:

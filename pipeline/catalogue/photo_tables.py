@@ -11,7 +11,7 @@ from pipeline.catalogue.schema import UtcDateTime, metadata
 database_ids = Table("database_ids", metadata, Column("id", String(32), primary_key=True))
 
 # The photos of the store that a catalogue has: whoever may see the catalogue may see these, and no other.
-# `taken_at` is local time as the camera wrote it.
+# `taken_at` is local time as the camera wrote it; `camera` is what it calls itself.
 photos = Table(
     "photos",
     metadata,
@@ -24,6 +24,7 @@ photos = Table(
     Column("utc_offset_min", Integer),
     Column("latitude", Float),
     Column("longitude", Float),
+    Column("camera", String),
     Column("name", String),
     Column("added", UtcDateTime, nullable=False),
     Column("added_by", ForeignKey("actors.id"), nullable=False),

@@ -64,7 +64,7 @@ class CataloguePhotos:
             row = connection.execute(select(photos).where(_is_photo(of, sha256))).first()
         if row is None:
             return None
-        taken = Taken(row.taken_at, row.utc_offset_min, row.latitude, row.longitude)
+        taken = Taken(row.taken_at, row.utc_offset_min, row.latitude, row.longitude, row.camera)
         return PhotoRecord(row.sha256, row.size_bytes, PhotoFacts((row.width_px, row.height_px), taken), row.name)
 
     def add(self, catalogue: str, photo: PhotoRecord, actor: Actor) -> bool:
@@ -136,5 +136,6 @@ def _as_row(photo: PhotoRecord) -> dict[str, Any]:
         "utc_offset_min": taken.utc_offset_min,
         "latitude": taken.latitude,
         "longitude": taken.longitude,
+        "camera": None if taken.camera is None else storable_text(taken.camera),
         "name": None if photo.name is None else storable_text(photo.name),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from pipeline.catalogue.proposals import ProposalFilter, Proposals
 from pipeline.catalogue.rows import (
     CatalogueCounts,
     CatalogueRow,
@@ -189,4 +190,12 @@ class EditableCatalogue(Catalogue, Protocol):
 
     def history(self, wanted: HistoryFilter, after: str | None = None, limit: int = PAGE) -> Page[EventEntry]:
         """Return a page of events; a head is in it as soon as its change is in any answer."""
+        ...
+
+    def propose_sightings(self, wanted: ProposalFilter, after: str | None = None, limit: int = PAGE) -> Proposals:
+        """Return a page of sightings, with encounters in them, that photos may be of; nothing is written.
+
+        Raises:
+            NotInCatalogueError: an annotation that is wanted does not stand.
+        """
         ...

@@ -2,7 +2,7 @@
 
 from pipeline.catalogue.change import Change, standing
 from pipeline.catalogue.schema import annotations, assignments
-from pipeline.catalogue.things import by_annotation, require
+from pipeline.catalogue.things import by_annotation, refuse_two_animals, require
 from pipeline.catalogue.vectors import storable_key, storable_text
 from pipeline.catalogue.verbs import Relocate
 from pipeline.errors import ChangeRefusedError
@@ -13,7 +13,8 @@ def relocate(change: Change, verb: Relocate) -> None:
     """See `pipeline.catalogue.verbs.Relocate`; a path that is the same changes nothing.
 
     Raises:
-        ChangeRefusedError: the catalogue knows another photo by a new path already.
+        ChangeRefusedError: the catalogue knows another photo by a new path already, or an encounter would have two
+            animals of one photo.
         NotInCatalogueError: an annotation does not stand.
     """
     rows = require(change, annotations, verb.paths)
@@ -26,6 +27,7 @@ def relocate(change: Change, verb: Relocate) -> None:
         if any(row[column] != value for column, value in values.items()):
             change.replace(annotations, row, **values)
     _refuse_known(change)
+    refuse_two_animals(change)
     ended = set(change.closed[annotations])
     for annotation, row in by_annotation(change, assignments, keyed).items():
         if rows[annotation]["row"] in ended:  # galleries know a photo by its key, and follow assignments alone

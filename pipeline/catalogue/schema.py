@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised with every change of the tables; a release refuses a catalogue that a newer one has written."""
 
 
@@ -251,5 +251,19 @@ imports = _versioned(
     unique=("body_part", "digest"),
 )
 
-VERSIONED = (individuals, names, sightings, encounters, annotations, embeddings, assignments, decisions, imports)
+# How times of photos are read where sightings are proposed. Of one `camera`, as its photos name it: seconds that are
+# added to what it wrote. Of "", the catalogue itself: the zone of local times, and the longest gap within a sighting.
+settings = _versioned(
+    "settings",
+    Column("camera", String, nullable=False),
+    Column("timezone", String),
+    Column("gap_min", Integer),
+    Column("clock_s", Integer),
+    unique=("camera",),
+    by=("camera",),
+)
+
+VERSIONED = (
+    *(individuals, names, sightings, encounters, annotations, embeddings, assignments, decisions, imports, settings),
+)
 """Every table of versioned rows, in the order in which rows are written."""

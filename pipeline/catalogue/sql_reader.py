@@ -6,7 +6,9 @@ from pipeline.catalogue.database import Database
 from pipeline.catalogue.events import read_head, read_heads
 from pipeline.catalogue.filtering import read_encounters, read_matching
 from pipeline.catalogue.gallery_rows import read_changes_since, read_counts, read_imports, read_rows
+from pipeline.catalogue.proposals import ProposalFilter, Proposals
 from pipeline.catalogue.reading import read_annotations, read_history, read_individual, read_individuals
+from pipeline.catalogue.reading_proposals import read_proposals
 from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Head, ImportFile
 from pipeline.catalogue.signing import read_signing_key
@@ -108,6 +110,11 @@ class SqlReader:
         """See the port."""
         with self._database.reading() as connection:
             return read_history(connection, self._catalogue_id, wanted, after, limit)
+
+    def propose_sightings(self, wanted: ProposalFilter, after: str | None = None, limit: int = PAGE) -> Proposals:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_proposals(connection, self._catalogue_id, wanted, after, limit)
 
     def differences_from_log(self) -> list[str]:
         """Return where the tables say something else than the log of events, one line a row; empty if nowhere."""

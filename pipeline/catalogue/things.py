@@ -1,5 +1,6 @@
 """The individuals, annotations, encounters and sightings that a verb names, and whether they changed meanwhile."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,8 @@ from pipeline.catalogue.change import Change, Row, chunks, standing
 from pipeline.catalogue.events import is_history
 from pipeline.catalogue.rows import Head
 from pipeline.catalogue.schema import actors, annotations, assignments, decisions, events, individuals, names
-from pipeline.errors import ChangedSinceError, NotInCatalogueError
+from pipeline.errors import ChangedSinceError, ChangeRefusedError, NotInCatalogueError
+from pipeline.names import shown_name
 
 Subject = tuple[Column[Any], Iterable[Any]]
 """A column of a versioned table, and the values whose rows a change has to do with."""
@@ -25,11 +27,52 @@ def require(change: Change, table: Table, ids: Iterable[int]) -> dict[int, Row]:
     """
     wanted = set(ids)
     found = {row["id"]: row for row in standing(*change.place, table, "id", wanted)}
-    missing = sorted(wanted - found.keys())
+    refuse_missing(table, wanted, found)
+    return found
+
+
+def refuse_missing(table: Table, wanted: Iterable[int], found: Iterable[int]) -> None:
+    """Refuse numbers of things that were not found.
+
+    Raises:
+        NotInCatalogueError: names the first few.
+    """
+    missing = sorted(set(wanted) - set(found))
     if missing:
         shown = ", ".join(map(str, missing[:_SHOWN]))
         raise NotInCatalogueError(f"the catalogue has no {table.name} {shown}, or has them no longer: look again")
-    return found
+
+
+def two_animals(change: Change) -> list[tuple[Row, Row]]:
+    """Return pairs of annotations that show two animals of one photo, and are in one encounter after this change.
+
+    The first of each pair is one that the change opens.
+    """
+    opened = [row for row in change.opened[annotations] if row.get("encounter") is not None]
+    ended = set(change.closed[annotations])
+    there = standing(*change.place, annotations, "encounter", (row["encounter"] for row in opened))
+    of_photo: defaultdict[tuple[int, str], list[Row]] = defaultdict(list)
+    for row in (*opened, *(row for row in there if row["row"] not in ended)):
+        of_photo[row["encounter"], row["source_key"]].append(row)
+    return [
+        (row, other)
+        for row in opened
+        for other in of_photo[row["encounter"], row["source_key"]]
+        if other["animal"] != row["animal"]
+    ]
+
+
+def refuse_two_animals(change: Change) -> None:
+    """Refuse an encounter with two animals of one photo.
+
+    Raises:
+        ChangeRefusedError: names the photo.
+    """
+    for row, other in two_animals(change):
+        raise ChangeRefusedError(
+            f"{shown_name(row['path'])}: annotations {row['id']} and {other['id']} show two animals of this photo: an "
+            "encounter is one animal at one time and place"
+        )
 
 
 def require_individuals(change: Change, ids: Iterable[int]) -> dict[int, Row]:

@@ -21,9 +21,10 @@ from pipeline.catalogue.schema import (
     events,
     individuals,
     names,
+    settings,
     sightings,
 )
-from pipeline.catalogue.things import Subject, tell, touched
+from pipeline.catalogue.things import Subject, tell, touched, two_animals
 from pipeline.catalogue.verbs import Undo
 from pipeline.errors import ChangeRefusedError, NotInCatalogueError, UndoBlockedError
 
@@ -36,6 +37,7 @@ _IDENTITY: Mapping[Table, tuple[str, ...]] = {
     embeddings: ("annotation", "model"),
     assignments: ("annotation",),
     decisions: ("annotation",),
+    settings: ("camera",),
 }
 """What a row is about, by its table. A CSV file that came in is not forgotten by an undo: it would come in again."""
 
@@ -117,7 +119,10 @@ def _refuse(change: Change, verb: Undo, versions: Iterable[int]) -> None:
 
 
 def _in_the_way(change: Change) -> set[int]:
-    """Return the events by which a row that this change leaves would name a thing that does not stand, or be twice."""
+    """Return the events by which a row that this change leaves would name a thing that does not stand, or be twice.
+
+    Nor may an encounter get two animals of one photo.
+    """
     versions: set[int] = set()
     lost = {thing: _lost(change, thing) for thing in {thing for _, thing in REFERENCES}}
     for column, thing in REFERENCES:
@@ -126,7 +131,8 @@ def _in_the_way(change: Change) -> set[int]:
         versions |= _why_missing(change, thing, named)
     opened = {_subject_of(row) for row in change.opened[annotations]}
     left = _left(change, annotations, "source_key", (source_key for source_key, *_ in opened))
-    return versions | {row["version"] for row in left if _subject_of(row) in opened}
+    versions |= {row["version"] for row in left if _subject_of(row) in opened}
+    return versions | {other["version"] for _, other in two_animals(change) if other["version"] != change.version}
 
 
 def _subject_of(annotation: Row) -> tuple[str, int, str]:

@@ -5,7 +5,7 @@ an individual that was merged into another means that other one.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -16,8 +16,8 @@ Verdict = Literal["match", "new", "unsure", "not_comparable"]
 review); it cannot be compared (it does not wait). Whoever it was said to show before, it shows nobody after the last
 two."""
 
-Thing = Literal["individual", "annotation", "sighting"]
-"""What can be described."""
+Thing = Literal["individual", "annotation", "sighting", "camera", "catalogue"]
+"""What can be described: a thing in the catalogue, a camera that took some of its photos, or the catalogue itself."""
 
 Description = Mapping[str, str | float | datetime | None]
 """New values by name; None takes a value away."""
@@ -94,11 +94,13 @@ class Move:
         annotations: which.
         encounter: a known one; None makes one.
         sighting: of the encounter that is made; None makes one, too.
+        values: what is known of the sighting that is made, as `Describe` has it.
     """
 
     annotations: tuple[int, ...]
     encounter: int | None = None
     sighting: int | None = None
+    values: Description = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +115,17 @@ class Describe:
     """Set what is known of a thing.
 
     An individual has species, sex and note; an annotation side and quality; a sighting begins_at, ends_at (local time),
-    latitude, longitude, uncertainty_m, locality and observer.
+    latitude, longitude, uncertainty_m, locality and observer. A camera has clock_s, the catalogue timezone and gap_min,
+    by which times are read where sightings are proposed.
+
+    Attributes:
+        thing: see `Thing`.
+        id: its number; of a camera its name, as photos have it; of the catalogue "".
+        values: those that change.
     """
 
     thing: Thing
-    id: int
+    id: int | str
     values: Description
 
 

@@ -1,7 +1,7 @@
 """The Python client: `AsyncClient`, and `Client` for programs without asyncio; needs neither torch nor Ray."""
 
 from pipeline.client.asynchronous import AsyncClient
-from pipeline.client.catalogue import AsyncCatalogue, AsyncListing, Catalogue, Listing
+from pipeline.client.catalogue import AsyncCatalogue, Catalogue
 from pipeline.client.catalogue_results import (
     Actor,
     Annotation,
@@ -24,8 +24,10 @@ from pipeline.client.errors import (
     ServerUnreachableError,
 )
 from pipeline.client.filters import Around, Box, Filters
+from pipeline.client.listing import AsyncListing, Listing
 from pipeline.client.options import ClientOptions
 from pipeline.client.photos import FoundPhotos, find_photos
+from pipeline.client.proposals import Clocks, ProposedEncounter, ProposedSighting, Undated
 from pipeline.client.results import (
     Candidate,
     DrawnBox,
@@ -62,6 +64,7 @@ __all__ = [
     "ClientClosedError",
     "ClientError",
     "ClientOptions",
+    "Clocks",
     "ConnectionRejectedError",
     "DrawnBox",
     "Encounter",
@@ -81,12 +84,15 @@ __all__ = [
     "Page",
     "PhotoResult",
     "Progress",
+    "ProposedEncounter",
+    "ProposedSighting",
     "Query",
     "Reference",
     "RequestFailedError",
     "SavedPhoto",
     "ServerUnreachableError",
     "StoredPhoto",
+    "Undated",
     "UploadedPhoto",
     "as_query",
     "confirmed",

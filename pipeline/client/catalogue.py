@@ -1,8 +1,8 @@
 """A catalogue as programs see it: its lists, and changes of it."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from pipeline.client.asking import ask_for_answer, ask_for_answers
@@ -26,6 +26,8 @@ from pipeline.client.catalogue_results import (
 )
 from pipeline.client.connection import Server
 from pipeline.client.errors import BadAnswerError
+from pipeline.client.listing import AsyncListing, Listing, Run
+from pipeline.client.proposals import Clocks, ProposedSighting, Undated, read_clocks, read_proposals
 from pipeline.client.results import JsonObject
 from pipeline.client.verbs import Verb, message_fields
 
@@ -88,34 +90,18 @@ class HistoryFilters(TypedDict, total=False):
     page_size: int
 
 
-class AsyncListing(Generic[Entry]):
-    """A list that is read page by page while a loop goes over it.
+class ProposalOptions(TypedDict, total=False):
+    """Of which photos sightings are proposed, and how.
 
     Attributes:
-        head: the state that the first page was read from, None before: decisions on the list's entries name it.
-        total: how long the list is, None before the first page.
+        annotations: those to put into sightings; without it, all that are in no encounter.
+        gap_min: the longest gap within a sighting, in minutes; without it, the catalogue's own.
+        page_size: how many are asked for at a time.
     """
 
-    def __init__(self, read_page: Callable[[str | None], Awaitable[Page[Entry]]]) -> None:
-        self.head: Head | None = None
-        self.total: int | None = None
-        self._read_page = read_page
-
-    async def page(self, after: str | None = None) -> Page[Entry]:
-        """Return one page: the first, or the one that begins at `next` of the page before."""
-        page = await self._read_page(after)
-        self.head = self.head or page.head
-        self.total = self.total if page.total is None else page.total
-        return page
-
-    async def __aiter__(self) -> AsyncGenerator[Entry]:
-        page = await self.page()
-        for entry in page.entries:
-            yield entry
-        while page.next is not None:
-            page = await self.page(page.next)
-            for entry in page.entries:
-                yield entry
+    annotations: Sequence[int] | None
+    gap_min: int | None
+    page_size: int
 
 
 class AsyncCatalogue:
@@ -151,6 +137,21 @@ class AsyncCatalogue:
     def history(self, **filters: Unpack[HistoryFilters]) -> AsyncListing[Event]:
         """List events, newest first."""
         return self._list("history", "events", filters, read_event)
+
+    def propose_sightings(self, **options: Unpack[ProposalOptions]) -> AsyncListing[ProposedSighting | Undated]:
+        """List sightings that photos may be of, then the annotations that have no date; the catalogue stays as it is.
+
+        `Move` makes what a person agrees to, with a sighting's `values`.
+        """
+
+        def read(data: JsonObject) -> Page[ProposedSighting | Undated]:
+            return Page(read_head(data), read_proposals(data), data["next"], data["total"])
+
+        return self._pages("propose_sightings", options, read)
+
+    async def clocks(self) -> Clocks:
+        """Return by what time zone and clocks sightings are proposed; `Describe` says others."""
+        return await self._ask("propose_sightings", {"limit": 1}, read_clocks)
 
     async def change(
         self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None
@@ -192,11 +193,15 @@ class AsyncCatalogue:
     def _list(
         self, kind: str, entries: str, filters: Mapping[str, Any], read_entry: Callable[[JsonObject], Entry]
     ) -> AsyncListing[Entry]:
-        fields = {_WIRE_NAMES.get(name, name): value for name, value in filters.items()}
-
         def read(data: JsonObject) -> Page[Entry]:
             return Page(read_head(data), tuple(map(read_entry, data[entries])), data["next"], data["total"])
 
+        return self._pages(kind, filters, read)
+
+    def _pages(
+        self, kind: str, filters: Mapping[str, Any], read: Callable[[JsonObject], Page[Entry]]
+    ) -> AsyncListing[Entry]:
+        fields = {_WIRE_NAMES.get(name, name): value for name, value in filters.items()}
         return AsyncListing(lambda after: self._ask(kind, {**fields, "after": after}, read))
 
     async def _ask(self, kind: str, fields: JsonObject, read: Callable[[JsonObject], Read]) -> Read:
@@ -212,42 +217,6 @@ def _read(kind: str, data: JsonObject, read: Callable[[JsonObject], Read]) -> Re
         return read(data)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise BadAnswerError(f"the server's answer to {kind} cannot be read: {error!r}") from error
-
-
-class Run(Protocol):
-    """Runs a coroutine on the blocking client's event loop and waits for it."""
-
-    def __call__(self, coroutine: Coroutine[Any, Any, Read], /) -> Read:
-        """Return what it returns."""
-
-
-class Listing(Generic[Entry]):
-    """As `AsyncListing`, for programs without asyncio."""
-
-    def __init__(self, listing: AsyncListing[Entry], run: Run) -> None:
-        self._listing = listing
-        self._run = run
-
-    @property
-    def head(self) -> Head | None:
-        """The state that the first page was read from, None before."""
-        return self._listing.head
-
-    @property
-    def total(self) -> int | None:
-        """How long the list is, None before the first page."""
-        return self._listing.total
-
-    def page(self, after: str | None = None) -> Page[Entry]:
-        """Return one page; see `AsyncListing.page`."""
-        return self._run(self._listing.page(after))
-
-    def __iter__(self) -> Generator[Entry]:
-        page = self.page()
-        yield from page.entries
-        while page.next is not None:
-            page = self.page(page.next)
-            yield from page.entries
 
 
 class Catalogue:
@@ -280,6 +249,14 @@ class Catalogue:
     def history(self, **filters: Unpack[HistoryFilters]) -> Listing[Event]:
         """List events; see `AsyncCatalogue.history`."""
         return Listing(self._catalogue.history(**filters), self._run)
+
+    def propose_sightings(self, **options: Unpack[ProposalOptions]) -> Listing[ProposedSighting | Undated]:
+        """List sightings that photos may be of; see `AsyncCatalogue.propose_sightings`."""
+        return Listing(self._catalogue.propose_sightings(**options), self._run)
+
+    def clocks(self) -> Clocks:
+        """Return by what time zone and clocks sightings are proposed; see `AsyncCatalogue.clocks`."""
+        return self._run(self._catalogue.clocks())
 
     def change(
         self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None

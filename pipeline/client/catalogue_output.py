@@ -8,6 +8,7 @@ from rich.table import Table
 
 from pipeline.client.catalogue_results import Annotation, Changed, Encounter, Event, Individual, IndividualDetail
 from pipeline.client.output import shown
+from pipeline.client.proposals import Clocks, ProposedSighting, Undated
 
 _VERDICTS = {"unsure": "unsure", "not_comparable": "not comparable"}
 
@@ -65,6 +66,34 @@ def print_events(out: Console, events: Sequence[Event]) -> None:
     _print(out, columns, rows)
 
 
+def print_proposals(out: Console, proposed: Sequence[ProposedSighting | Undated]) -> None:
+    """Print proposed sightings with their encounters, and then what has no date; times are local."""
+    columns = ("Sighting", "From", "Until", "UTC", "Place", "Encounter", "Annotations", "Shows", "Near sightings")
+    rows = (
+        (*_of_sighting(place, each, first), ", ".join(map(str, encounter.annotations)), encounter.individual, near)
+        for place, each in enumerate((each for each in proposed if isinstance(each, ProposedSighting)), 1)
+        for first, encounter in enumerate(each.encounters, 1)
+        for near in [", ".join(map(str, each.near)) if first == 1 else None]
+    )
+    _print(out, columns, rows)
+    undated = [(each.annotation, each.path) for each in proposed if isinstance(each, Undated)]
+    _print(out, ("Without a date", "Photo"), undated)
+
+
+def _of_sighting(place: int, proposed: ProposedSighting, encounter: int) -> Sequence[object]:
+    """Return the columns of a proposed sighting, which stand beside its first encounter alone."""
+    if encounter > 1:
+        return (*[None] * 5, encounter)
+    utc = None if proposed.utc_offset_min is None else f"{proposed.utc_offset_min:+} min"
+    return place, proposed.begins_at, proposed.ends_at, utc, _position(proposed), encounter
+
+
+def print_clocks(out: Console, clocks: Clocks) -> None:
+    """Print by what time zone and clocks sightings are proposed."""
+    out.print(f"time zone: {clocks.timezone or 'not known'}; longest gap in a sighting: {clocks.gap_min} min")
+    _print(out, ("Camera", "Seconds added to its times"), list(clocks.cameras.items()))
+
+
 def print_changed(out: Console, changed: Changed) -> None:
     """Say what a change did."""
     for kind, numbers in changed.made.items():
@@ -108,7 +137,11 @@ def _deed(event: Event) -> str:
 
 
 def _place(encounter: Encounter) -> str:
-    known = encounter.latitude is not None and encounter.longitude is not None
-    place = f"{encounter.latitude}, {encounter.longitude}" if known else ""
-    within = "" if encounter.uncertainty_m is None else f" (within {encounter.uncertainty_m:g} m)"
-    return ", ".join(part for part in (encounter.locality, f"{place}{within}".strip()) if part)
+    return ", ".join(part for part in (encounter.locality, _position(encounter)) if part)
+
+
+def _position(seen: Encounter | ProposedSighting) -> str:
+    known = seen.latitude is not None and seen.longitude is not None
+    place = f"{seen.latitude}, {seen.longitude}" if known else ""
+    within = "" if seen.uncertainty_m is None else f" (within {seen.uncertainty_m:g} m)"
+    return f"{place}{within}".strip()

@@ -186,12 +186,12 @@ class Page(Generic[Entry]):
 
 def read_head(fields: JsonObject) -> Head:
     """Read the state that an answer was read from."""
-    return _record(Head, fields["head"])
+    return record(Head, fields["head"])
 
 
 def read_individual(fields: JsonObject) -> Individual:
     """Read an individual."""
-    return _record(Individual, fields, aliases=tuple(fields["aliases"]))
+    return record(Individual, fields, aliases=tuple(fields["aliases"]))
 
 
 def read_detail(fields: JsonObject) -> IndividualDetail:
@@ -204,12 +204,12 @@ def read_detail(fields: JsonObject) -> IndividualDetail:
 
 def read_annotation(fields: JsonObject) -> Annotation:
     """Read an annotation."""
-    return _record(Annotation, fields, models=tuple(fields["models"]))
+    return record(Annotation, fields, models=tuple(fields["models"]))
 
 
 def read_event(fields: JsonObject) -> Event:
     """Read an event."""
-    return _record(Event, fields, actor=_record(Actor, fields["actor"]), at=datetime.fromisoformat(fields["at"]))
+    return record(Event, fields, actor=record(Actor, fields["actor"]), at=datetime.fromisoformat(fields["at"]))
 
 
 def read_news(fields: JsonObject) -> News:
@@ -223,14 +223,18 @@ def read_changed(fields: JsonObject) -> Changed:
 
 
 def _read_encounter(fields: JsonObject) -> Encounter:
-    times = {
+    return record(Encounter, fields, annotations=tuple(fields["annotations"]), **read_times(fields))
+
+
+def read_times(fields: JsonObject) -> dict[str, datetime | None]:
+    """Read begin and end of a sighting."""
+    return {
         name: None if fields[name] is None else datetime.fromisoformat(fields[name])
         for name in ("begins_at", "ends_at")
     }
-    return _record(Encounter, fields, annotations=tuple(fields["annotations"]), **times)
 
 
-def _record(kind: type[Record], fields: JsonObject, **read: Any) -> Record:
+def record(kind: type[Record], fields: JsonObject, **read: Any) -> Record:
     """Make a record of fields that are there, but for those that were read already; a newer server may send more."""
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: read[name] if name in read else fields[name] for name in names})

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from pipeline.client.asking import ask_for_answer
-from pipeline.client.catalogue import Run
 from pipeline.client.connection import Server
 from pipeline.client.errors import BadAnswerError
+from pipeline.client.listing import Run
 from pipeline.client.results import JsonObject
 
 Right = Literal["match", "view", "confirm", "admin"]

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pipeline.client.results import JsonObject
 
 Verdict = Literal["match", "new", "unsure", "not_comparable"]
+Values = Mapping[str, str | float | datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,16 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Group annotations into a known encounter, or into a new one: of a known sighting, or of a new one."""
+    """Group annotations into a known encounter, or into a new one: of a known sighting, or of a new one.
+
+    `values` say what is known of a new sighting, as `Describe` has them.
+    """
 
     kind: ClassVar[str] = "move"
     annotations: tuple[int, ...]
     encounter: int | None = None
     sighting: int | None = None
+    values: Values | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +109,16 @@ class Describe:
     """Set what is known of one thing; None takes a value away.
 
     An individual has species, sex and note; an annotation side and quality; a sighting begins_at, ends_at (local time),
-    latitude, longitude, uncertainty_m, locality and observer.
+    latitude, longitude, uncertainty_m, locality and observer; a camera, by the name that `clocks` has it under,
+    clock_s. Where none is named, it is the catalogue itself: timezone and gap_min.
     """
 
     kind: ClassVar[str] = "describe"
-    values: Mapping[str, str | float | datetime | None]
+    values: Values
     individual: int | None = None
     annotation: int | None = None
     sighting: int | None = None
+    camera: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ def message_fields(verb: Verb) -> JsonObject:
     said = _said(verb)
     if isinstance(verb, Decide):
         said["decisions"] = [_said(decision) for decision in verb.decisions]
-    elif isinstance(verb, Describe):
+    elif isinstance(verb, Describe | Move) and verb.values is not None:
         times = {name: value.isoformat() for name, value in verb.values.items() if isinstance(value, datetime)}
         said["values"] = {**verb.values, **times}
     return said

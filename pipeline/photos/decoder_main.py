@@ -73,7 +73,7 @@ class Decoder:
         pixels = detector_input(self._photo, self._squashed_px)
         taken = self._photo.taken
         at = None if taken.at is None else taken.at.isoformat()
-        told = (at, taken.utc_offset_min, taken.latitude, taken.longitude)
+        told = (at, taken.utc_offset_min, taken.latitude, taken.longitude, taken.camera)
         return {"size_px": self._photo.size_px, "sha256": sha256, "taken": told}, pixels.tobytes()
 
     def crop(self, message: Message, _: bytes) -> tuple[Message, bytes]:

@@ -1,4 +1,4 @@
-"""When and where a photo was taken, from its EXIF data: what cannot be read is unknown, never an error.
+"""When, where and by what a photo was taken, from its EXIF data: what cannot be read is unknown, never an error.
 
 Tags after EXIF 3.0 (CIPA DC-008). Call it where the photo is decoded, within bounds: EXIF data may be hostile.
 """
@@ -23,10 +23,11 @@ _TIMES = (
 _TIME = re.compile(r"\s*(\d{4})[:/-](\d\d)[:/-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
 _OFFSET = re.compile(r"\s*([+-])(\d\d):?(\d\d)")
 _VOID = "V"  # GPSStatus: the receiver had no position
+_CAMERA_CHARS = 200  # which a request may name it by
 
 
 def read_taken(image: Image.Image) -> Taken:
-    """Read when and where a photo was taken.
+    """Read when and where a photo was taken, and by what.
 
     Args:
         image: opened; loaded where its format keeps EXIF data behind the pixels.
@@ -35,7 +36,7 @@ def read_taken(image: Image.Image) -> Taken:
     with suppress(Exception):  # Pillow lets through whatever its parsers stumble over
         exif = image.getexif()
         of_camera, of_place = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
-        found = Taken(*_time(of_camera), *_place(of_place))
+        found = Taken(*_time(of_camera), *_place(of_place), _camera(exif, of_camera))
     return found
 
 
@@ -73,6 +74,19 @@ def _degrees(value: Any, reference: Any, negative: str, most: float) -> float | 
         if math.isfinite(found) and 0.0 <= found <= most:
             return -found if _text(reference).strip().upper() == negative else found
     return None
+
+
+def _camera(tags: Mapping[int, Any], of_camera: Mapping[int, Any]) -> str | None:
+    """Return make, model and serial number, as far as they are written."""
+    parts = [_word(tags.get(ExifTags.Base.Make)), _word(tags.get(ExifTags.Base.Model))]
+    serial = _word(of_camera.get(ExifTags.Base.BodySerialNumber))
+    named = ", ".join(part for part in (*parts, f"serial {serial}" if serial else "") if part)
+    return named[:_CAMERA_CHARS] or None
+
+
+def _word(value: Any) -> str:
+    """Return text on one line, without what cannot be printed: cameras fill fields up with NUL and spaces."""
+    return " ".join("".join(char if char.isprintable() else " " for char in _text(value)).split())
 
 
 def _text(value: Any) -> str:

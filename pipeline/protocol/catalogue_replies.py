@@ -123,6 +123,53 @@ class SubscribeReply(TypedDict):
     events: list[EventEntry]
 
 
+class ProposedEncounterEntry(TypedDict):
+    """Annotations that may show one animal; `individual` is whom people said they show."""
+
+    annotations: list[int]
+    individual: int | None
+
+
+class ProposedSightingEntry(TypedDict):
+    """Photos that may be of one sighting; times are local, `near` are the catalogue's sightings of the same time."""
+
+    begins_at: str
+    ends_at: str
+    utc_offset_min: int | None
+    latitude: float | None
+    longitude: float | None
+    uncertainty_m: float | None
+    encounters: list[ProposedEncounterEntry]
+    near: list[int]
+
+
+class UndatedEntry(TypedDict):
+    """An annotation of which nobody knows when its photo was taken."""
+
+    annotation: int
+    path: str
+
+
+class CameraEntry(TypedDict):
+    """A camera that took some of the photos, and the seconds that its clock is corrected by."""
+
+    camera: str
+    clock_s: int | None
+
+
+class ProposalsReply(TypedDict):
+    """A page of proposed sightings; after the last one come the annotations without a date."""
+
+    head: Head
+    timezone: str | None
+    gap_min: int
+    cameras: list[CameraEntry]
+    sightings: list[ProposedSightingEntry]
+    undated: list[UndatedEntry]
+    next: str | None
+    total: int | None
+
+
 class Made(TypedDict):
     """Numbers of what a change made."""
 

@@ -4,10 +4,9 @@
 their numbers, which lists show and which stay theirs.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipeline.errors import MalformedMessageError
 from pipeline.protocol.base import CatalogueName, Key, Request, RequestId
@@ -19,6 +18,7 @@ from pipeline.protocol.catalogue_replies import (
     IndividualsReply,
     SubscribeReply,
 )
+from pipeline.protocol.filters import LocalTime
 
 LARGEST = 2**31 - 1
 """What an integer of every database holds."""
@@ -32,20 +32,6 @@ Version = Annotated[int, Field(ge=0, le=LARGEST)]
 Text = Annotated[str, Field(max_length=200)]
 LongText = Annotated[str, Field(max_length=10_000)]
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
-
-
-def _read_local_time(value: object) -> datetime:
-    time = datetime.fromisoformat(value) if isinstance(value, str) else None
-    if time is None or time.tzinfo is not None:
-        raise ValueError
-    return time
-
-
-LocalTime = Annotated[
-    datetime,
-    BeforeValidator(_read_local_time),
-    WithJsonSchema({"type": "string", "description": "a local time without an offset, such as 2026-07-01T14:05:00"}),
-]
 
 
 class CatalogueRequest(Request):
@@ -140,6 +126,9 @@ class Subscribe(CatalogueRequest):
     since: Version | None = None
 
 
+Numbers = Annotated[tuple[Number, ...], Field(min_length=1, strict=False)]
+
+
 class Part(BaseModel):
     """An object within a message."""
 
@@ -205,9 +194,6 @@ class Aliases(ChangeRequest):
     remove: tuple[Text, ...] = Field((), strict=False)
 
 
-Numbers = Annotated[tuple[Number, ...], Field(min_length=1, strict=False)]
-
-
 class Merge(ChangeRequest):
     """Say that individuals are one."""
 
@@ -225,22 +211,6 @@ class Split(ChangeRequest):
     name: Text | None = None
 
 
-class Move(ChangeRequest):
-    """Group annotations into an encounter: a known one, or one that is made, of a known sighting or a new one."""
-
-    type: Literal["move"]
-    annotations: Numbers
-    encounter: Number | None = None
-    sighting: Number | None = None
-
-
-class Remove(ChangeRequest):
-    """Withdraw annotations."""
-
-    type: Literal["remove"]
-    annotations: Numbers
-
-
 class Values(Part):
     """New values of a thing, by the names that lists show them under; null takes one away."""
 
@@ -256,21 +226,47 @@ class Values(Part):
     uncertainty_m: Coordinate | None = None
     locality: Text | None = None
     observer: Text | None = None
+    timezone: Text | None = None
+    gap_min: int | None = None
+    clock_s: int | None = None
+
+
+class Move(ChangeRequest):
+    """Group annotations into an encounter: a known one, or one that is made, of a known sighting or a new one."""
+
+    type: Literal["move"]
+    annotations: Numbers
+    encounter: Number | None = None
+    sighting: Number | None = None
+    values: Values | None = None
+
+
+class Remove(ChangeRequest):
+    """Withdraw annotations."""
+
+    type: Literal["remove"]
+    annotations: Numbers
 
 
 class Describe(ChangeRequest):
-    """Set what is known of one thing: an individual, an annotation or a sighting."""
+    """Set what is known of one thing: an individual, an annotation, a sighting, a camera, or else of the catalogue."""
 
     type: Literal["describe"]
     individual: Number | None = None
     annotation: Number | None = None
     sighting: Number | None = None
+    camera: Annotated[Text, Field(min_length=1)] | None = None
     values: Values
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:
-        if [self.individual, self.annotation, self.sighting].count(None) != 2:
-            raise MalformedMessageError("individual: name one of individual, annotation and sighting")
+        named = 4 - [self.individual, self.annotation, self.sighting, self.camera].count(None)
+        of_catalogue = self.values.model_fields_set and self.values.model_fields_set <= {"timezone", "gap_min"}
+        if named > 1 or (named == 0 and not of_catalogue):
+            raise MalformedMessageError(
+                "individual: name one of individual, annotation and sighting, or a camera; only timezone and gap_min "
+                "are the catalogue's own"
+            )
         return self
 
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -26,6 +26,20 @@ Day = Annotated[
     date,
     BeforeValidator(_read_day),
     WithJsonSchema({"type": "string", "format": "date", "description": "a day, as 2015-06-30"}),
+]
+
+
+def _read_local_time(value: object) -> datetime:
+    time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    if time is None or time.tzinfo is not None:
+        raise ValueError
+    return time
+
+
+LocalTime = Annotated[
+    datetime,
+    BeforeValidator(_read_local_time),
+    WithJsonSchema({"type": "string", "description": "a local time without an offset, such as 2026-07-01T14:05:00"}),
 ]
 Word = Annotated[str, Field(max_length=200)]
 Latitude = Annotated[float, Field(ge=-90, le=90)]

@@ -43,6 +43,7 @@ from pipeline.protocol.filters import MAX_REFERENCES, MAX_REFERRED, Detail, Filt
 from pipeline.protocol.items import IdentifyElement, SaveElement
 from pipeline.protocol.photo_items import Drawn, FileName, PhotoHash, Upload
 from pipeline.protocol.rights_requests import CatalogueCreate, Catalogues, Grant, Members, Revoke
+from pipeline.protocol.sighting_requests import ProposeSightings
 from pipeline.records import Animals
 
 MAX_BINARY_BYTES = 2**20
@@ -200,6 +201,7 @@ Message = (
     | Review
     | History
     | Subscribe
+    | ProposeSightings
     | Decide
     | Rename
     | Aliases

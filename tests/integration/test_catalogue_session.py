@@ -44,7 +44,7 @@ class StoreMatcher(FakeMatcher):
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         if isinstance(message, ChangeRequest):
             return await asyncio.to_thread(change, self._store, message, permit.actor)
-        return await asyncio.to_thread(answer, self._store, message, permit.actor)
+        return await asyncio.to_thread(answer, self._store, message, permit.held.place)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ REQUESTS = {
         {"type": "review"},
         {"type": "history"},
         {"type": "subscribe"},
+        {"type": "propose_sightings"},
         {**RANK, "topK": 1, "references": 1},
         {**RANK, "filters": {"side": "left"}},
     ],

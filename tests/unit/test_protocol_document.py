@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +23,7 @@ from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
+from pipeline.catalogue.photos import CataloguePhotos
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
@@ -65,13 +66,16 @@ from pipeline.session.actions import (
     StoreConfirmations,
 )
 from pipeline.session.session import Session
-from pipeline.stored_photos import StoreSource
+from pipeline.stored_photos import PhotoFacts, PhotoRecord, StoreSource, Taken
 from tests.unit.session.session_made import FakeClock, SmallLimits, make_session
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 NO_SUCH_FILE = Failure("not_found", "missing.jpg: there is no such file")
+KNOWN_HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 UNKNOWN_HASH = "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
+MODELS = [LoadedModel("fluke", "5e1f00d", 2)]
+TAKEN = Taken(datetime(2026, 7, 1, 14, 5), None, 38.53, -28.62, "Canon, Canon EOS R5, serial 0123")
 SECONDS = 25.58
 IN_DETAIL = Ranking(
     (
@@ -117,8 +121,7 @@ def extracted(name: str) -> Extracted:
         return Extracted((), Failure("no_animal", "no fluke or flank was found"), None)
     annotation = Annotation(BoundingBox(812.4, 603.9, 2210.0, 1377.5), "fluke", 0.998, 1)
     embedding = Embedding(np.array([0.0, -1.0], dtype=np.float32), "5e1f00d")
-    sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-    return Extracted((ExtractedAnimal(annotation, embedding),), None, sha256)
+    return Extracted((ExtractedAnimal(annotation, embedding),), None, KNOWN_HASH)
 
 
 def drawn(source: StoreSource) -> Extracted:
@@ -150,6 +153,9 @@ def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SqlCatalogue:
     values = np.array([0.0, -1.0])
     words = [Confirmation(PhotoKey(f"path:{p}"), "fluke", name, values, "5e1f00d", p) for p, name in PHOTOS]
     store.confirm(words, LOCAL_USER)
+    photos = CataloguePhotos(store.database)
+    for sha256, taken in ((KNOWN_HASH, TAKEN), (UNKNOWN_HASH, replace(TAKEN, at=datetime(2026, 7, 1, 14, 20)))):
+        photos.add("default", PhotoRecord(sha256, 9, PhotoFacts((4000, 3000), taken), None), LOCAL_USER)
     people = People(store.database)
     for actor in (MAYA.actor, Actor("default", "Vera"), Actor("BAS", "Ole")):
         people.add_user(actor)
@@ -232,10 +238,9 @@ def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
         case SavePhoto():
             return [saved(call.file, call.identity)]
         case StoreConfirmations(may_guess=True):
-            matcher = CatalogueMatcher(catalogue, [LoadedModel("fluke", "5e1f00d", 2)])
-            return [tuple(matcher.confirm(call.queries, LOCAL_USER, may_guess=True))]
+            return [tuple(CatalogueMatcher(catalogue, MODELS).confirm(call.queries, LOCAL_USER, may_guess=True))]
         case StoreConfirmations():
-            return [(None,) * len(call.queries)]
+            return [tuple(CatalogueMatcher(catalogue, MODELS).confirm(call.queries, LOCAL_USER))]
         case Answer(message=Catalogues()):
             held = {"name": "default", "version": 12, "individuals": 60, "photos": 714}
             whose = {"institution": "default", "species": None, "right": "admin", "place": "exact", "default": True}

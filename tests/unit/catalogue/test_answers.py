@@ -46,7 +46,7 @@ def ask(catalogue: SqlCatalogue, kind: str, only_changes: bool = False, /, **fie
     if isinstance(message, ChangeRequest):
         given = change(catalogue, message, MARIA, only_changes)
     else:
-        given = answer(catalogue, message, MARIA)
+        given = answer(catalogue, message, "exact")
     TypeAdapter(message.reply).validate_python(given, strict=True)
     assert json.loads(json.dumps(given)) == given
     return given
@@ -198,3 +198,24 @@ def test_a_key_of_the_service_makes_no_event_of_nothing(catalogue: SqlCatalogue)
     assert ask(catalogue, "rename", individual=dante, name="Dante", key="b")["head"]["version"] == 2
     assert ask(catalogue, "rename", True, individual=dante, name="Durante", key="c")["head"]["version"] == 3
     assert ask(catalogue, "rename", True, individual=dante, name="Durante", key="c")["head"]["version"] == 3
+
+
+def test_a_time_zone_is_the_catalogues_and_a_clock_a_cameras(catalogue: SqlCatalogue) -> None:
+    ask(catalogue, "describe", values={"timezone": "Atlantic/Azores", "gap_min": 45})
+    proposed = ask(catalogue, "propose_sightings", limit=2)
+    assert (proposed["timezone"], proposed["gap_min"], proposed["sightings"], proposed["total"]) == (
+        *("Atlantic/Azores", 45, []),
+        3,
+    )
+    assert [each["path"] for each in proposed["undated"]] == ["a", "b"]
+    assert ask(catalogue, "propose_sightings", gap_min=5, after=proposed["next"])["gap_min"] == 5
+    with pytest.raises(NotInCatalogueError, match="camera"):
+        ask(catalogue, "describe", camera="Canon", values={"clock_s": 5})
+
+
+def test_annotations_are_moved_to_a_sighting_that_is_described(catalogue: SqlCatalogue) -> None:
+    (dante, _), annotations = numbers(catalogue)
+    values = {"begins_at": "2026-07-01T14:05:00", "latitude": 38.5, "observer": "Maria"}
+    ask(catalogue, "move", annotations=annotations[:2], values=values)
+    (encounter,) = ask(catalogue, "individual", individual=dante)["encounters"]
+    assert {name: encounter[name] for name in values} == values

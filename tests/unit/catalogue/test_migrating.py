@@ -19,21 +19,24 @@ from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.people import CatalogueDescription, open_people
+from pipeline.catalogue.photos import open_photos
 from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.catalogue.verbs import Undo
+from pipeline.catalogue.verbs import Describe, Undo
 from pipeline.catalogue.views import HistoryFilter, IndividualFilter
 from pipeline.errors import CatalogueOpenError, ChangeRefusedError, KeyReusedError, UndoBlockedError
-from pipeline.records import LOCAL_USER, OPERATOR, PhotoKey, Query, Ranking
+from pipeline.records import LOCAL_USER, OPERATOR, BoundingBox, PhotoKey, Query, Ranking
 from pipeline.rights import Held, Right
 from tests.confirming import REPOSITORY, confirm, word
 from tests.unit.catalogue.make_layout2 import MARIA
 from tests.unit.catalogue.make_layout2 import word as word_2
+from tests.unit.catalogue.make_layout4 import PHOTO
 
 LAYOUT_1 = Path(__file__).with_name("layout1.sqlite")  # make_layout1.py wrote it
 LAYOUT_2 = Path(__file__).with_name("layout2.sqlite")  # make_layout2.py wrote it
 LAYOUT_3 = Path(__file__).with_name("layout3.sqlite")  # make_layout3.py wrote it
+LAYOUT_4 = Path(__file__).with_name("layout4.sqlite")  # make_layout4.py wrote it
 BACKUP = "whales-2026-07-01.dump"
 MODELS = [LoadedModel("fluke", "m1", 2), LoadedModel("flank", "m3", 2)]
 
@@ -90,6 +93,16 @@ def url_3(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{shutil.copy(LAYOUT_3, tmp_path / 'layout3.sqlite')}"
     url: str = request.getfixturevalue("postgres_url")
     copy_tables(create_engine(f"sqlite:///{LAYOUT_3}"), create_engine(url))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url_4(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a catalogue of layout 4."""
+    if request.param == "sqlite":
+        return f"sqlite:///{shutil.copy(LAYOUT_4, tmp_path / 'layout4.sqlite')}"
+    url: str = request.getfixturevalue("postgres_url")
+    copy_tables(create_engine(f"sqlite:///{LAYOUT_4}"), create_engine(url))
     return url
 
 
@@ -226,6 +239,30 @@ def test_catalogues_of_layout_3_belong_to_the_default_institution_and_nobody_has
     people.close()
 
 
+def test_sightings_photos_rights_and_events_of_layout_4_stay(url_4: str) -> None:
+    key = rows_of(url_4, "SELECT key FROM signing_keys")
+    migrate_catalogue(url_4, BACKUP)
+    catalogue = open_catalogue(url_4)
+    found = {candidate.individual: candidate.distance for candidate in ask(url_4).candidates}
+    assert found == pytest.approx({"Nova": 1.0, "Io": 1.0, "Unknown": 1.0})
+    nova = next(entry.id for entry in catalogue.individuals(IndividualFilter(search="Nova")).entries)
+    (encounter,) = catalogue.individual(nova).encounters
+    assert (encounter.locality, encounter.latitude, len(encounter.annotations)) == ("Faial", 38.5, 1)
+    kinds = [event.kind for event in catalogue.history(HistoryFilter()).entries]
+    assert kinds == ["migrate", "describe", "move", "confirm"]
+    photos = open_photos(url_4)
+    assert photos.find("default", PHOTO.sha256) == PHOTO, "whose camera is not known"
+    assert photos.place_of("default", encounter.annotations[0]) == (PHOTO.sha256, BoundingBox(0.0, 0.0, 2.0, 2.0))
+    held = open_people(url_4).standing(MARIA).held
+    assert held == {"default": Held(Right.ADMIN, "default")}
+    assert [tuple(map(plain, row)) for row in rows_of(url_4, "SELECT key FROM signing_keys")] == [
+        tuple(map(plain, row)) for row in key
+    ]
+    catalogue.change(Describe("catalogue", "", {"timezone": "Atlantic/Azores"}), MARIA)
+    catalogue.change(Undo(3), MARIA)
+    assert catalogue.differences_from_log() == []
+
+
 def test_every_row_is_an_embedding_and_a_word_of_the_same_number(url: str) -> None:
     old = rows_of(
         url,
@@ -316,12 +353,12 @@ def test_an_empty_database_gets_the_newest_layout(tmp_path: Path) -> None:
     migrate_catalogue(url)
     open_catalogue(url).close()
     assert rows_of(url, "SELECT version FROM schema_versions") == [(SCHEMA_VERSION,)]
-    assert rows_of(url, "SELECT version_num FROM alembic_version") == [("layout_4_signing",)]
+    assert rows_of(url, "SELECT version_num FROM alembic_version") == [("layout_5_sightings",)]
 
 
 def test_the_release_of_layout_1_finds_the_number_that_it_refuses(url: str) -> None:
     migrate_catalogue(url, BACKUP)
-    assert rows_of(url, "SELECT version FROM schema_versions") == [(4,)]
+    assert rows_of(url, "SELECT version FROM schema_versions") == [(5,)]
 
 
 def test_whoever_is_not_the_start_command_refuses_an_older_layout_and_says_what_to_do(url: str) -> None:

@@ -17,8 +17,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from pipeline.catalogue.clocks import read_clocks
 from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.photos import open_photos
+from pipeline.catalogue.proposals import ProposalFilter
 from pipeline.catalogue.rows import EMPTY, Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import (
@@ -40,12 +43,15 @@ from pipeline.errors import ChangeRefusedError, NameInUseError, UndoBlockedError
 from pipeline.names import fold_name
 from pipeline.protocol.filters import Detail, Filters
 from pipeline.records import LOCAL_USER, PhotoKey, Query, Ranking
+from pipeline.stored_photos import PhotoFacts, PhotoRecord, Taken
 
 MODEL = LoadedModel("fluke", "m1", 2)
 NAMES = st.sampled_from(["Ada", "ADA", "Bo", "b o", "Cy", "Dee", "DEE"])
 PHOTOS = st.sampled_from("pqrstu")
 VECTORS = st.sampled_from([(0.0, 0.5), (0.5, 0.0), (0.25, 0.25), (0.1, 0.7)])
 PLACES = st.integers(0, 30)
+LOCALITIES = st.sampled_from(["Faial", "Pico", None])
+CAMERAS = ["Canon", "Nikon"]
 
 Fact = tuple[str, Any]
 Event = dict[Fact, tuple[Any, Any]]
@@ -56,9 +62,9 @@ class Catalogues(RuleBasedStateMachine):
     """One catalogue and its model.
 
     Facts: ("who", individual) -> (sex, merged into); ("name", fold) -> (individual, spelling, is alias);
-    ("photo", annotation) -> (photo, side, encounter); ("shows", annotation) -> (individual, reviewed);
+    ("photo", annotation) -> ((photo, animal), side, encounter); ("shows", annotation) -> (individual, reviewed);
     ("vector", annotation); ("verdict", annotation) -> (verdict, individual); ("encounter", id) -> sighting;
-    ("sighting", id) -> locality.
+    ("sighting", id) -> locality; ("setting", camera) -> (zone, seconds).
     """
 
     numbers = count()
@@ -67,6 +73,11 @@ class Catalogues(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store: SqlCatalogue = open_catalogue(self.url, f"catalogue {next(self.numbers)}")
+        photos = open_photos(self.url)
+        for camera in CAMERAS:
+            taken = PhotoFacts((1, 1), Taken(camera=camera))
+            photos.add(self.store.name, PhotoRecord(camera, 1, taken, None), LOCAL_USER)
+        photos.close()
         self.readers = [CatalogueMatcher(self.store, [MODEL]) for _ in range(2)]
         self.facts: dict[Fact, Any] = {}
         self.log: dict[int, Event] = {}
@@ -112,22 +123,24 @@ class Catalogues(RuleBasedStateMachine):
 
     # --- confirmations ---
 
-    @rule(photo=PHOTOS, name=NAMES, vector=VECTORS, reviewed=st.booleans())
-    def confirm(self, photo: str, name: str, vector: tuple[float, float], reviewed: bool) -> None:
-        word = Confirmation(PhotoKey(f"path:{photo}"), "fluke", name, np.array(vector), "m1", photo, reviewed=reviewed)
+    @rule(photo=PHOTOS, animal=st.sampled_from([1, 1, 2]), name=NAMES, vector=VECTORS, reviewed=st.booleans())
+    def confirm(self, photo: str, animal: int, name: str, vector: tuple[float, float], reviewed: bool) -> None:
+        key = PhotoKey(f"path:{photo}", animal)
+        word = Confirmation(key, "fluke", name, np.array(vector), "m1", photo, reviewed=reviewed)
         version = self.store.confirm([word], LOCAL_USER).head.version
-        (annotation,) = (e.id for e in self.store.annotations(AnnotationFilter()).entries if e.path == photo)
+        entries = self.store.annotations(AnnotationFilter()).entries
+        (annotation,) = (e.id for e in entries if (e.path, e.animal) == (photo, animal))
         reviewed = reviewed or not any(("name", fold_name(name)) in event for event in self.log.values())
         if not reviewed and self.is_spoken_about(annotation):
             self.happened(version, {})
             return
-        self.happened(version, self.confirmed(annotation, photo, name, vector, reviewed))
+        self.happened(version, self.confirmed(annotation, (photo, animal), name, vector, reviewed))
 
     def is_spoken_about(self, annotation: int) -> bool:
         return ("verdict", annotation) in self.facts or self.facts.get(("shows", annotation), (0, False))[1]
 
     def confirmed(
-        self, annotation: int, photo: str, name: str, vector: tuple[float, float], reviewed: bool
+        self, annotation: int, photo: tuple[str, int], name: str, vector: tuple[float, float], reviewed: bool
     ) -> dict[Fact, Any]:
         after: dict[Fact, Any] = {}
         known = self.facts.get(("name", fold_name(name)))
@@ -192,19 +205,39 @@ class Catalogues(RuleBasedStateMachine):
         self.say(Remove((annotation,)), {(k, annotation): None for k in about if (k, annotation) in self.facts})
 
     @precondition(lambda self: self.all("photo"))
-    @rule(place=PLACES, where=PLACES, kind=st.sampled_from(["encounter", "sighting", "new"]))
-    def move(self, place: int, where: int, kind: str) -> None:
+    @rule(place=PLACES, where=PLACES, kind=st.sampled_from(["encounter", "sighting", "new"]), locality=LOCALITIES)
+    def move(self, place: int, where: int, kind: str, locality: str | None) -> None:
         annotation = self.pick("photo", place)
         photo, side, before = self.facts["photo", annotation]
         there = self.pick(kind, where) if kind != "new" else None
         if kind == "encounter" and there is not None:
             after = {} if before == there else {("photo", annotation): (photo, side, there)}
-            self.say(Move((annotation,), there), after)
+            refused = not self.is_whole(self.facts | after)
+            self.say(Move((annotation,), there), ChangeRefusedError if refused else after)
             return
         after = {("encounter", "encounters"): there or "sightings", ("photo", annotation): (photo, side, "encounters")}
+        values: dict[str, str | None] = {}
         if there is None:
-            after["sighting", "sightings"] = "nowhere"
-        self.say(Move((annotation,), sighting=there if kind == "sighting" else None), after)
+            after["sighting", "sightings"] = (locality,)
+            values = {} if locality is None else {"locality": locality}
+        self.say(Move((annotation,), None, there if kind == "sighting" else None, values), after)
+
+    @precondition(lambda self: self.all("sighting"))
+    @rule(place=PLACES, locality=LOCALITIES)
+    def describe_sighting(self, place: int, locality: str | None) -> None:
+        sighting = self.pick("sighting", place)
+        after = {} if self.facts["sighting", sighting] == (locality,) else {("sighting", sighting): (locality,)}
+        self.say(Describe("sighting", sighting, {"locality": locality}), after)
+
+    @rule(zone=st.sampled_from(["UTC", "Asia/Tokyo", None]))
+    def describe_catalogue(self, zone: str | None) -> None:
+        after = {} if self.facts.get(("setting", ""), (None,)) == (zone,) else {("setting", ""): (zone,)}
+        self.say(Describe("catalogue", "", {"timezone": zone}), after)
+
+    @rule(camera=st.sampled_from(CAMERAS), seconds=st.sampled_from([-60, 5, None]))
+    def describe_camera(self, camera: str, seconds: int | None) -> None:
+        after = {} if self.facts.get(("setting", camera), (None,)) == (seconds,) else {("setting", camera): (seconds,)}
+        self.say(Describe("camera", camera, {"clock_s": seconds}), after)
 
     @precondition(lambda self: self.all("photo"))
     @rule(place=PLACES, side=st.sampled_from(["left", "right"]))
@@ -305,7 +338,7 @@ class Catalogues(RuleBasedStateMachine):
         facts = {fact: value for fact, value in facts.items() if value is not None}
         there = {fact for fact in facts if fact[0] != "who" or facts[fact][1] is None}
         needed: set[Fact] = {("photo", key) for kind, key in facts if kind in ("shows", "vector", "verdict")}
-        photos = []
+        photos, animals = [], set()
         for (kind, _), value in facts.items():
             if kind in ("shows", "name"):
                 needed.add(("who", value[0]))
@@ -313,8 +346,10 @@ class Catalogues(RuleBasedStateMachine):
                 needed.add(("sighting", value))
             elif kind == "photo":
                 photos.append(value[0])
+                animals |= {(value[2], *value[0])} if value[2] is not None else set()
                 needed |= {("encounter", value[2])} if value[2] is not None else set()
-        return needed <= there and len(photos) == len(set(photos))
+        two_animals = len(animals) != len({(encounter, photo) for encounter, photo, _ in animals})
+        return needed <= there and len(photos) == len(set(photos)) and not two_animals
 
     # --- what must hold ---
 
@@ -342,7 +377,27 @@ class Catalogues(RuleBasedStateMachine):
             for a, seen in self.all("photo").items()
         }
         listed = self.store.annotations(AnnotationFilter()).entries
-        assert {e.id: (e.path, e.side, e.encounter, e.individual, e.reviewed, e.verdict) for e in listed} == said
+        seen_so = {e.id: ((e.path, e.animal), e.side, e.encounter) for e in listed}
+        assert {e.id: (*seen_so[e.id], e.individual, e.reviewed, e.verdict) for e in listed} == said
+
+    @invariant()
+    def sightings_and_clocks_are_those_of_the_model(self) -> None:
+        shown: defaultdict[int, set[int]] = defaultdict(set)
+        for annotation, (individual, _) in self.all("shows").items():
+            encounter = self.facts["photo", annotation][2]
+            shown[individual] |= {encounter} if encounter is not None else set()
+        for individual, encounters in shown.items():
+            found = {e.id: (e.sighting, (e.locality,)) for e in self.store.individual(individual).encounters}
+            of = {e: self.facts["encounter", e] for e in encounters}
+            assert found == {e: (sighting, self.facts["sighting", sighting]) for e, sighting in of.items()}
+        proposed = self.store.propose_sightings(ProposalFilter())
+        assert (proposed.timezone,) == self.facts.get(("setting", ""), (None,))
+        with self.store.database.reading() as connection:
+            corrections = read_clocks(connection, self.store.id).corrections
+        said = {camera: seconds for camera, (seconds,) in self.all("setting").items() if camera in CAMERAS}
+        assert corrections == {camera: seconds for camera, seconds in said.items() if seconds is not None}
+        loose = {a for a, (_, _, encounter) in self.all("photo").items() if encounter is None}
+        assert {each.annotation for each in proposed.undated} == loose
 
     @invariant()
     def tables_are_those_of_the_log(self) -> None:

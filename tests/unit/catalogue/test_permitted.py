@@ -1,22 +1,36 @@
 """Requests of clients in the catalogues where they may, and what of an answer each may see."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import TypeAdapter
 
 from pipeline.access import Need, Permit, permit
+from pipeline.catalogue.answers import READERS, VERBS
 from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.loaded import MAX_LOADED, LoadedCatalogues
-from pipeline.catalogue.permitted import answer, blur, change
+from pipeline.catalogue.permitted import OF_RIGHTS, answer, change
+from pipeline.catalogue.photos import open_photos
+from pipeline.catalogue.places import blur
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.errors import ChangeRefusedError, ForbiddenError, NoSuchCatalogueError
+from pipeline.errors import (
+    ChangeRefusedError,
+    ForbiddenError,
+    MalformedMessageError,
+    NoSuchCatalogueError,
+    RequestError,
+)
 from pipeline.protocol.catalogue_requests import ChangeRequest
 from pipeline.protocol.reading import read_message
+from pipeline.protocol.requests import MESSAGES, fields_of
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import LOCAL_USER, OPERATOR, Actor, PhotoKey
 from pipeline.rights import LOCAL_STANDING, Held, Right, Standing
+from pipeline.stored_photos import PhotoFacts, PhotoRecord, Taken
 from tests.confirming import confirm, word
 
 MODEL = LoadedModel("fluke", "m1", 2)
@@ -25,9 +39,21 @@ EXACT = {"id": 1, "latitude": 38.5312, "longitude": -28.6249, "uncertainty_m": 5
 
 
 @pytest.fixture
-def loaded(tmp_path: Path) -> LoadedCatalogues:
-    """The catalogue azores of WDC, and georgia of BAS, beside the default one."""
-    made = LoadedCatalogues(open_catalogue(f"sqlite:///{tmp_path}/c.sqlite"), [MODEL])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path}/c.sqlite"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+@pytest.fixture
+def loaded(url: str) -> LoadedCatalogues:
+    return institutions(url)
+
+
+def institutions(url: str) -> LoadedCatalogues:
+    """Make the catalogue azores of WDC, and georgia of BAS, beside the default one."""
+    made = LoadedCatalogues(open_catalogue(url), [MODEL])
     for actor in (MAYA, VERA, OLE):
         made.people.add_user(actor)
     made.people.add_catalogue("azores", MAYA, "sperm whale", OPERATOR)
@@ -97,6 +123,82 @@ def test_an_individual_s_encounters_are_blurred_for_who_may_not_see_places(loade
         for actor in (MAYA, OLE)
     ]
     assert latitudes == [38.5312, None]
+
+
+SECRET = {"latitude": 38.53127, "longitude": -28.62491, "locality": "hidden bay"}
+"""Where photos were taken; coarsely it is 38.5, -28.6."""
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("place", ["coarse", "none"])
+def test_no_answer_tells_a_place_to_who_may_not_see_it(url: str, place: str) -> None:
+    """Every request that there is, or will be, is asked by somebody whose grant hides places."""
+    loaded = institutions(url)
+    fields = fields_of_requests(url, loaded)
+    ask(loaded, MAYA, "grant", institution="BAS", right="confirm", place=place)
+    for name in ("individual", "propose_sightings"):
+        assert tells_secret(told(loaded, MAYA, name, fields))
+        seen = leaves(told(loaded, OLE, name, fields))
+        assert (38.5 in seen, -28.6 in seen) == (place == "coarse", place == "coarse")
+    for kind in (kind for asked in (READERS, OF_RIGHTS, VERBS) for kind in asked):
+        (name,) = get_args(kind.model_fields["type"].annotation)
+        assert not tells_secret(told(loaded, OLE, name, fields)), name
+
+
+def fields_of_requests(url: str, loaded: LoadedCatalogues) -> dict[str, dict[str, Any]]:
+    """Put two photos of a place into azores, one of them in a sighting, and return what may be asked of them."""
+    taken = Taken(datetime(2026, 7, 1, 14, 5), 0, SECRET["latitude"], SECRET["longitude"])  # type: ignore[arg-type]
+    photos = open_photos(url)
+    for letter in "ab":
+        photos.add("azores", PhotoRecord(letter * 64, 1, PhotoFacts((4, 3), taken), "a.jpg"), MAYA)
+        photo = replace(word("a.jpg", f"Dante {letter}"), key=PhotoKey(f"sha256:{letter * 64}"))
+        confirm(loaded.catalogue("azores"), [photo])
+    photos.close()
+    one, two = (each["id"] for each in ask(loaded, MAYA, "individuals")["individuals"])
+    seen, other = (each["id"] for each in ask(loaded, MAYA, "annotations")["annotations"])
+    (sighting,) = ask(loaded, MAYA, "move", annotations=[seen], values=SECRET)["made"]["sightings"]
+    return {
+        "individual": {"individual": one},
+        "grant": {"institution": "BAS", "right": "view"},
+        "revoke": {"institution": "BAS"},
+        "catalogue_create": {"name": "new"},
+        "decide": {"decisions": [{"annotation": seen, "verdict": "match", "individual": two}]},
+        "rename": {"individual": one, "name": "Durante"},
+        "aliases": {"individual": one, "add": ["The Poet"]},
+        "merge": {"into": one, "others": [two]},
+        "split": {"annotations": [other], "name": "Nova"},
+        "move": {"annotations": [other]},
+        "remove": {"annotations": [other]},
+        "describe": {"sighting": sighting, "values": {"observer": "Ole", "ends_at": "2020-01-01T00:00:00"}},
+        "undo": {"version": 1},
+    }
+
+
+def told(loaded: LoadedCatalogues, actor: Actor, name: str, fields: Mapping[str, dict[str, Any]]) -> Any:
+    """Ask something about azores, and return the answer, or why it is refused; a request that is wrong is no answer."""
+    where = {"catalogue": "azores"} if "catalogue" in fields_of(MESSAGES[name]) else {}
+    try:
+        return ask(loaded, actor, name, **where, **fields.get(name, {}))
+    except MalformedMessageError:
+        raise
+    except RequestError as error:
+        return error.message
+
+
+def leaves(answer: Any) -> list[Any]:
+    """Return the numbers and texts of an answer."""
+    if isinstance(answer, Mapping):
+        return [leaf for inner in answer.values() for leaf in leaves(inner)]
+    return [leaf for inner in answer for leaf in leaves(inner)] if isinstance(answer, list) else [answer]
+
+
+def tells_secret(answer: Any) -> bool:
+    """Whether an answer holds a coordinate finer than a tenth of a degree, or the place's name."""
+    found = leaves(answer)
+    numbers = [abs(leaf) for leaf in found if isinstance(leaf, float)]
+    texts = [leaf for leaf in found if isinstance(leaf, str)]
+    near = any(abs(number - exact) < 0.02 for number in numbers for exact in (38.53127, 28.62491))
+    return near or any(word in text for text in texts for word in ("38.53127", "28.62491", "hidden bay"))
 
 
 def test_an_admin_gives_and_takes_rights(loaded: LoadedCatalogues) -> None:

@@ -17,7 +17,7 @@ from pipeline.stored_photos import NOT_TOLD, PhotoFacts, PhotoRecord, Taken
 from tests.confirming import confirm, word
 
 MAYA = Actor("WDC", "Maya")
-TAKEN = Taken(datetime(2024, 5, 17, 18, 2, 33), 120, 47.5, -8.25)
+TAKEN = Taken(datetime(2024, 5, 17, 18, 2, 33), 120, 47.5, -8.25, "Canon, Canon EOS R5, serial 0123")
 PHOTO = PhotoRecord("a" * 64, 5_000_000, PhotoFacts((4000, 3000), TAKEN), "IMG_0689.jpg")
 BOX = BoundingBox(20.5, 30.0, 120.0, 230.0)
 

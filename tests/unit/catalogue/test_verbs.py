@@ -21,6 +21,7 @@ from pipeline.catalogue.verbs import (
     Describe,
     Merge,
     Move,
+    Relocate,
     Remove,
     Rename,
     Split,
@@ -250,11 +251,58 @@ def test_two_animals_of_one_photo_are_never_one_encounter(catalogue: SqlCatalogu
     with catalogue._database.reading() as connection:
         query = select(annotations.c.id).where(annotations.c.source_key == "path:a").order_by(annotations.c.animal)
         one, two = connection.execute(query).scalars()
-    with pytest.raises(ChangeRefusedError, match="one animal at one time"):
+    with pytest.raises(ChangeRefusedError, match=rf"^a: annotations {one} and {two} show two animals of this photo"):
         say(catalogue, Move((one, two)))
     (encounter,) = say(catalogue, Move((one,))).made["encounters"]
     with pytest.raises(ChangeRefusedError, match="one animal at one time"):
         say(catalogue, Move((two,), encounter))
+    say(catalogue, Move((one,)))
+    say(catalogue, Move((two,), encounter))
+    with pytest.raises(UndoBlockedError, match=r"version 5 \(move by Maria\)"):
+        say(catalogue, Undo(4))
+    with pytest.raises(ChangeRefusedError, match="one animal at one time"):
+        say(catalogue, Move((one,), encounter))
+
+
+def test_an_annotation_does_not_come_back_beside_another_animal_of_its_photo(catalogue: SqlCatalogue) -> None:
+    a = annotation(catalogue, "a")
+    (encounter,) = say(catalogue, Move((a,))).made["encounters"]
+    say(catalogue, Remove((a,)))
+    confirm(catalogue, [replace(word("a", "VERGIL"), key=PhotoKey("path:a", 2))])
+    say(catalogue, Move((annotation(catalogue, "a"),), encounter))
+    with pytest.raises(UndoBlockedError, match=r"version 5 \(move by Maria\)"):
+        say(catalogue, Undo(3))
+    say(catalogue, Undo(5))
+    say(catalogue, Undo(3))
+
+
+def test_photos_that_moved_to_one_path_are_not_two_animals_of_an_encounter(catalogue: SqlCatalogue) -> None:
+    confirm(catalogue, [replace(word("d", "VERGIL"), key=PhotoKey("path:d", 2))])
+    a, d = annotation(catalogue, "a"), annotation(catalogue, "d")
+    say(catalogue, Move((a, d)))
+    with pytest.raises(ChangeRefusedError, match=r"^d: annotations \d+ and \d+ show two animals"):
+        say(catalogue, Relocate({a: "d"}))
+
+
+def test_a_new_sighting_is_made_with_what_is_known_of_it(catalogue: SqlCatalogue) -> None:
+    a, c = annotation(catalogue, "a"), annotation(catalogue, "c")
+    values = {"begins_at": datetime(2026, 7, 1, 14, 5), "latitude": 38.5, "observer": "Maria"}
+    made = say(catalogue, Move((a,), values=values), key="k").made
+    assert say(catalogue, Move((a,), values=values), key="k").made == made
+    with pytest.raises(KeyReusedError):
+        say(catalogue, Move((a,), values=values | {"latitude": 38.6}), key="k")
+    (seen,) = catalogue.individual(individual(catalogue, "DANTE")).encounters
+    assert (seen.begins_at, seen.latitude, seen.observer) == tuple(values.values())
+    for there in ({"encounter": made["encounters"][0]}, {"sighting": made["sightings"][0]}):
+        with pytest.raises(ChangeRefusedError, match="values: are for a sighting that is made"):
+            say(catalogue, Move((c,), values=values, **there))
+    with pytest.raises(ChangeRefusedError, match="sighting has no side"):
+        say(catalogue, Move((c,), values={"side": "left"}))
+    with pytest.raises(ChangeRefusedError, match="a sighting ends after it begins"):
+        say(catalogue, Move((c,), values=values | {"ends_at": datetime(2026, 7, 1, 14, 4)}))
+    say(catalogue, Undo(2))
+    assert catalogue.individual(individual(catalogue, "DANTE")).encounters == ()
+    assert catalogue.differences_from_log() == []
 
 
 def test_things_are_described(catalogue: SqlCatalogue) -> None:

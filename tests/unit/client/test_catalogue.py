@@ -15,6 +15,7 @@ from pipeline.client import (
     RequestFailedError,
     ServerUnreachableError,
 )
+from pipeline.client.proposals import Clocks, ProposedEncounter, ProposedSighting, Undated
 from pipeline.client.verbs import (
     Aliases,
     Decide,
@@ -89,6 +90,37 @@ async def test_annotations_and_events_are_read() -> None:
     assert (waiting[0].models, waiting[0].verdict, waiting[0].reviewed) == (("abc",), "match", True)
     assert (told.actor.name, told.at, told.undoes) == ("Maria", datetime(2026, 7, 1, 12, tzinfo=UTC), 1)
     assert [request["type"] for request in server.requests] == ["annotations", "review", "history"]
+
+
+PROPOSED: dict[str, Any] = {"begins_at": "2026-07-01T14:05:00", "ends_at": "2026-07-01T14:20:00", "utc_offset_min": -60}
+PROPOSED |= {"latitude": 38.5, "longitude": -28.6, "uncertainty_m": 50.0, "near": [14]}
+PROPOSED |= {"encounters": [{"annotations": [5, 8], "individual": 1}]}
+
+
+def proposals(*sightings: Any, undated: bool = False, after: str | None = None) -> dict[str, Any]:
+    cameras = [{"camera": "Canon", "clock_s": 60}, {"camera": "Nikon", "clock_s": None}]
+    rest = {"head": {"version": 1, "nonce": "a"}, "timezone": "Atlantic/Azores", "gap_min": 30, "cameras": cameras}
+    rest |= {"undated": [{"annotation": 11, "path": "a.jpg"}] if undated else [], "next": after, "total": 2}
+    return rest | {"sightings": list(sightings)}
+
+
+async def test_proposed_sightings_are_read_and_made_as_they_are() -> None:
+    pages = [proposals(PROPOSED, after="[0]"), proposals(undated=True)]
+    answers = {"propose_sightings": [*pages, proposals()], "move": [CHANGED]}
+    async with ScriptedServer(answers=answers) as server, AsyncClient(server.url, options=QUICK) as client:
+        sighting, undated = [each async for each in client.catalogue.propose_sightings(gap_min=45, page_size=1)]
+        clocks = await client.catalogue.clocks()
+        assert isinstance(sighting, ProposedSighting)
+        (encounter,) = sighting.encounters
+        await client.catalogue.change(Move(encounter.annotations, values=sighting.values), key="k")
+    assert (encounter, sighting.near) == (ProposedEncounter((5, 8), 1), (14,))
+    assert undated == Undated(11, "a.jpg")
+    assert clocks == Clocks("Atlantic/Azores", 30, {"Canon": 60, "Nikon": None})
+    asked = {"type": "propose_sightings", "gap_min": 45, "limit": 1}
+    assert server.requests[:2] == [asked | {"id": "1"}, asked | {"id": "2", "after": "[0]"}]
+    times = {name: PROPOSED[name] for name in ("begins_at", "ends_at")}
+    place = {"latitude": 38.5, "longitude": -28.6, "uncertainty_m": 50.0}
+    assert server.requests[-1]["values"] == times | place
 
 
 @pytest.mark.parametrize("data", [[], {"head": {"version": 1}}, {"head": None}, page({"id": 1}, after=None)])

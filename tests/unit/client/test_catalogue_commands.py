@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.client.command_line import main
 from tests.unit.client.scripted_server import ScriptedServer, served_in_a_thread
-from tests.unit.client.test_catalogue import CHANGED, DANTE, EVENT, VERGIL, page
+from tests.unit.client.test_catalogue import CHANGED, DANTE, EVENT, PROPOSED, VERGIL, page, proposals
 
 Captured = pytest.CaptureFixture[str]
 
@@ -92,6 +92,36 @@ def test_an_individual_is_shown_with_its_encounters(server: ScriptedServer, caps
     assert json.loads(capsys.readouterr().out) == answer
 
 
+def test_proposed_sightings_are_listed_and_then_what_has_no_date(server: ScriptedServer, capsys: Captured) -> None:
+    encounters = [{"annotations": [5, 8], "individual": 1}, {"annotations": [9], "individual": None}]
+    server.answers = {"propose_sightings": [proposals(PROPOSED | {"encounters": encounters}, undated=True)] * 2}
+    assert run(server, "propose-sightings", 5, 8, 9, 11, "--gap-min", 45) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[3:5] == [
+        "1 2026-07-01 14:05:00 2026-07-01 14:20:00 -60 min 38.5, -28.6 (within 50 m) 1 5, 8 1 14",
+        "2 9",
+    ]
+    assert "11 a.jpg" in lines
+    assert lines[-1] == "2 of 2, in state 1:a"
+    asked = {"type": "propose_sightings", "annotations": [5, 8, 9, 11], "gap_min": 45, "limit": 1000}
+    assert server.requests == [asked | {"id": "1"}]
+    assert run(server, "propose-sightings", "--json") == 0
+    entries = json.loads(capsys.readouterr().out)["entries"]
+    assert entries == [PROPOSED | {"encounters": encounters}, {"annotation": 11, "path": "a.jpg"}]
+    assert "annotations" not in server.requests[1]
+
+
+def test_clocks_are_shown(server: ScriptedServer, capsys: Captured) -> None:
+    server.answers = {"propose_sightings": [proposals()] * 2}
+    assert run(server, "clocks") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "time zone: Atlantic/Azores; longest gap in a sighting: 30 min"
+    assert {"Canon 60", "Nikon"} <= set(lines)
+    assert run(server, "clocks", "--json") == 0
+    clocks = {"timezone": "Atlantic/Azores", "gap_min": 30, "cameras": {"Canon": 60, "Nikon": None}}
+    assert json.loads(capsys.readouterr().out) == clocks
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,6 +147,23 @@ def test_an_individual_is_shown_with_its_encounters(server: ScriptedServer, caps
         (("merge", 1, 3, 5), {"type": "merge", "into": 1, "others": [3, 5]}),
         (("split", 5, 8, "--name", "Bice"), {"type": "split", "annotations": [5, 8], "name": "Bice"}),
         (("move", 5, 8, "--encounter", 9), {"type": "move", "annotations": [5, 8], "encounter": 9}),
+        (
+            ("move", 5, 8, "--set", "begins_at=2026-07-01T14:05:00", "--set", "latitude=38.5"),
+            {
+                "type": "move",
+                "annotations": [5, 8],
+                "values": {"begins_at": "2026-07-01T14:05:00", "latitude": 38.5},
+            },
+        ),
+        (
+            ("settings", "timezone=Atlantic/Azores", "gap_min=45"),
+            {"type": "describe", "values": {"timezone": "Atlantic/Azores", "gap_min": 45}},
+        ),
+        (
+            ("clock", "Canon, Canon EOS R5", -3600),
+            {"type": "describe", "camera": "Canon, Canon EOS R5", "values": {"clock_s": -3600}},
+        ),
+        (("clock", "Canon", "none"), {"type": "describe", "camera": "Canon", "values": {"clock_s": None}}),
         (("remove", 5), {"type": "remove", "annotations": [5]}),
         (
             ("describe", "sighting", 8, "begins_at=2026-07-01T14:05:00", "latitude=38.5", "locality="),
@@ -168,6 +215,13 @@ def test_without_a_server_the_exit_code_says_so(capsys: Captured) -> None:
         ("describe", "whale", 8, "name=x"),
         ("undo", 7, "--known", "latest"),
         ("merge", 1),
+        ("move", 5, "--set", "latitude"),
+        ("settings", "gap_min=1.5"),
+        ("settings",),
+        ("clock", "Canon"),
+        ("clock", "Canon", "1.5"),
+        ("propose-sightings", "a.jpg"),
+        ("propose-sightings", "--gap-min", 0),
     ],
 )
 def test_wrong_arguments_ask_for_nothing(server: ScriptedServer, arguments: tuple[Any, ...]) -> None:

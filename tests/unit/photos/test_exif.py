@@ -65,6 +65,22 @@ def test_a_place_that_is_none_is_not_known(
     assert (found.latitude, found.longitude) == expected
 
 
+@pytest.mark.parametrize(
+    ("make", "model", "serial", "expected"),
+    [
+        ("Canon", "Canon EOS R5", "0123", "Canon, Canon EOS R5, serial 0123"),
+        ("NIKON CORPORATION ", "NIKON D850\0\0", None, "NIKON CORPORATION, NIKON D850"),
+        (None, None, " 0123\n4", "serial 0123 4"),
+        ("", "   ", None, None),
+        ("x" * 300, None, None, "x" * 200),
+    ],
+)
+def test_the_camera_is_what_it_calls_itself(
+    make: str | None, model: str | None, serial: str | None, expected: str | None
+) -> None:
+    assert taken(camera={271: make, 272: model}, BodySerialNumber=serial).camera == expected
+
+
 def test_a_picture_without_exif_data_tells_nothing() -> None:
     assert read_taken(Image.new("RGB", (3, 2))) == NOT_TOLD
 

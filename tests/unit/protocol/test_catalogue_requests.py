@@ -85,6 +85,17 @@ DECISION = {"annotation": 1, "verdict": "unsure"}
         ({"type": "aliases", "individual": 1, "add": [5]}, "add[0]: must be a string of 0 to 200 characters"),
         ({"type": "merge", "into": 1, "others": [0]}, "others[0]: must be an integer from 1"),
         ({"type": "remove", "annotations": []}, "annotations: must be a list of at least one"),
+        ({"type": "propose_sightings", "gap_min": 0}, "gap_min: must be an integer from 1 to 10080"),
+        ({"type": "propose_sightings", "gap_min": 10081}, "gap_min: must be an integer from 1 to 10080"),
+        ({"type": "propose_sightings", "annotations": []}, "annotations: must be a list of at least one"),
+        (
+            {"type": "move", "annotations": [1], "values": {"begins_at": "now"}},
+            "values.begins_at: must be a local time",
+        ),
+        ({"type": "describe", "camera": "", "values": {}}, "camera: must be a string of 1 to 200 characters"),
+        ({"type": "describe", "camera": "x", "values": {"clock_s": 1.5}}, "values.clock_s: must be an integer"),
+        ({"type": "describe", "camera": "x", "sighting": 1, "values": {"clock_s": 1}}, "individual: name one"),
+        ({"type": "describe", "values": {"timezone": "UTC", "note": "x"}}, "individual: name one"),
         ({"type": "describe", "values": {}}, "individual: name one of individual, annotation and sighting"),
         (
             {"type": "describe", "values": {}, "individual": 1, "sighting": 1},

@@ -1,0 +1,26 @@
+"""Requests about sightings that the service proposes; people make them with `move`."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from pipeline.protocol.catalogue_replies import ProposalsReply
+from pipeline.protocol.catalogue_requests import Numbers, PageRequest
+
+MAX_GAP_MIN = 7 * 24 * 60
+"""Longest gap within a sighting that may be asked for, in minutes."""
+
+
+class ProposeSightings(PageRequest):
+    """Propose sightings of photos, and encounters in them, and change nothing.
+
+    Attributes:
+        annotations: of the photos; None means all that are in no encounter.
+        gap_min: the longest gap between two photos of a sighting, in minutes; None means the catalogue's own.
+    """
+
+    reply: ClassVar[Any] = ProposalsReply
+
+    type: Literal["propose_sightings"]
+    annotations: Numbers | None = None
+    gap_min: Annotated[int, Field(ge=1, le=MAX_GAP_MIN)] | None = None
