@@ -18,11 +18,10 @@ from jsonschema import Draft202012Validator
 from pipeline.access import permit
 from pipeline.catalogue import answers, permitted
 from pipeline.catalogue.database import open_database
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
-from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
@@ -66,6 +65,7 @@ from pipeline.session.actions import (
 )
 from pipeline.session.session import Session
 from pipeline.stored_photos import StoreSource
+from tests.confirming import ConfirmingMatcher
 from tests.unit.session.session_made import FakeClock, SmallLimits, make_session
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
@@ -232,7 +232,7 @@ def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
         case SavePhoto():
             return [saved(call.file, call.identity)]
         case StoreConfirmations(may_guess=True):
-            matcher = CatalogueMatcher(catalogue, [LoadedModel("fluke", "5e1f00d", 2)])
+            matcher = ConfirmingMatcher(catalogue, [LoadedModel("fluke", "5e1f00d", 2)])
             return [tuple(matcher.confirm(call.queries, LOCAL_USER, may_guess=True))]
         case StoreConfirmations():
             return [(None,) * len(call.queries)]
