@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -106,6 +106,27 @@ class Matcher:
                 return await rank_in_turns(threads["rank"], matcher, queries, top_k, detail, threads["detail"])
         finally:
             self._metric.observe(time.perf_counter() - start)
+
+    async def rank_in_several(
+        self, catalogues: Mapping[str, bool], queries: Sequence[Query], top_k: int | None, detail: Detail | None
+    ) -> list[Ranking]:
+        """Rank the individuals of several catalogues together; see `pipeline.catalogue.several`.
+
+        Args:
+            catalogues: by name, whether the client may view more of it than names and rounded distances.
+            queries: without identity.
+            top_k: candidates of all catalogues together.
+            detail: see `rank`.
+
+        Raises:
+            CatalogueUnavailableError: a catalogue cannot be read.
+            NoSuchCatalogueError: there is none of one name.
+        """
+        from pipeline.catalogue.several import merged
+
+        wanted = Detail(0, None) if detail is None else detail  # descriptions say what was compared in each
+        alone = {name: await self.rank(name, queries, top_k, wanted) for name in catalogues}
+        return merged(alone, catalogues, top_k, await self._run("detail", self._matchers.signing_key))
 
     async def guesses(self, catalogue: str, queries: Sequence[Query]) -> list[int]:
         """Return the places of confirmations that may be guesses of a client's; see `CatalogueMatcher.guesses`."""

@@ -166,6 +166,14 @@ class RemoteCatalogue:
         rankings: Sequence[Ranking] = await self._rank(send)
         return rankings
 
+    async def rank_in_several(
+        self, catalogues: Mapping[str, bool], queries: Sequence[Query], top_k: int | None, detail: Detail | None
+    ) -> Sequence[Ranking]:
+        """See `deployments.services.Catalogue`."""
+        send = partial(self._matcher.rank_in_several.remote, dict(catalogues), list(queries), top_k, detail)
+        rankings: Sequence[Ranking] = await self._rank(send)
+        return rankings
+
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """See `deployments.services.Catalogue`; a change gets a key here where the client gave none, as above."""
         if isinstance(message, ChangeRequest):

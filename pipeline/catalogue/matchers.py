@@ -9,6 +9,7 @@ import torch
 
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.rights import DEFAULT_CATALOGUE
 
 
 class LoadedMatchers:
@@ -40,6 +41,10 @@ class LoadedMatchers:
     def size_bytes(self) -> int:
         """About how much memory they take."""
         return sum(matcher.size_bytes for _, matcher in list(self._matchers.values()))
+
+    def signing_key(self) -> bytes:
+        """Return the secret by which what rankings compared is signed; reads the database."""
+        return self._catalogues.catalogue(DEFAULT_CATALOGUE).signing_key()
 
     @contextmanager
     def using(self, name: str) -> Iterator[None]:

@@ -149,8 +149,8 @@ class CatalogueMatcher:
 
     @property
     def size_bytes(self) -> int:
-        """About how much memory the galleries take."""
-        return self._galleries.size_bytes
+        """About how much memory it takes."""
+        return self._galleries.size_bytes + self._last.size_bytes
 
     @property
     def at_once(self) -> int:

@@ -7,8 +7,10 @@ from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.matchers import LoadedMatchers
 from pipeline.catalogue.permitted import answer, change
 from pipeline.catalogue.queries import LoadedModel
+from pipeline.catalogue.several import merged
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 
 FLUKE = LoadedModel("fluke", "m1", 2)
@@ -30,6 +32,11 @@ class StoredMatcher:
 
     async def rank(self, catalogue, queries, top_k, detail):
         return await asyncio.to_thread(lambda: self.matchers.current(catalogue).rank(queries, top_k, detail))
+
+    async def rank_in_several(self, catalogues, queries, top_k, detail):
+        wanted = detail or Detail(0, None)
+        alone = {name: await self.rank(name, queries, top_k, wanted) for name in catalogues}
+        return merged(alone, catalogues, top_k, self.matchers.signing_key())
 
     async def heads(self):
         return await asyncio.to_thread(heads, self.loaded.catalogue("default"))

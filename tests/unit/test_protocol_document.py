@@ -57,6 +57,7 @@ from pipeline.session.actions import (
     Call,
     CloseConnection,
     ExtractPhoto,
+    RankInSeveral,
     RankQueries,
     SavePhoto,
     SendText,
@@ -80,6 +81,16 @@ IN_DETAIL = Ranking(
     ),
     individuals=57,
     description='{"catalogue":"default","filters":{"from":"2015-01-01","side":"left"},"individuals":57}.9f86d081',
+)
+
+
+IN_SEVERAL = Ranking(
+    (
+        Candidate("PM_DANTE", 0.339, 41, catalogue="azores"),
+        Candidate("PM_DANTE", 0.52, catalogue="madeira"),
+        Candidate("Unknown", 1.0),
+    ),
+    description='{"catalogues":[{"catalogue":"azores","individuals":57},{"catalogue":"madeira"}]}.60303ae2',
 )
 
 
@@ -229,6 +240,8 @@ def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
         case RankQueries():
             candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: call.top_k]
             return [tuple(Ranking(candidates) if call.detail is None else IN_DETAIL for _ in call.queries)]
+        case RankInSeveral():
+            return [tuple(IN_SEVERAL for _ in call.queries)]
         case SavePhoto():
             return [saved(call.file, call.identity)]
         case StoreConfirmations(may_guess=True):

@@ -173,6 +173,20 @@ async def test_what_details_ask_the_database_holds_up_nobody_else(
     assert await detailed == "A"
 
 
+async def test_several_catalogues_are_ranked_together(writer: Any, matcher: Any, narrow_folder: ModelFolder) -> None:
+    for catalogue, name in ((DEFAULT_CATALOGUE, "Dante"), ("azores", "Bice")):
+        assert await writer.confirm(catalogue, [query(narrow_folder, name)], LOCAL_USER, name, False) == [None]
+    views = {"azores": True, DEFAULT_CATALOGUE: False}
+    (ranking,) = await matcher.rank_in_several(views, [query(narrow_folder)], 2, None)
+    assert [(each.catalogue, each.individual, each.distance) for each in ranking.candidates] == [
+        ("azores", "Bice", 0.0),
+        (DEFAULT_CATALOGUE, "Dante", 0.0),
+    ]
+    assert ranking.description is not None
+    with pytest.raises(NoSuchCatalogueError):
+        await matcher.rank_in_several({"azores": True, "absent": True}, [query(narrow_folder)], 2, None)
+
+
 class CountedMatcher:
     """Ranks two queries at a time, and says who asked for them."""
 
