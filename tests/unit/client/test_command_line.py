@@ -169,7 +169,7 @@ def test_references_and_filters_are_asked_for_and_stand_in_the_json(
         ("--from", "1.1.2015", "must be a day, as 2015-06-30"),
         ("--box", "1,2,3", "must be 4 numbers with commas between them"),
         ("--around", "a,b,c", "must be 3 numbers with commas between them"),
-        ("--references", "0", "must be 1 or more"),
+        ("--references", "0", "is not a number of 1 or more"),
     ],
 )
 def test_filters_that_cannot_be_read_are_named(option: str, text: str, reason: str, capsys: Captured) -> None:
