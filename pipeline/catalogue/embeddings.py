@@ -12,6 +12,7 @@ from pipeline.records import PhotoKey
 
 _BLOCK = 16_384  # embeddings that lie together: none is ever moved
 _NO_ANNOTATION = 0  # they are numbered from 1
+_BESIDE_BYTES = 220
 
 
 class Embeddings:
@@ -30,6 +31,11 @@ class Embeddings:
         self._photos: list[int] = []
         self._rows = array("q")
         self._annotations = array("q")
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        return len(self._place_of_row) * (8 * self.dimension + _BESIDE_BYTES)
 
     def put(self, row: CatalogueRow) -> int | None:
         """Take a row in and return its place; None where it is in already."""

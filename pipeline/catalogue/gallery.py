@@ -16,6 +16,7 @@ from pipeline.records import PhotoKey, Query
 _NOBODY = 0  # individuals are numbered from 1
 _NOWHERE = -1
 _AT_ONCE = 10_000  # means that are put into the index together
+_BESIDE_MEANS_BYTES = 400  # of an individual: its name, and where its rows are
 
 
 class Gallery:
@@ -49,6 +50,17 @@ class Gallery:
     def individuals(self) -> int:
         """How many individuals there are."""
         return len(self._column_of_individual)
+
+    @property
+    def own_bytes(self) -> int:
+        """About how much memory it takes without its embeddings, which those of `only` share."""
+        of_individuals = self.individuals * (12 * self._embeddings.dimension + _BESIDE_MEANS_BYTES)
+        return of_individuals + 8 * len(self._column_of_place)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it takes with its embeddings."""
+        return self.own_bytes + self._embeddings.size_bytes
 
     @property
     def means(self) -> VectorIndex:

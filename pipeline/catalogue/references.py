@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import Head
 from pipeline.catalogue.signing import sign
 from pipeline.protocol.filters import Detail

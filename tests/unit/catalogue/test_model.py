@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pipeline.catalogue.clocks import read_clocks
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.photos import open_photos
 from pipeline.catalogue.proposals import ProposalFilter
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import EMPTY, Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import (

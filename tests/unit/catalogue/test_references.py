@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.schema import decisions
 from pipeline.catalogue.signing import sign
@@ -216,7 +216,7 @@ def test_others_rank_while_the_filters_are_looked_up() -> None:
 
     memory.find_matching = slow  # type: ignore[method-assign]
     filters = Filters(bodyPart="fluke")
-    thread = threading.Thread(target=matcher.prepare, args=(filters,))
+    thread = threading.Thread(target=matcher.prepare, args=(Detail(0, filters),))
     thread.start()
     assert looking.wait(10)
     assert matcher.rank([query()], 1)[0].failure is None
