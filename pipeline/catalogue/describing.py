@@ -16,7 +16,7 @@ from pipeline.catalogue.vectors import storable_text
 from pipeline.catalogue.verbs import Alias, Describe, Description, Merge, Rename, Thing
 from pipeline.errors import ChangeRefusedError, NotInCatalogueError
 from pipeline.names import normalise_new_identity, shown_name
-from pipeline.protocol.sighting_requests import MAX_GAP_MIN
+from pipeline.protocol.catalogue_requests import MAX_GAP_MIN
 
 DESCRIBED: Mapping[Thing, tuple[Table, str, tuple[str, ...]]] = {
     "individual": (individuals, "id", ("species", "sex", "note")),

@@ -30,6 +30,11 @@ Version = Annotated[int, Field(ge=0, le=LARGEST)]
 """Of an event; 0 before the first."""
 
 Text = Annotated[str, Field(max_length=200)]
+MAX_GAP_MIN = 7 * 24 * 60
+"""Longest gap within a sighting, in minutes."""
+
+Gap = Annotated[int, Field(ge=1, le=MAX_GAP_MIN)]
+Seconds = Annotated[int, Field(ge=-LARGEST, le=LARGEST)]
 LongText = Annotated[str, Field(max_length=10_000)]
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -227,8 +232,8 @@ class Values(Part):
     locality: Text | None = None
     observer: Text | None = None
     timezone: Text | None = None
-    gap_min: int | None = None
-    clock_s: int | None = None
+    gap_min: Gap | None = None
+    clock_s: Seconds | None = None
 
 
 class Move(ChangeRequest):

@@ -1,14 +1,9 @@
 """Requests about sightings that the service proposes; people make them with `move`."""
 
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+from typing import Any, ClassVar, Literal
 
 from pipeline.protocol.catalogue_replies import ProposalsReply
-from pipeline.protocol.catalogue_requests import Numbers, PageRequest
-
-MAX_GAP_MIN = 7 * 24 * 60
-"""Longest gap within a sighting that may be asked for, in minutes."""
+from pipeline.protocol.catalogue_requests import Gap, Numbers, PageRequest
 
 
 class ProposeSightings(PageRequest):
@@ -23,4 +18,4 @@ class ProposeSightings(PageRequest):
 
     type: Literal["propose_sightings"]
     annotations: Numbers | None = None
-    gap_min: Annotated[int, Field(ge=1, le=MAX_GAP_MIN)] | None = None
+    gap_min: Gap | None = None
