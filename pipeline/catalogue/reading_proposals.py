@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from pipeline.catalogue.animals import SeenAnimal, propose_animals
 from pipeline.catalogue.change import chunks, standing
@@ -84,7 +84,7 @@ def _key_of(group: Group) -> _Key:
 def _shots(connection: Connection, catalogue_id: int, wanted: ProposalFilter, clocks: Clocks) -> list[Shot]:
     """Return the photos that have a date, in the order of `group_shots`."""
     of_photo: defaultdict[str, list[int]] = defaultdict(list)
-    taken: dict[str, tuple[Moment, Row[Any]]] = {}
+    taken: dict[str, tuple[Moment, Any]] = {}
     known = (photos.c.taken_at, photos.c.utc_offset_min, photos.c.latitude, photos.c.longitude, photos.c.camera)
     query = select(annotations.c.id, annotations.c.source_key, *known).join_from(annotations, photos, _is_of_photo())
     query = query.where(photos.c.taken_at.is_not(None)).order_by(annotations.c.id)
