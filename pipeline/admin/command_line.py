@@ -19,6 +19,7 @@ from pipeline.admin.arguments import (
 from pipeline.admin.backup_commands import add_backup_commands
 from pipeline.admin.database_commands import add_database_commands
 from pipeline.admin.photo_commands import add_photo_commands
+from pipeline.admin.purge_command import add_purge_command
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.people import People, open_people
 from pipeline.errors import ChangeRefusedError, WhaleVisionError
@@ -60,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add_database_commands(subjects)
     add_backup_commands(subjects)
     add_photo_commands(subjects)
+    add_purge_command(subjects)
     return top
 
 
