@@ -20,6 +20,7 @@ from pipeline.admin.backup_commands import add_backup_commands
 from pipeline.admin.database_commands import add_database_commands
 from pipeline.admin.photo_commands import add_photo_commands
 from pipeline.admin.purge_command import add_purge_command
+from pipeline.admin.reembed_command import add_reembed_command
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.people import People, open_people
 from pipeline.errors import ChangeRefusedError, WhaleVisionError
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add_backup_commands(subjects)
     add_photo_commands(subjects)
     add_purge_command(subjects)
+    add_reembed_command(subjects)
     return top
 
 
