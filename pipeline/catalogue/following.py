@@ -59,6 +59,10 @@ class Galleries:
         """How many individuals the largest gallery has."""
         return max(gallery.individuals for gallery in self._galleries.values())
 
+    def photos(self, body_part: str) -> tuple[int, int]:
+        """Return how many photos of a body part are ranked, and how many there are; filters do not count."""
+        return self._galleries[body_part].photos
+
     @contextmanager
     def current(self, filters: Filters | None = None) -> Iterator[tuple[Head, Mapping[str, Gallery]]]:
         """Hold the galleries, by body part, in the state of the catalogue's head; nobody else does meanwhile.

@@ -144,7 +144,8 @@ class CatalogueMatcher:
         self, item: _Checked, head: Head, top_k: int | None, detail: Detail, galleries: Mapping[str, Gallery]
     ) -> Compared:
         part = item.query.body_part
-        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, galleries[part].individuals)
+        counts = (galleries[part].individuals, self._galleries.photos(part))
+        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, *counts)
 
     def _guesses(self, said: Sequence[_Checked]) -> set[int]:
         """Return the places of confirmations that may be guesses of the client's."""

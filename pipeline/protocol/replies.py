@@ -174,7 +174,14 @@ def _detail_fields(ranking: Ranking) -> dict[str, object]:
     if ranking.description is None:
         return {}
     candidates = [_candidate_fields(candidate) for candidate in ranking.candidates if candidate.number is not None]
-    return {"candidates": candidates, "individuals": ranking.individuals, "ranking": ranking.description}
+    told: dict[str, object] = {
+        "candidates": candidates,
+        "individuals": ranking.individuals,
+        "ranking": ranking.description,
+    }
+    if ranking.photos is not None:
+        told["photos"] = dict(zip(("ranked", "of"), ranking.photos, strict=True))
+    return told
 
 
 def _candidate_fields(candidate: Candidate) -> dict[str, object]:

@@ -58,10 +58,18 @@ class CandidateEntry(TypedDict):
     references: list[ReferenceEntry]
 
 
+class RankedPhotos(TypedDict):
+    """How many photos of the body part are ranked, of how many that the catalogue has."""
+
+    ranked: int
+    of: int
+
+
 class RankedEntry(TypedDict):
     """Candidates of one item: name and distance, ascending.
 
-    With `references` or `filters` also `candidates`, of how many `individuals`, and a signed description, `ranking`.
+    With `references` or `filters` also `candidates`, of how many `individuals`, and a signed description, `ranking`;
+    `photos` where some are not ranked.
     """
 
     path: str | None
@@ -69,6 +77,7 @@ class RankedEntry(TypedDict):
     identities: list[tuple[str, float]]
     candidates: NotRequired[list[CandidateEntry]]
     individuals: NotRequired[int]
+    photos: NotRequired[RankedPhotos]
     ranking: NotRequired[str]
 
 
