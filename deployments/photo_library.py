@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pipeline.errors import ItemError, PhotoNotFoundError
+from pipeline.photo_store.room import StoreRoom
 from pipeline.photo_store.store import PhotoStore
 from pipeline.records import Actor
 from pipeline.settings import Settings
@@ -58,7 +59,12 @@ class PhotoLibrary:
     """One ingress replica's way to the photos; who may see them was decided before."""
 
     def __init__(
-        self, store: PhotoStore, open_photos: "Callable[[], CataloguePhotos]", looker: Looker, turn: Turn
+        self,
+        store: PhotoStore,
+        open_photos: "Callable[[], CataloguePhotos]",
+        looker: Looker,
+        turn: Turn,
+        max_bytes: int | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -67,11 +73,13 @@ class PhotoLibrary:
             open_photos: opens the database that says which catalogue has which photo; blocks.
             looker: decodes them.
             turn: photos that are shown take turns with those that are extracted.
+            max_bytes: that all photos of the store may take together; None: as much as there is.
         """
         self._store = store
         self._open_photos = open_photos
         self._looker = looker
         self._turn = turn
+        self._room = StoreRoom(max_bytes, lambda: self._photos.total_bytes())
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="photo-store")
 
     @cached_property
@@ -101,7 +109,13 @@ class PhotoLibrary:
             raise PhotoNotFoundError(f"{sha256}: the catalogue has no such photo; upload it")
 
     async def take(
-        self, catalogue: str, sha256: str, name: str | None, content: AsyncIterator[bytes], actor: Actor
+        self,
+        catalogue: str,
+        sha256: str,
+        name: str | None,
+        size_bytes: int,
+        content: AsyncIterator[bytes],
+        actor: Actor,
     ) -> tuple[PhotoFacts, bool]:
         """Take a photo into the store, and say that a catalogue has it; on disk when this returns.
 
@@ -111,6 +125,7 @@ class PhotoLibrary:
             catalogue: its name.
             sha256: that the photo's file has to have, hex.
             name: of the file at its sender.
+            size_bytes: how long it is at most.
             content: the file, piece by piece.
             actor: who sends it.
 
@@ -122,6 +137,29 @@ class PhotoLibrary:
             ItemError: it is not a photo that can be decoded, or the store cannot take it.
             CatalogueUnavailableError: the database cannot be written.
         """
+        if await self._run(lambda: self._store.has(sha256)):
+            return await self._take(catalogue, sha256, name, content, actor)  # takes no more room than it has
+        await self._hold_room(size_bytes)
+        is_kept = False
+        try:
+            taken = await self._take(catalogue, sha256, name, content, actor)
+            is_kept = True
+            return taken
+        finally:
+            await asyncio.shield(self._run(lambda: self._room.settle(size_bytes, is_kept)))
+
+    async def _hold_room(self, size_bytes: int) -> None:
+        taking = asyncio.get_running_loop().run_in_executor(self._threads, self._room.take, size_bytes)
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:  # its thread goes on, and what it takes is nobody's
+            give_back = partial(self._threads.submit, self._room.settle, size_bytes, is_kept=False)
+            taking.add_done_callback(lambda taken: None if taken.exception() else give_back())
+            raise
+
+    async def _take(
+        self, catalogue: str, sha256: str, name: str | None, content: AsyncIterator[bytes], actor: Actor
+    ) -> tuple[PhotoFacts, bool]:
         incoming = await self._run(self._store.receive)
         try:
             async for piece in content:
@@ -131,7 +169,8 @@ class PhotoLibrary:
                 facts = await self._looker.inspect(incoming.name, name or sha256)
             await self._run(lambda: incoming.keep(sha256))
             photo = PhotoRecord(sha256, incoming.size_bytes, facts, name)
-            return facts, await self._run(lambda: self._photos.add(catalogue, photo, actor))
+            is_there = partial(self._store.has, sha256)
+            return facts, await self._run(lambda: self._photos.add(catalogue, photo, actor, is_there))
         finally:
             await asyncio.shield(self._run(incoming.discard))
 
@@ -211,4 +250,5 @@ def library_of(settings: Settings, database: str, looker: Looker, turn: Turn) ->
 
         return open_photos(settings.catalogue_url)
 
-    return PhotoLibrary(PhotoStore(settings.photo_store, database), open_stored, looker, turn)
+    store = PhotoStore(settings.photo_store, database)
+    return PhotoLibrary(store, open_stored, looker, turn, settings.limits.max_store_bytes)

@@ -139,7 +139,9 @@ class PhotoRoutes:
         size_bytes = self._declared_bytes(request)
         with self._in_room(size_bytes):
             content = self._content(request, size_bytes)
-            facts, is_new = await self._library.take(_catalogue(permit), sha256, name, content, permit.actor)
+            facts, is_new = await self._library.take(
+                _catalogue(permit), sha256, name, size_bytes, content, permit.actor
+            )
         width_px, height_px = facts.size_px
         return JSONResponse({"sha256": sha256, "width_px": width_px, "height_px": height_px}, 201 if is_new else 200)
 

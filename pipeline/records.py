@@ -260,13 +260,14 @@ class Candidate:
 class Ranking:
     """The answer to one query: candidates in ascending distance, or why there are none.
 
-    Where details were asked for, `individuals` says how many were compared, and `description`, signed, with what.
+    Details, where asked for: `individuals` compared, a signed `description`, `photos` ranked and all, if not all are.
     """
 
     candidates: tuple[Candidate, ...]
     failure: Failure | None = None
     individuals: int | None = None
     description: str | None = None
+    photos: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class Limits(_Block):
     decoding_memory_bytes: PositiveInt = 4 * 2**30
     gallery_memory_bytes: PositiveInt = 2 * 2**30
     upload_memory_bytes: PositiveInt = 128 * 2**20
+    max_store_bytes: PositiveInt | None = None
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8
 

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from pipeline.catalogue_url import with_absolute_folder
 from pipeline.errors import StartupError
 from pipeline.settings import Settings, load_settings
 
@@ -33,6 +34,9 @@ def add_place(top: argparse.ArgumentParser) -> None:
         "--config", type=Path, default=default, metavar="FILE", help=f"the service's; default: {default}"
     )
     where.add_argument("--catalogue-url", metavar="URL", help="of the database, in place of a config file")
+    top.add_argument(
+        "--photo-store", metavar="URL", help="default: that of the config file, else a folder beside the catalogue's"
+    )
 
 
 def settings_of(parsed: argparse.Namespace) -> Settings | None:
@@ -54,6 +58,16 @@ def database_url(parsed: argparse.Namespace) -> str:
     return str(parsed.catalogue_url) if settings is None else settings.catalogue_url
 
 
+def photo_store_url(parsed: argparse.Namespace) -> str:
+    """Return the URL of the photo store; see `settings_of`."""
+    if parsed.photo_store is not None:
+        return with_absolute_folder(parsed.photo_store)
+    settings = settings_of(parsed)
+    if settings is None:
+        settings = Settings(catalogue_url=parsed.catalogue_url).with_absolute_paths()
+    return settings.photo_store
+
+
 def print_rows(rows: Rows) -> None:
     """Print a table for people."""
     columns, content = rows
@@ -66,6 +80,15 @@ def print_rows(rows: Rows) -> None:
 def print_json(content: Any) -> None:
     """Print for scripts."""
     print(json.dumps(content, ensure_ascii=False, default=str))
+
+
+def add_command(
+    commands: Commands, name: str, purpose: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    """Add a command that is carried out by a function, which returns the exit status."""
+    command = commands.add_parser(name, help=purpose, description=purpose)
+    command.set_defaults(run=run)
+    return command
 
 
 def add_json(command: argparse.ArgumentParser) -> None:

@@ -16,7 +16,11 @@ from pipeline.admin.arguments import (
     print_json,
     print_rows,
 )
+from pipeline.admin.backup_commands import add_backup_commands
 from pipeline.admin.database_commands import add_database_commands
+from pipeline.admin.photo_commands import add_photo_commands
+from pipeline.admin.purge_command import add_purge_command
+from pipeline.admin.reembed_command import add_reembed_command
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.people import People, open_people
 from pipeline.errors import ChangeRefusedError, WhaleVisionError
@@ -56,6 +60,10 @@ def parser() -> argparse.ArgumentParser:
     _add_catalogues(subjects.add_parser("catalogues", help="each belongs to an institution"))
     _add_grants(subjects.add_parser("grants", help="who may do what in which catalogue"))
     add_database_commands(subjects)
+    add_backup_commands(subjects)
+    add_photo_commands(subjects)
+    add_purge_command(subjects)
+    add_reembed_command(subjects)
     return top
 
 

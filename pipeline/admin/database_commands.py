@@ -1,27 +1,26 @@
-"""The commands about a database as a whole: check, usage, backup, restore, relocate."""
+"""The commands about a database as a whole: check, usage, relocate."""
 
 import argparse
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 
 from pipeline.admin.arguments import (
     DONE,
     FOUND,
     Commands,
+    add_command,
     add_json,
     database_url,
+    photo_store_url,
     print_json,
     print_rows,
     settings_of,
 )
+from pipeline.admin.photo_checking import check_photos
 from pipeline.admin.relocation import Plan, Relocation
-from pipeline.catalogue.backup import Manifest, back_up
 from pipeline.catalogue.checking import Finding, check_database
 from pipeline.catalogue.database import open_existing
-from pipeline.catalogue.restoring import restore
+from pipeline.catalogue.photos import CataloguePhotos
 from pipeline.catalogue.rows import Head
-from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.usage import Usage, read_usage
 from pipeline.catalogue.verbs import Relocate
@@ -35,21 +34,14 @@ from pipeline.settings import Settings
 
 def add_database_commands(commands: Commands) -> None:
     """Add the commands to the parser."""
-    check = _command(
+    check = add_command(
         commands, "check", "read all of the catalogues and say what is wrong; status 3 where it is", _check
     )
+    check.add_argument("--read-photos", action="store_true", help="also read every photo of the store, for its hash")
     add_json(check)
-    usage = _command(commands, "usage", "what the catalogues hold, and who spoke how often", _usage)
+    usage = add_command(commands, "usage", "what the catalogues hold, and who spoke how often", _usage)
     add_json(usage)
-    backup = _command(commands, "backup", "copy the database into a new folder, also while the service runs", _back_up)
-    backup.add_argument("target", type=Path, metavar="FOLDER")
-    restore_ = _command(
-        commands, "restore", "put a backup in the database's place, and keep what it replaces", _restore
-    )
-    restore_.add_argument("source", type=Path, metavar="FOLDER")
-    restore_.add_argument("--discard-newer", action="store_true", help="also where the database holds more")
-    restore_.add_argument("--while-running", action="store_true", help="also while a service uses it; it goes over")
-    _add_relocate(_command(commands, "relocate", "say where the photos of a folder that moved are now", _relocate))
+    _add_relocate(add_command(commands, "relocate", "say where the photos of a folder that moved are now", _relocate))
 
 
 def _add_relocate(command: argparse.ArgumentParser) -> None:
@@ -61,14 +53,6 @@ def _add_relocate(command: argparse.ArgumentParser) -> None:
     add_json(command)
 
 
-def _command(
-    commands: Commands, name: str, purpose: str, run: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=purpose, description=purpose)
-    command.set_defaults(run=run)
-    return command
-
-
 # --- check and usage ---
 
 
@@ -76,6 +60,8 @@ def _check(parsed: argparse.Namespace) -> int:
     database = open_existing(database_url(parsed))
     try:
         findings = check_database(database, _known_models(settings_of(parsed)))
+        if not any(finding.kind == "damage" for finding in findings):
+            findings += check_photos(CataloguePhotos(database), photo_store_url(parsed), parsed.read_photos)
     finally:
         database.close()
     errors = sum(finding.is_error for finding in findings)
@@ -107,18 +93,25 @@ def _usage(parsed: argparse.Namespace) -> int:
         usage = read_usage(database)
     finally:
         database.close()
+    settings = settings_of(parsed)
+    bound_bytes = None if settings is None else settings.limits.max_store_bytes
     if parsed.json:
-        print_json(asdict(usage))
+        print_json(asdict(usage) | {"max_store_bytes": bound_bytes})
     else:
-        _print_usage(usage)
+        _print_usage(usage, bound_bytes)
     return DONE
 
 
-def _print_usage(usage: Usage) -> None:
+def _print_usage(usage: Usage, bound_bytes: int | None) -> None:
     print(f"the database takes {usage.size_bytes:,} bytes\n")
     held = [asdict(catalogue) for catalogue in usage.catalogues]
     columns = tuple(name.replace("_", " ") for name in held[0])
     print_rows((columns, [tuple(map(_shown, each.values())) for each in held]))
+    print()
+    stored = [(each.institution or "(all)", _shown(each.photos), _shown(each.photo_bytes)) for each in usage.photos]
+    print_rows((("institution", "photos", "photo bytes"), stored))
+    if bound_bytes is not None:
+        print(f"the store may hold {bound_bytes:,} bytes of photos (limits.max_store_bytes)")
     print()
     spoke = [
         (each.catalogue, each.month, each.actor.institution, each.actor.name, each.actor.kind, _shown(each.events))
@@ -129,33 +122,6 @@ def _print_usage(usage: Usage) -> None:
 
 def _shown(value: str | int) -> str:
     return value if isinstance(value, str) else f"{value:,}"
-
-
-# --- backup and restore ---
-
-
-def _back_up(parsed: argparse.Namespace) -> int:
-    manifest = back_up(database_url(parsed), parsed.target)
-    print(f"{parsed.target}: {manifest.size_bytes:,} bytes, layout {manifest.layout}")
-    _print_held(manifest)
-    return DONE
-
-
-def _restore(parsed: argparse.Namespace) -> int:
-    restored = restore(database_url(parsed), parsed.source, parsed.discard_newer, parsed.while_running)
-    print(f"restored the backup of {restored.manifest.made:%Y-%m-%d %H:%M} UTC")
-    _print_held(restored.manifest)
-    if restored.kept is not None:
-        print(f"what it replaced is {restored.kept}")
-    if restored.manifest.layout < SCHEMA_VERSION:
-        print(f"it has layout {restored.manifest.layout}: the start command brings it up to date")
-    print("users, tokens and grants are those of the backup, too: see that none is back that was revoked since")
-    return DONE
-
-
-def _print_held(manifest: Manifest) -> None:
-    for name, held in sorted(manifest.catalogues.items()):
-        print(f"{name}: version {held.head.version}, {held.rows['annotations']:,} rows of annotations")
 
 
 # --- relocate ---

@@ -70,7 +70,7 @@ class Relocation:
     def _find(self, entry: AnnotationEntry, target: str, plan: Plan) -> str | None:
         sha256, file = self._known_hash(entry), self._file_of(target)
         there = None if sha256 is None else _hash(file)
-        if there == sha256 and (sha256 is not None or _is_file(file)):
+        if there == sha256 and (sha256 is not None or is_file(file)):
             return target
         elsewhere = None if sha256 is None else self._by_hash.get(sha256)
         if elsewhere is not None:
@@ -107,7 +107,8 @@ class Relocation:
         return path.replace("/", "\\") if is_windows_path(self._new) else path
 
 
-def _is_file(file: str) -> bool:
+def is_file(file: str) -> bool:
+    """Whether there is such a file, whatever the path is."""
     try:
         return Path(file).is_file()
     except (OSError, ValueError):  # a path with a NUL is a ValueError, one that is too long an OSError

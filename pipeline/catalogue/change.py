@@ -136,6 +136,11 @@ def numbered(connection: Connection, catalogue_id: int, table: Table, rows: Iter
     return _rows(connection, catalogue_id, table, "row", rows, only_standing=False)
 
 
+def ever(connection: Connection, catalogue_id: int, table: Table, column: str, values: Iterable[Any]) -> Iterator[Row]:
+    """Yield the rows that have one of these values in a column, whether they stand or not, as `standing` does."""
+    return _rows(connection, catalogue_id, table, column, values, only_standing=False)
+
+
 def _rows(
     connection: Connection, catalogue_id: int, table: Table, column: str, values: Iterable[Any], only_standing: bool
 ) -> Iterator[Row]:

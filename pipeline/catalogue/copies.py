@@ -1,5 +1,6 @@
 """How databases are copied and put back: each kind is a module of its own."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,22 @@ class Copies(Protocol):
 
     def copying(self, engine: Engine, target: Path) -> AbstractContextManager[Connection]:
         """Copy the database into a new file; gives a connection that sees exactly what is in the copy."""
+        ...
+
+    def holding(self, url: str, work: str, needed: bool) -> AbstractContextManager[Callable[[], None]]:
+        """Keep others from work on the same database's photos; it ends with this process, however that ends.
+
+        Args:
+            url: of the database.
+            work: "backup", "collect" or what it is; told to whoever comes meanwhile.
+            needed: False goes on with a warning where no lock can be had, as on a full or read-only disk.
+
+        Returns:
+            What checks that the lock is still held; raises BackupError where it was lost.
+
+        Raises:
+            BackupError: somebody else holds it; says who.
+        """
         ...
 
     def who_uses(self, url: str) -> str | None:

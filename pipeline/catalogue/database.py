@@ -41,6 +41,15 @@ class Backend(Protocol):
         """Keep other processes from preparing the tables until this writing transaction ends."""
         ...
 
+    def guard_photos(self, connection: Connection, deletes: bool) -> None:
+        """Keep those who list photos of the store apart from those who delete some, until a writing transaction ends.
+
+        Args:
+            connection: in the transaction.
+            deletes: False for those who list; they do not keep one another out.
+        """
+        ...
+
     def advice(self, error: SQLAlchemyError) -> str | None:
         """Return what to do about an error, None where that is not known; a client may read it."""
         ...

@@ -57,6 +57,14 @@ class Embeddings:
             self._free.append(place)
         return place
 
+    def __len__(self) -> int:
+        """How many rows are in."""
+        return len(self._place_of_row)
+
+    def __contains__(self, row_id: object) -> bool:
+        """Whether the row of this id is in."""
+        return row_id in self._place_of_row
+
     def row_of(self, place: int) -> int:
         """Return the id of the row at a place."""
         return self._rows[place]

@@ -43,6 +43,10 @@ class Galleries:
         """How many individuals the largest gallery has."""
         return max(gallery.individuals for gallery in self._galleries.values())
 
+    def photos(self, body_part: str) -> tuple[int, int]:
+        """Return how many photos of a body part are ranked, and how many there are; filters do not count."""
+        return self._galleries[body_part].photos
+
     @property
     def size_bytes(self) -> int:
         """About how much memory they take."""

@@ -43,6 +43,7 @@ class Gallery:
         self._column_of_place = array("i")
         self._free: list[int] = []
         self._changed: set[int] = set()
+        self._unranked: set[int] = set()
         self._means = VectorIndex(dimension, self._device)
         self._order: Numbers | None = None
 
@@ -61,6 +62,11 @@ class Gallery:
     def size_bytes(self) -> int:
         """About how much memory it takes with its embeddings."""
         return self.own_bytes + self._embeddings.size_bytes
+
+    @property
+    def photos(self) -> tuple[int, int]:
+        """How many photos of the body part are ranked, and how many with those that only other models embedded."""
+        return len(self._embeddings), len(self._embeddings) + len(self._unranked)
 
     @property
     def means(self) -> VectorIndex:
@@ -92,6 +98,7 @@ class Gallery:
 
         Rows of other body parts or models are passed over, and so is what is taken in already.
         """
+        self._unranked.difference_update(gone)
         for row_id in gone:
             place = self._embeddings.drop(row_id)
             if place is not None:
@@ -100,6 +107,10 @@ class Gallery:
             place = self._embeddings.put(row) if (row.body_part, row.model) == self._made_by else None
             if place is not None:
                 self._join(place, row.number, row.individual)
+            if row.row_id in self._embeddings:
+                self._unranked.discard(row.row_id)
+            elif row.body_part == self._made_by[0]:
+                self._unranked.add(row.row_id)
 
     def without_photo(self, photo: PhotoKey) -> tuple[int, torch.Tensor | None] | None:
         """Tell what leaving out one photo's own row would change.

@@ -161,7 +161,8 @@ class CatalogueMatcher:
         self, item: Checked, head: Head, top_k: int | None, detail: Detail, galleries: Mapping[str, Gallery]
     ) -> Compared:
         part = item.query.body_part
-        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, galleries[part].individuals)
+        counts = (galleries[part].individuals, self._galleries.photos(part))
+        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, *counts)
 
 
 def _rank_parts(galleries: Mapping[str, Gallery], checked: Sequence[Checked], top_k: int | None) -> dict[int, Ranking]:

@@ -1,11 +1,11 @@
 """Which photos of the store each catalogue has, and where in them its animals are: data, so no event tells of it."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from pipeline.catalogue.database import Database, open_database
@@ -14,7 +14,7 @@ from pipeline.catalogue.photo_tables import boxes, database_ids, photos
 from pipeline.catalogue.schema import annotations, catalogues
 from pipeline.catalogue.sql_store import utc_now
 from pipeline.catalogue.vectors import storable_text
-from pipeline.errors import NotInCatalogueError
+from pipeline.errors import NotInCatalogueError, UnavailableError
 from pipeline.records import Actor, BoundingBox
 from pipeline.stored_photos import PhotoFacts, PhotoRecord, Taken
 
@@ -67,13 +67,25 @@ class CataloguePhotos:
         taken = Taken(row.taken_at, row.utc_offset_min, row.latitude, row.longitude, row.camera)
         return PhotoRecord(row.sha256, row.size_bytes, PhotoFacts((row.width_px, row.height_px), taken), row.name)
 
-    def add(self, catalogue: str, photo: PhotoRecord, actor: Actor) -> bool:
+    def add(
+        self, catalogue: str, photo: PhotoRecord, actor: Actor, is_there: Callable[[], bool] = lambda: True
+    ) -> bool:
         """Say that a catalogue has a photo; returns False where it has it already, by whatever name.
+
+        Args:
+            catalogue: its name.
+            photo: whose file is in the store.
+            actor: who sent it.
+            is_there: tells whether the store has the file; asked while nobody can delete it.
 
         Raises:
             NotInCatalogueError: there is no such catalogue.
+            UnavailableError: the file, which no catalogue had listed, was deleted at this moment.
         """
         with self._database.writing() as connection:
+            self._database.backend.guard_photos(connection, deletes=False)
+            if not is_there():
+                raise UnavailableError(f"{photo.sha256}: old files of no catalogue are being deleted; send it again")
             of = _catalogue_id(connection, catalogue)
             if of is None:
                 raise NotInCatalogueError(f"there is no catalogue {catalogue!r}")
@@ -84,6 +96,39 @@ class CataloguePhotos:
             except IntegrityError:
                 return False
             return True
+
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Return how many bytes each photo has, by its hash, of each catalogue that has some, by its name."""
+        with self._database.reading() as connection:
+            return read_sizes(connection)
+
+    def total_bytes(self) -> int:
+        """Return how many bytes all photos take together; one that several catalogues have counts once."""
+        with self._database.reading() as connection:
+            once = select(photos.c.sha256, photos.c.size_bytes).distinct().subquery()
+            return int(connection.execute(select(func.coalesce(func.sum(once.c.size_bytes), 0))).scalar_one())
+
+    def named(self) -> set[str]:
+        """Return the hashes of all photos that a row names: one of a photo, or one of what was ever said about it."""
+        with self._database.reading() as connection:
+            listed = connection.execute(select(photos.c.sha256)).scalars().all()
+            keys = select(annotations.c.source_key).where(annotations.c.source_key.startswith(_HASHED)).distinct()
+            return {*listed, *(key.removeprefix(_HASHED) for key in connection.execute(keys).scalars())}
+
+    def delete_unnamed(self, hashes: Sequence[str], delete: Callable[[str], None]) -> list[str]:
+        """Have photos deleted that no row names, while nobody can list them; returns which.
+
+        Args:
+            hashes: of photos that no row named a moment ago; a few, since others wait.
+            delete: deletes a photo's file.
+        """
+        with self._database.writing() as connection:
+            self._database.backend.guard_photos(connection, deletes=True)
+            named = _named_of(connection, hashes)
+            unnamed = [sha256 for sha256 in hashes if sha256 not in named]
+            for sha256 in unnamed:
+                delete(sha256)
+        return unnamed
 
     def close(self) -> None:
         """Close the connections that are not in use."""
@@ -115,6 +160,27 @@ def open_photos(url: str) -> CataloguePhotos:
         CatalogueOpenError: the URL cannot serve.
     """
     return CataloguePhotos(open_database(url))
+
+
+def read_sizes(connection: Connection) -> dict[str, dict[str, int]]:
+    """See `CataloguePhotos.sizes`."""
+    columns = (catalogues.c.name, photos.c.sha256, photos.c.size_bytes)
+    sizes: dict[str, dict[str, int]] = {}
+    for name, sha256, size_bytes in connection.execute(select(*columns).join_from(photos, catalogues)):
+        sizes.setdefault(name, {})[sha256] = size_bytes
+    return sizes
+
+
+def _named_of(connection: Connection, hashes: Sequence[str]) -> set[str]:
+    """Return those of some photos that are listed, or of which something stands."""
+    all_of_them = select(catalogues.c.id)  # the indexes begin with the catalogue
+    listed = select(photos.c.sha256).where(photos.c.catalogue_id.in_(all_of_them), photos.c.sha256.in_(hashes))
+    stands = (annotations.c.catalogue_id.in_(all_of_them), annotations.c.gone.is_(None))
+    keys = select(annotations.c.source_key).where(
+        *stands, annotations.c.source_key.in_([f"{_HASHED}{sha256}" for sha256 in hashes])
+    )
+    found = {key.removeprefix(_HASHED) for key in connection.execute(keys).scalars()}
+    return found | set(connection.execute(listed).scalars())
 
 
 def _catalogue_id(connection: Connection, name: str) -> int | None:

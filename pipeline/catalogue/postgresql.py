@@ -31,6 +31,8 @@ _CONNECT = {
 
 _SCHEMA_LOCK = 0x7768616C65  # "whale": an advisory lock, as there is no table to lock before the first start
 
+_PHOTOS_LOCK = 0x70686F74  # "phot": of those who list photos of the store, shared, and of those who delete some
+
 _BEGIN_WRITING = text(
     "SELECT set_config('lock_timeout', :lock, true), set_config('idle_in_transaction_session_timeout', :idle, true), "
     "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
@@ -113,6 +115,12 @@ def before_schema(connection: Connection) -> None:
             f"catalogue_url: the database's encoding is {encoding}, which cannot hold every name: "
             "create it with ENCODING 'UTF8' TEMPLATE template0"
         )
+
+
+def guard_photos(connection: Connection, deletes: bool) -> None:
+    """Take a lock that ends with the transaction; those who only list photos share it."""
+    lock = "pg_advisory_xact_lock" if deletes else "pg_advisory_xact_lock_shared"
+    connection.execute(text(f"SELECT {lock}(:key)"), {"key": _PHOTOS_LOCK})
 
 
 def advice(error: SQLAlchemyError) -> str | None:

@@ -3,11 +3,12 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pipeline.catalogue.copies import BackupError
 from pipeline.catalogue.database import open_database
@@ -16,6 +17,17 @@ from pipeline.catalogue.schema import schema_versions
 FILE = "catalogue.dump"
 
 _DEBIAN = Path("/usr/lib/postgresql")  # where Debian keeps each version's programs
+_WORK = "whale-vision upkeep: "
+_LOCK = 0x70686F75  # "phou", below 2^31: pg_locks shows it as `objid`
+_NAME_OF = text("SELECT set_config('application_name', :name, false)")
+_TAKE = text(f"SELECT pg_try_advisory_lock({_LOCK})")
+_OUR_LOCK = f"locktype = 'advisory' AND classid = 0 AND objid = {_LOCK} AND granted"
+_HELD = text(f"SELECT count(*) FROM pg_locks WHERE {_OUR_LOCK} AND pid = pg_backend_pid()")
+_HOLDER = text(
+    "SELECT application_name || ' (connected since ' || to_char(backend_start, 'YYYY-MM-DD HH24:MI') || ' from ' || "
+    "coalesce(host(client_addr), 'the same machine') || ')' FROM pg_stat_activity JOIN pg_locks USING (pid) "
+    f"WHERE {_OUR_LOCK} AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 _OTHERS = text(
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
     "AND application_name = 'whale-vision' AND pid <> pg_backend_pid()"
@@ -30,6 +42,37 @@ def copying(engine: Engine, target: Path) -> Iterator[Connection]:
         url = engine.url.render_as_string(hide_password=False)
         _run("pg_dump", url, "--format=custom", f"--snapshot={snapshot}", f"--file={target}")
         yield connection
+
+
+@contextmanager
+def holding(url: str, work: str, needed: bool) -> Iterator[Callable[[], None]]:
+    """See `Copies`: a lock of the server's that belongs to one connection, which says by its name what it is for."""
+    database = open_database(url)
+    try:
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(_NAME_OF, {"name": f"{_WORK}{work}"})
+            if not connection.execute(_TAKE).scalar_one():
+                holder = connection.execute(_HOLDER).scalar() or "somebody"
+                raise BackupError(f"{holder} is at work on the database's photos: try again when that has ended")
+
+            def check() -> None:
+                try:
+                    held = connection.execute(_HELD).scalar_one()
+                except DBAPIError as error:
+                    raise BackupError(
+                        f"the server ended the connection, and the {work} with it: start again"
+                    ) from error
+                if not held:
+                    raise BackupError(f"the server was restarted, which ended the {work}: start again")
+
+            try:
+                yield check
+            finally:
+                connection.invalidate()  # the lock ends with its connection
+    except OperationalError as error:
+        raise BackupError(f"the server does not answer: {' '.join(str(error.orig).split())}") from error
+    finally:
+        database.close()
 
 
 def who_uses(url: str) -> str | None:

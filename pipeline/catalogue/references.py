@@ -25,6 +25,7 @@ class Compared:
         top_k: how many candidates were wanted; None: all.
         detail: what else was wanted, and of which annotations.
         individuals: how many had such annotations.
+        photos: how many of the body part the model has embedded, and how many there are.
     """
 
     catalogue: str
@@ -33,6 +34,7 @@ class Compared:
     top_k: int | None
     detail: Detail
     individuals: int
+    photos: tuple[int, int]
 
 
 def near_annotations(gallery: Gallery, query: Query, ranking: Ranking) -> dict[int, Near]:
@@ -60,7 +62,10 @@ def with_references(ranking: Ranking, near: Mapping[int, Near], encounters: Mapp
 
 
 def described(ranking: Ranking, compared: Compared, key: bytes) -> Ranking:
-    """Add how many individuals were compared, and the description of what was, signed by the database's key."""
+    """Add how many individuals were compared, and the description of what was, signed by the database's key.
+
+    Where not all photos are ranked, since older weights have embedded some, it says how many are.
+    """
     asked = compared.detail.filters
     filters = {} if asked is None else asked.model_dump(mode="json", by_alias=True, exclude_none=True)
     description = {
@@ -74,7 +79,11 @@ def described(ranking: Ranking, compared: Compared, key: bytes) -> Ranking:
         "filters": filters,
         "individuals": compared.individuals,
     }
-    return replace(ranking, individuals=compared.individuals, description=sign(key, description))
+    ranked, known = compared.photos
+    photos = None if ranked == known else compared.photos
+    if photos is not None:
+        description["photos"] = photos
+    return replace(ranking, individuals=compared.individuals, photos=photos, description=sign(key, description))
 
 
 def _one_an_encounter(near: Near, encounters: Mapping[int, int], count: int) -> tuple[Reference, ...]:

@@ -41,6 +41,7 @@ def restore(
     discard_newer: bool = False,
     while_running: bool = False,
     clock: Callable[[], datetime] = utc_now,
+    bring_photos: Callable[[Manifest], None] | None = None,
 ) -> Restored:
     """Put a backup in the place of a database, or make the database of it.
 
@@ -50,6 +51,7 @@ def restore(
         discard_newer: also where the database holds what the backup does not.
         while_running: also where a service uses the database; it goes over to the backup by itself.
         clock: gives the time, aware, in UTC, for the name of what is kept.
+        bring_photos: puts the backup's photos into the store, before the database that lists them is in its place.
 
     Raises:
         BackupError: it is no whole backup of this kind of database, or the database holds more or is in use.
@@ -60,7 +62,7 @@ def restore(
     kind = make_url(url).get_backend_name()
     if manifest.kind != kind:
         raise BackupError(f"{source}: is a backup of a {manifest.kind} database; catalogue_url names one of {kind}")
-    copies = copies_of(kind)
+    copies = copies_of(url)
     used = None if while_running else copies.who_uses(url)
     if used is not None:
         raise BackupError(f"{used}; or restore with --while-running")
@@ -68,6 +70,8 @@ def restore(
     if lost:
         raise BackupError(f"the backup lacks what the database has: {'; '.join(lost)}; to go back: --discard-newer")
     with nullcontext() if while_running else held_catalogues([url]):
+        if bring_photos is not None:
+            bring_photos(manifest)
         kept = copies.put_in_place(url, source / manifest.file, f"{clock():{_STAMP}}")
         _check(url, manifest, kept, exactly=not while_running)
     return Restored(manifest, kept)

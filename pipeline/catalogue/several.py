@@ -41,9 +41,11 @@ def _merge(rankings: Mapping[str, Ranking], views: Mapping[str, bool], top_k: in
         candidates += [replace(each, catalogue=name) for each in known]
     candidates.sort(key=lambda each: each.distance)
     counts = [ranking.individuals for ranking in shown.values() if ranking.individuals is not None]
+    photos = [ranking.photos for ranking in shown.values() if ranking.photos is not None]
     return Ranking(
         tuple(candidates[:top_k]),
         individuals=sum(counts) if len(counts) == len(shown) else None,
+        photos=(sum(ranked for ranked, _ in photos), sum(of for _, of in photos)) if photos else None,
         description=_described([_read(ranking) for ranking in rankings.values()], views, key),
     )
 

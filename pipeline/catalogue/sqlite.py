@@ -117,6 +117,10 @@ def before_schema(connection: Connection) -> None:
     """Do nothing: a writing transaction keeps all others out already."""
 
 
+def guard_photos(_connection: Connection, deletes: bool) -> None:
+    """Do nothing: a writing transaction keeps all others out already."""
+
+
 def advice(error: SQLAlchemyError) -> str | None:
     """Return what to do about an SQLite error, None for anything that is not known."""
     return _advice(getattr(error, "orig", None))

@@ -1,10 +1,13 @@
 """Copies of a SQLite file, made while others write, and put in its place while others have it open."""
 
+import fcntl
+import logging
 import os
 import shutil
+import socket
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine
@@ -16,6 +19,8 @@ from pipeline.catalogue.database import Database
 from pipeline.catalogue.service_lock import check_not_held
 from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import CatalogueHeldError
+
+_log = logging.getLogger(__name__)
 
 FILE = "catalogue.sqlite"
 
@@ -42,6 +47,32 @@ def copying(engine: Engine, target: Path) -> Iterator[Connection]:
         last.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
+@contextmanager
+def holding(url: str, work: str, needed: bool) -> Iterator[Callable[[], None]]:
+    """See `Copies`: a lock of the system's on a file beside the catalogue, as `service_lock` has one."""
+    file = _file_of(url)
+    path = file.with_name(f"{file.name}-upkeep")
+    with ExitStack() as stack:
+        if not file.exists():  # nobody can be at work on it, and a wrong path is not to leave a file
+            yield lambda: None
+            return
+        try:
+            lock = stack.enter_context(path.open("a+", encoding="utf-8"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _give_as(path, file.parent)
+            lock.truncate(0)
+            print(f"{work}, process {os.getpid()} on {socket.gethostname()}", file=lock, flush=True)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read(200).strip() or "another process"
+            raise BackupError(f"{file}: {holder}, is at work on its photos: try again when that has ended") from error
+        except OSError as error:
+            if needed:
+                raise BackupError(f"{path}: cannot be locked, so nothing is done: {error.strerror}") from error
+            _log.warning("%s: cannot be locked (%s): see that no photos are deleted meanwhile", path, error.strerror)
+        yield lambda: None
+
+
 def who_uses(url: str) -> str | None:
     """See `Copies`."""
     try:
@@ -53,10 +84,7 @@ def who_uses(url: str) -> str | None:
 
 def put_in_place(url: str, source: Path, stamp: str) -> str | None:
     """See `Copies`: between two renames there is no file, and services refuse to read and write."""
-    named = catalogue_file(url)
-    if named is None:
-        raise BackupError(f"{url}: names no file")
-    file = named.resolve()
+    file = _file_of(url)
     coming, kept = (
         file.with_name(f"{file.name}.restoring"),
         file.with_name(f"{file.stem}.replaced-{stamp}{file.suffix}"),
@@ -80,6 +108,13 @@ def put_in_place(url: str, source: Path, stamp: str) -> str | None:
         with suppress(OSError):
             coming.unlink(missing_ok=True)
     return str(kept) if replaced else None
+
+
+def _file_of(url: str) -> Path:
+    named = catalogue_file(url)
+    if named is None:
+        raise BackupError(f"{url}: names no file")
+    return named.resolve()
 
 
 def _move_away(file: Path, kept: Path) -> bool:

@@ -16,6 +16,9 @@ from pipeline.names import shown_name
 Subject = tuple[Column[Any], Iterable[Any]]
 """A column of a versioned table, and the values whose rows a change has to do with."""
 
+REEMBED = "reembed"
+"""Kind of the events that add embeddings by another model: nobody has said anything by them."""
+
 _SHOWN = 5  # events or things that an error names
 
 
@@ -139,7 +142,10 @@ def touched(
     subjects: Iterable[Subject],
     only: ColumnElement[bool] | None = None,
 ) -> set[int]:
-    """Return the versions after `since` in which a row with one of these values came or ended."""
+    """Return the versions after `since` in which a row with one of these values came or ended.
+
+    Events by which programs have only added embeddings are left out.
+    """
     versions: set[int] = set()
     for column, values in subjects:
         table = column.table
@@ -150,6 +156,9 @@ def touched(
         for some in chunks(sorted(set(values))):
             for row in connection.execute(query.where(column.in_(some))):
                 versions.update(version for version in row if version is not None and version > since)
+    for some in chunks(sorted(versions)):
+        of_programs = select(events.c.version).where(events.c.catalogue_id == catalogue_id, events.c.kind == REEMBED)
+        versions.difference_update(connection.execute(of_programs.where(events.c.version.in_(some))).scalars())
     return versions
 
 

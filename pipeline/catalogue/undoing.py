@@ -4,6 +4,7 @@ Nothing stands again by itself, since readers follow versions. An event is undon
 later one that stands has touched the same things; an undone event and its undo cancel each other out.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -52,7 +53,10 @@ REFERENCES: tuple[tuple[Column[Any], Table], ...] = (
 )
 """Columns that name a thing which must stand."""
 
-_UNDOABLE_NEVER = frozenset({"migrate"})
+PURGE = "purge"
+"""Kind of the events by which something was forgotten for good."""
+
+_UNDOABLE_NEVER = frozenset({"migrate", PURGE})
 
 
 def undo(change: Change, verb: Undo) -> None:
@@ -64,6 +68,7 @@ def undo(change: Change, verb: Undo) -> None:
         UndoBlockedError: it is undone already, or later events are in the way; they are named.
     """
     opened, closed = _rows_of(change, verb.version)
+    _refuse_purged(change, verb, {row["row"] for rows in (*opened.values(), *closed.values()) for row in rows})
     later = touched(*change.place, verb.version, _subjects(opened, closed))
     _refuse(change, verb, later - _cancelled_out(change, verb.version))
     for table, identity in _IDENTITY.items():
@@ -73,7 +78,25 @@ def undo(change: Change, verb: Undo) -> None:
                 change.close(table, [row["row"]])
         for row in closed[table]:
             change.open(table, said(row))
+    lost = _lost(change, annotations)
+    change.close(embeddings, [row["row"] for row in _left(change, embeddings, "annotation", lost)])  # of other models
     _refuse(change, verb, _in_the_way(change))
+
+
+def _refuse_purged(change: Change, verb: Undo, rows: set[int]) -> None:
+    """Refuse to open copies of rows that a purge has left blank.
+
+    Raises:
+        UndoBlockedError: one is.
+    """
+    purges = select(events.c.version, events.c.payload).where(events.c.catalogue_id == change.catalogue_id)
+    purges = purges.where(events.c.kind == PURGE, events.c.version > verb.version)
+    for version, payload in change.connection.execute(purges):
+        if not rows.isdisjoint(json.loads(payload).get("purged", ())):
+            raise UndoBlockedError(
+                f"version {verb.version} cannot be undone: some of what it was about was purged for good by "
+                f"{tell(*change.place, [version])}; say by another verb how the rest should be"
+            )
 
 
 def _rows_of(change: Change, version: int) -> tuple[dict[Table, list[Row]], dict[Table, list[Row]]]:

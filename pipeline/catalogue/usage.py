@@ -1,10 +1,12 @@
 """What a database of catalogues holds and how much room it takes, and who spoke how often."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Table, extract, func, select
 
 from pipeline.catalogue.database import Database
+from pipeline.catalogue.photo_tables import photos
 from pipeline.catalogue.schema import VERSIONED, actors, annotations, assignments, catalogues, embeddings, events
 from pipeline.records import Actor
 
@@ -22,6 +24,8 @@ class CatalogueUsage:
         provisional: assignments that nobody has reviewed.
         embedding_bytes: of all vectors, also of those that stand no longer.
         event_bytes: of the log's payloads, each character counted as one.
+        photos: of the photo store that it has.
+        photo_bytes: of their files.
     """
 
     name: str
@@ -32,6 +36,23 @@ class CatalogueUsage:
     provisional: int
     embedding_bytes: int
     event_bytes: int
+    photos: int
+    photo_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoUsage:
+    """The photos of the store that the catalogues of an institution have; each counts once, whoever else has it.
+
+    Attributes:
+        institution: None: all of them together.
+        photos: how many.
+        photo_bytes: of their files, without the pictures that were made of them.
+    """
+
+    institution: str | None
+    photos: int
+    photo_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +67,14 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """All of a database; `size_bytes` is what its file or its database takes, with indexes."""
+    """All of a database; `size_bytes` is what its file or its database takes, with indexes.
+
+    `photos` is by institution, and all together in the last.
+    """
 
     size_bytes: int
     catalogues: tuple[CatalogueUsage, ...]
+    photos: tuple[PhotoUsage, ...]
     activity: tuple[Activity, ...]
 
 
@@ -64,6 +89,7 @@ def read_usage(database: Database) -> Usage:
         return Usage(
             size_bytes=database.backend.size_bytes(connection),
             catalogues=tuple(_usage(connection, *row) for row in connection.execute(listed).all()),
+            photos=tuple(_photo_usage(connection)),
             activity=tuple(_activity(connection)),
         )
 
@@ -78,6 +104,7 @@ def _usage(connection: Connection, catalogue: int, name: str, institution: str) 
         assignments.c.catalogue_id == catalogue, assignments.c.gone.is_(None)
     )
     vectors = select(func.coalesce(func.sum(func.length(embeddings.c.vector)), 0))
+    stored = select(func.coalesce(func.sum(photos.c.size_bytes), 0))
     payloads = select(func.coalesce(func.sum(func.length(events.c.payload)), 0))
     return CatalogueUsage(
         name=name,
@@ -88,7 +115,22 @@ def _usage(connection: Connection, catalogue: int, name: str, institution: str) 
         provisional=_count(connection, assignments, catalogue, assignments.c.gone.is_(None) & ~assignments.c.reviewed),
         embedding_bytes=int(connection.execute(vectors.where(embeddings.c.catalogue_id == catalogue)).scalar_one()),
         event_bytes=int(connection.execute(payloads.where(events.c.catalogue_id == catalogue)).scalar_one()),
+        photos=_count(connection, photos, catalogue),
+        photo_bytes=int(connection.execute(stored.where(photos.c.catalogue_id == catalogue)).scalar_one()),
     )
+
+
+def _photo_usage(connection: Connection) -> Iterator[PhotoUsage]:
+    owned = select(catalogues.c.institution, photos.c.sha256, photos.c.size_bytes).join_from(photos, catalogues)
+    each = owned.distinct().subquery()
+    by_institution = select(each.c.institution, func.count(), func.sum(each.c.size_bytes)).group_by(each.c.institution)
+    for institution, count, size_bytes in connection.execute(by_institution.order_by(each.c.institution)):
+        yield PhotoUsage(institution, count, int(size_bytes))
+    once = select(photos.c.sha256, photos.c.size_bytes).distinct().subquery()
+    count, size_bytes = connection.execute(
+        select(func.count(), func.coalesce(func.sum(once.c.size_bytes), 0)).select_from(once)
+    ).one()
+    yield PhotoUsage(None, count, int(size_bytes))
 
 
 def _count(connection: Connection, table: Table, catalogue: int, *conditions: ColumnElement[bool]) -> int:

@@ -219,6 +219,8 @@ def _json_of(answer: PhotoAnswer) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if identification is not None and identification.ranking is not None:
         told = {"individuals": identification.individuals, "ranking": identification.ranking}
+        if identification.photos is not None:
+            told["photos"] = dict(zip(("ranked", "of"), identification.photos, strict=True))
     else:
         candidates = [{name: one[name] for name in ("individual", "distance")} for one in candidates]
     return {

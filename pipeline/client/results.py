@@ -115,6 +115,7 @@ class Identification:
         error: None exactly when the query was ranked.
         individuals: how many were compared, where references, filters or several catalogues were asked for.
         ranking: what was compared, signed by the service, likewise; a decision may bring it back as it is.
+        photos: likewise, how many photos are ranked, and of how many; None where all are.
     """
 
     path: str
@@ -126,6 +127,7 @@ class Identification:
     error: ItemFailure | None = None
     individuals: int | None = None
     ranking: str | None = None
+    photos: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +283,10 @@ def read_identification(entry: JsonObject, query: Query, index: int) -> Identifi
         details = iter(entry.get("candidates") or ())
         pairs = entry.get("identities") or ()
         candidates = tuple(_read_candidate(str(name), float(distance), details) for name, distance in pairs)
+        photos = None if entry.get("photos") is None else (int(entry["photos"]["ranked"]), int(entry["photos"]["of"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadAnswerError(f"the server's answer about {query.path} cannot be read: {error!r}") from error
-    told = (entry.get("individuals"), entry.get("ranking"))
+    told = (entry.get("individuals"), entry.get("ranking"), photos)
     return Identification(
         query.path, index, query.body_part, query.animal, query.identity, candidates, read_failure(entry), *told
     )

@@ -71,6 +71,27 @@ class StoreFiles:
         with self.translated("read"):
             return bool(self._files.find(self.place(*parts)))
 
+    def found(self, *folder: str) -> dict[str, int]:
+        """Return how many bytes each file in a folder has, and those in folders within it, by its path from there."""
+        with self.translated("read"):
+            root = self.place(*folder)
+            self._files.invalidate_cache(root)  # object stores remember what they listed
+            files = self._files.find(root, detail=True)
+            return {place.removeprefix(root).lstrip("/"): int(info["size"]) for place, info in files.items()}
+
+    def age_s(self, *parts: str) -> float | None:
+        """Return how long ago a file was written; None where there is none."""
+        with self.translated("read"):
+            try:
+                return datetime.now(UTC).timestamp() - float(self._files.modified(self.place(*parts)).timestamp())
+            except FileNotFoundError:
+                return None
+
+    def delete(self, *parts: str) -> None:
+        """Delete a file; one that is not there is no error."""
+        with self.translated("written"), suppress(FileNotFoundError):
+            self._files.rm_file(self.place(*parts))
+
     def write(self, content: bytes, *parts: str) -> None:
         """Write a small file, in place of one that is there."""
         name, file = self.begin()
@@ -122,17 +143,16 @@ class StoreFiles:
         with suppress(Exception):
             self._files.rm_file(self.place(_INCOMING, name))
 
+    def left_over(self) -> list[str]:
+        """Return the names of files on their way that killed processes have left."""
+        return [name for name in self.found(_INCOMING) if (self.age_s(_INCOMING, name) or 0.0) > LEFT_OVER_S]
+
     def clean(self) -> int:
         """Delete what killed processes have left on its way; returns how many files."""
-        oldest_s = datetime.now(UTC).timestamp() - LEFT_OVER_S
-        cleaned = 0
-        with self.translated("cleaned"), suppress(FileNotFoundError):
-            for place in self._files.ls(self.place(_INCOMING), detail=False):
-                with suppress(FileNotFoundError):  # it has come to its end at this moment
-                    if self._files.modified(place).timestamp() < oldest_s:
-                        self._files.rm_file(place)
-                        cleaned += 1
-        return cleaned
+        names = self.left_over()
+        for name in names:
+            self.delete(_INCOMING, name)
+        return len(names)
 
     # --- all of them ---
 

@@ -1,4 +1,4 @@
-"""The photo store: each photo once, by the hash of its file; never changed, and deleted by nothing here.
+"""The photo store: each photo once, by the hash of its file; never changed, and deleted only by its operators.
 
     store.json              which catalogue database the store belongs to
     photos/ab/<sha256>      a photo's file, as it came
@@ -11,6 +11,7 @@ Everything blocks: call it in a thread.
 import hashlib
 import json
 import logging
+import re
 from typing import Any
 
 from pipeline.errors import HashMismatchError, PhotoNotFoundError, PhotoTooLargeError, UnavailableError
@@ -19,6 +20,8 @@ from pipeline.photo_store.files import StoreFiles
 _log = logging.getLogger(__name__)
 
 MARKER = "store.json"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class PhotoStore:
@@ -99,10 +102,15 @@ class PhotoStore:
         if content is None:
             self.check()
             raise PhotoNotFoundError(f"{sha256}: the photo store has no such photo; upload it")
-        if hashlib.sha256(content).hexdigest() != sha256:
-            _log.error("photo %s is damaged in the store at %s: restore it from a backup", sha256, self._files.url)
+        if not self._is_whole(sha256, content):
             raise UnavailableError(f"{sha256}: is damaged in the photo store; its operator can restore it")
         return content
+
+    def _is_whole(self, sha256: str, content: bytes) -> bool:
+        if hashlib.sha256(content).hexdigest() == sha256:
+            return True
+        _log.error("photo %s is damaged in the store at %s: restore it from a backup", sha256, self._files.url)
+        return False
 
     def read_incoming(self, name: str) -> bytes:
         """Return a file that has come in whole (`IncomingPhoto.name`) and is neither kept nor discarded yet."""
@@ -122,6 +130,53 @@ class PhotoStore:
     def clean(self) -> int:
         """Delete what killed processes have left on its way; returns how many files."""
         return self._files.clean()
+
+    # --- for those who look after the store ---
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many bytes the file of each photo has, by its hash; what is no photo is left out."""
+        found = ((path.split("/"), size_bytes) for path, size_bytes in self._files.found("photos").items())
+        return {
+            parts[-1]: size_bytes for parts, size_bytes in found if _SHA256.fullmatch(parts[-1]) and _is_place(parts)
+        }
+
+    def pictures(self) -> dict[str, int]:
+        """Return how many bytes the pictures of each photo take together, by its hash."""
+        sizes: dict[str, int] = {}
+        for path, size_bytes in self._files.found("derived").items():
+            sha256 = path.rpartition("/")[2].partition("-")[0]
+            if _SHA256.fullmatch(sha256):
+                sizes[sha256] = sizes.get(sha256, 0) + size_bytes
+        return sizes
+
+    def count_left_over(self) -> int:
+        """Return how many files killed processes have left on their way."""
+        return len(self._files.left_over())
+
+    def find_whole(self, sha256: str) -> bytes | None:
+        """Return a photo's file; None where the store has none, or other bytes under its hash, which the log tells."""
+        content = self._files.read(*_photo(sha256))
+        return content if content is not None and self._is_whole(sha256, content) else None
+
+    def age_s(self, sha256: str) -> float | None:
+        """Return how long ago a photo's file came into the store; None where it has none."""
+        return self._files.age_s(*_photo(sha256))
+
+    def put(self, sha256: str, content: bytes) -> None:
+        """Put a photo's file into the store, in place of one that is damaged."""
+        self._files.write(content, *_photo(sha256))
+
+    def delete(self, sha256: str) -> None:
+        """Delete a photo's file and the pictures of it; what is not there is no error."""
+        self.delete_pictures(sha256)
+        self._files.delete(*_photo(sha256))
+
+    def delete_pictures(self, sha256: str) -> None:
+        """Delete the pictures that were made of a photo."""
+        folder = ("derived", sha256[:2])
+        for name in self._files.found(*folder):
+            if name.startswith(f"{sha256}-"):
+                self._files.delete(*folder, name)
 
 
 class IncomingPhoto:
@@ -172,6 +227,11 @@ class IncomingPhoto:
 
 def _photo(sha256: str) -> tuple[str, ...]:
     return ("photos", sha256[:2], sha256)
+
+
+def _is_place(parts: list[str]) -> bool:
+    """Whether a file lies where the photo of its name does; `parts` are those below `photos`."""
+    return ("photos", *parts) == _photo(parts[-1])
 
 
 def _derived(sha256: str, kind: str) -> tuple[str, ...]:

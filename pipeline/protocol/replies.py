@@ -175,7 +175,8 @@ def _detail_fields(ranking: Ranking) -> dict[str, object]:
         return {}
     candidates = [_candidate_fields(each) for each in ranking.candidates if each.individual != UNKNOWN]
     counted = {} if ranking.individuals is None else {"individuals": ranking.individuals}
-    return {"candidates": candidates, **counted, "ranking": ranking.description}
+    photos = {} if ranking.photos is None else {"photos": dict(zip(("ranked", "of"), ranking.photos, strict=True))}
+    return {"candidates": candidates, **counted, **photos, "ranking": ranking.description}
 
 
 def _candidate_fields(candidate: Candidate) -> dict[str, object]:

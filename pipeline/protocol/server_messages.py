@@ -62,11 +62,18 @@ class CandidateEntry(TypedDict):
     references: list[ReferenceEntry]
 
 
+class RankedPhotos(TypedDict):
+    """How many photos of the body part are ranked, of how many that the catalogue has."""
+
+    ranked: int
+    of: int
+
+
 class RankedEntry(TypedDict):
     """Candidates of one item: name and distance, ascending.
 
     With `references`, `filters` or `catalogues` also `candidates`, of how many `individuals`, and a signed description,
-    `ranking`.
+    `ranking`; `photos` where some are not ranked.
     """
 
     path: str | None
@@ -74,6 +81,7 @@ class RankedEntry(TypedDict):
     identities: list[tuple[str, float]]
     candidates: NotRequired[list[CandidateEntry]]
     individuals: NotRequired[int]
+    photos: NotRequired[RankedPhotos]
     ranking: NotRequired[str]
 
 

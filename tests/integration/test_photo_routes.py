@@ -1,8 +1,10 @@
 """Photos over HTTP: taken in whole or not at all, shown without what their files tell, and only to whom they may be."""
 
+import errno
 import io
 import itertools
 import json
+import os
 import socket
 import threading
 import time
@@ -193,6 +195,37 @@ def test_a_store_that_fails_is_told_and_leaves_nothing(edge, http, monkeypatch, 
     monkeypatch.undo()
     assert edge.files() == KEPT
     assert http.put(PLACE, content=PHOTO).status_code == 201
+
+
+def test_a_store_takes_no_more_than_it_may_and_shows_what_it_has(tmp_path):
+    other = camera_photo(seed=2)
+    bound = {"max_store_bytes": len(PHOTO) + len(other) - 1}
+    with PhotoEdge(tmp_path, limits=bound) as edge, edge.http() as http:
+        assert http.put(PLACE, content=PHOTO).status_code == 201
+        refused = http.put(f"/catalogues/default/photos/{sha256_of(other)}", content=other)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (507, "storage_full")
+        assert "max_store_bytes" in refused.json()["error"]["message"]
+        assert edge.files() == KEPT_PHOTO
+        assert http.put(PLACE, content=PHOTO).status_code == 200
+        assert http.get(PLACE).status_code == 200
+
+
+@pytest.mark.parametrize("call", ["fsync", "makedirs"])
+def test_a_full_disk_is_told_as_such_and_what_was_there_stays(edge, http, monkeypatch, call):
+    assert http.put(PLACE, content=PHOTO).status_code == 201
+    other = camera_photo(seed=2)
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    answer = http.put(f"/catalogues/default/photos/{sha256_of(other)}", content=other)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_full")
+    assert http.get(PLACE, params={"width": 100}).status_code == 200  # the picture is made, and not kept
+    assert http.head(PLACE).status_code == 200
+    monkeypatch.undo()
+    assert http.put(f"/catalogues/default/photos/{sha256_of(other)}", content=other).status_code == 201
+    assert edge.stored.find("default", SHA256) is not None
 
 
 def test_a_store_that_is_not_mounted_takes_nothing(edge, http):

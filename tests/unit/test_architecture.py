@@ -37,7 +37,22 @@ ROOMS: dict[str, set[str]] = {
     },
     "pipeline.extraction": {"errors", "records", "stored_photos", "names", "model_files", "photos", "networks"},
     "pipeline.client": {"errors"},
-    "pipeline.admin": {"errors", "records", "rights", "settings", "model_files", "photos", "catalogue"},
+    "pipeline.admin": {
+        *(
+            "errors",
+            "records",
+            "stored_photos",
+            "networks",
+            "extraction",
+            "photo_store",
+            "catalogue_url",
+            "rights",
+            "settings",
+            "model_files",
+            "photos",
+            "catalogue",
+        )
+    },
 }
 """Each room of `pipeline` and those that it may import; docs/architecture.md has the same table."""
 

@@ -297,3 +297,27 @@ def test_catalogues_of_two_databases_sign_with_keys_of_their_own(tmp_path: Path)
     assert keys[:2] == keys[2:]
     assert keys[0] != keys[1]
     assert len(keys[0]) == 32
+
+
+# --- photos that only other weights have embedded ---
+
+
+def test_an_answer_says_how_many_photos_are_ranked_until_all_are(catalogue: SqlCatalogue) -> None:
+    matcher = CatalogueMatcher(catalogue, [MODEL])
+
+    def told(matcher: CatalogueMatcher) -> tuple[int, int] | None:
+        (ranking,) = matcher.rank([query()], 10, Detail(1, None))
+        assert ranking.description is not None
+        assert ('"photos":[' in ranking.description) == (ranking.photos is not None)
+        return ranking.photos
+
+    assert told(matcher) is None
+    older = [replace(placed(photo, "NERO", 0.5), model="m0") for photo in ("f", "g")]
+    confirm(catalogue, older)
+    assert told(matcher) == told(CatalogueMatcher(catalogue, [MODEL])) == (5, 7)
+    confirm(catalogue, [placed("f", "NERO", 0.5)])
+    assert told(matcher) == told(CatalogueMatcher(catalogue, [MODEL])) == (6, 7)
+    catalogue.change(Remove((number(catalogue, "g"),)), LOCAL_USER)
+    assert told(matcher) is None
+    assert told(CatalogueMatcher(catalogue, [MODEL])) is None
+    assert matcher.rank([query()], 10, None)[0].photos is None

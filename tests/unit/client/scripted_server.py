@@ -347,4 +347,5 @@ def _detail(message: dict[str, Any], ranking: list[Any]) -> dict[str, Any]:
         for number, (name, distance) in enumerate(ranking, 41)
         if name != "Unknown"
     ]
-    return {"candidates": candidates, "individuals": 57, "ranking": "{}.signed"}
+    photos = {"ranked": 90, "of": 97}
+    return {"candidates": candidates, "individuals": 57, "photos": photos, "ranking": "{}.signed"}

@@ -198,9 +198,9 @@ async def test_references_and_filters_are_asked_for_and_read() -> None:
         Candidate("Unknown", 1.0),
         Candidate("PMOD002", 1.25, 43, (Reference(97, 0.312, 12),)),
     )
-    assert (found.individuals, found.ranking) == (57, "{}.signed")
+    assert (found.individuals, found.ranking, found.photos) == (57, "{}.signed", (90, 97))
     assert [replace(one, number=None, references=()) for one in found.candidates] == list(plain.candidates)
-    assert (plain.individuals, plain.ranking) == (None, None)
+    assert (plain.individuals, plain.ranking, plain.photos) == (None, None, None)
     assert not {"references", "filters"} & set(server.requests[1])
 
 
