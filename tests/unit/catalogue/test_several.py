@@ -1,6 +1,7 @@
 """Rankings in several catalogues put together, as far as their client may see each."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -93,3 +94,10 @@ def test_a_query_that_cannot_be_answered_has_its_failure_and_spoils_no_other() -
     first, second = merged(alone, dict.fromkeys(alone, True), None, KEY)
     assert first == failed
     assert second == merge(True, True)
+
+
+def test_photos_that_are_not_ranked_are_counted_where_there_are_some() -> None:
+    some = {"azores": [replace(AZORES, photos=(3, 5))], "georgia": [replace(GEORGIA, photos=(1, 2))]}
+    assert merged(some, dict.fromkeys(some, True), None, KEY)[0].photos == (4, 7)
+    assert merged(some, {"azores": False, "georgia": True}, None, KEY)[0].photos == (1, 2)
+    assert merge(azores=True, georgia=True).photos is None
