@@ -1,6 +1,7 @@
 """Fixtures that every part of the tests may use."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the table that was asked for."""
+    """Keep the table that was asked for, and have what tests start be interrupted as by a person.
+
+    A shell's background job is told to ignore SIGINT, and so would its children be.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if (file := config.getoption("--long-results")) is not None:
         config.pluginmanager.register(LongResults(file))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, LargeBinary, MetaData, create_engine, inspect, text
+from sqlalchemy import Engine, Integer, LargeBinary, MetaData, create_engine, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from pipeline.catalogue import migrating
@@ -119,7 +119,7 @@ def copy_tables(source: Engine, target: Engine) -> None:
             rows = [row._asdict() for row in old.execute(table.select())]
             if rows:
                 new.execute(table.insert(), rows)
-            if "id" in table.columns:
+            if "id" in table.columns and isinstance(table.columns["id"].type, Integer):
                 longest = (
                     f"SELECT setval(pg_get_serial_sequence('{table.name}', 'id'), (SELECT max(id) FROM {table.name}))"
                 )

@@ -408,7 +408,8 @@ class Catalogues(RuleBasedStateMachine):
         for detail in (IN_DETAIL, LEFT):
             (ranking,) = self.readers[0].rank([QUERY], 9, detail)
             counted = {a for a, (_, side, _) in self.all("photo").items() if detail is IN_DETAIL or side == "left"}
-            whose = {i: sorted(set(self.photos_of(i)) & counted) for i in set(self.all("shows").values())}
+            shown = {individual for individual, _ in self.all("shows").values()}
+            whose = {i: sorted(set(self.photos_of(i, (True,))) & counted) for i in shown}
             whose = {individual: annotations for individual, annotations in whose.items() if annotations}
             assert {c.number for c in ranking.candidates if c.number is not None} == set(whose)
             assert ranking.individuals == len(whose)

@@ -299,7 +299,7 @@ def test_who_does_not_see_places_exactly_learns_nothing_of_them_by_own_photos(
     put(catalogue, photos, "own", Taken(NOON, 0, 38.5, -28.6))
     answers, exact = [], []
     for name, latitude in (("near", 38.4999), ("far", 38.5499)):
-        number = put(catalogue, photos, name, Taken(at(0.1), 0, latitude, -28.6249), name)
+        number = put(catalogue, photos, name, Taken(at(0.1), 0, latitude, -28.6001), name)
         answers.append([replace(each, encounters=()) for each in propose(catalogue, place=place).sightings])
         exact.append(len(propose(catalogue, place="exact").sightings))
         catalogue.change(Move((number,)), LOCAL_USER)
