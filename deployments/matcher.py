@@ -23,12 +23,13 @@ from pipeline.rights import DEFAULT_CATALOGUE
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from pipeline.catalogue.following import Rankable
     from pipeline.catalogue.matching import CatalogueMatcher
 
 Answer = TypeVar("Answer")
 
 
-THREADS = {"confirm": 1, "change": 1, "rank": 1, "prepare": 1, "answer": 4, "describe": 1, "load": 1}
+THREADS = {"confirm": 1, "change": 1, "rank": 1, "filter": 1, "answer": 4, "describe": 1, "load": 1}
 """Of each call: none waits for another kind's, above all not for one that waits for another process's lock, and a list
 that takes long holds up no other list."""
 
@@ -39,6 +40,7 @@ async def rank_in_turns(
     queries: Sequence[Query],
     top_k: int | None,
     detail: Detail | None = None,
+    filtered: "Rankable | None" = None,
 ) -> list[Ranking]:
     """Rank queries on a thread that many calls share, a few at a time, so that no call waits for the whole of another.
 
@@ -48,11 +50,12 @@ async def rank_in_turns(
         queries: of one call.
         top_k: see `CatalogueMatcher.rank`.
         detail: see there.
+        filtered: see there.
     """
     rankings: list[Ranking] = []
     while len(rankings) < len(queries):
         some = queries[len(rankings) : len(rankings) + matcher.at_once]
-        ranked = partial(matcher.rank, some, top_k, detail)
+        ranked = partial(matcher.rank, some, top_k, detail, filtered)
         rankings += await asyncio.get_running_loop().run_in_executor(thread, ranked)
     return rankings
 
@@ -126,10 +129,11 @@ class Matcher:
         matcher = await self._matcher_of(catalogue)
         start = time.perf_counter()
         try:
+            filtered = None
             if detail is not None and detail.filters is not None:
                 loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._threads["prepare"], matcher.prepare, detail.filters)
-            return await rank_in_turns(self._threads["rank"], matcher, queries, top_k, detail)
+                filtered = await loop.run_in_executor(self._threads["filter"], matcher.filtered, detail.filters)
+            return await rank_in_turns(self._threads["rank"], matcher, queries, top_k, detail, filtered)
         finally:
             self._metrics["rank"].observe(time.perf_counter() - start)
 

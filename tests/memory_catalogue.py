@@ -83,11 +83,13 @@ class MemoryCatalogue:
         take(rows[1::2])
         return self.head()
 
-    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+    def find_matching(self, filters: Filters, known: Head, hold: Callable[[Head, Changes], bool]) -> Numbers | None:
         """Know nothing but body parts: no annotation has a side, and none a sighting."""
+        if not hold(known, self.changes_since(known)):
+            return None
         knows = filters == Filters(bodyPart=filters.body_part)
         rows = (entry.row for entry in self._standing() if filters.body_part in (None, entry.row.body_part))
-        return np.array(sorted(row.annotation for row in rows if knows), dtype=np.int64), self.changes_since(known)
+        return np.array(sorted(row.annotation for row in rows if knows), dtype=np.int64)
 
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         self._check()

@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from pipeline.catalogue.following import Galleries, LoadedModel
-from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.following import Galleries, LoadedModel, Rankable
 from pipeline.catalogue.guesses import LastAnswers, is_guess
 from pipeline.catalogue.port import Catalogue
+from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.ranking import rank_queries
 from pipeline.catalogue.references import Compared, Near, described, near_annotations, with_references
 from pipeline.catalogue.rows import Confirmation, Head
@@ -22,7 +23,7 @@ from pipeline.records import Actor, Failure, Query, Ranking
 
 _AT_ONCE = 64  # confirmations that are ranked, at most, before others have their turn
 _MAX_ANIMAL = 2**31 - 1  # what a database's integer holds
-_DISTANCES_AT_ONCE = 600_000  # what takes less than twice the time of a single query, be there 100,000 individuals
+_DISTANCES_AT_ONCE = 1_000_000  # what takes less than twice the time of a single query, be there 100,000 individuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,13 @@ class CatalogueMatcher:
                 failures[said[place].index] = Failure.of(error, said[place].query.path)
         return [failures.get(i) if query.identity is not None else None for i, query in enumerate(queries)]
 
-    def rank(self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None) -> list[Ranking]:
+    def rank(
+        self,
+        queries: Sequence[Query],
+        top_k: int | None,
+        detail: Detail | None = None,
+        filtered: Rankable | None = None,
+    ) -> list[Ranking]:
         """Rank the known individuals for each query, ascending by distance, "Unknown" at 1 among them.
 
         The distance is the Euclidean one to the mean of an individual's embeddings (float64, by subtraction); ties
@@ -116,6 +123,7 @@ class CatalogueMatcher:
             queries: of any body part.
             top_k: how many candidates, "Unknown" counted; None gives all.
             detail: what else the rankings hold, and which annotations count.
+            filtered: of the detail's filters, where a call asks in portions: all are ranked in one state.
 
         Returns:
             One ranking a query, in order; one with a failure and no candidates where the query cannot be answered.
@@ -123,28 +131,29 @@ class CatalogueMatcher:
         checked, failures = self._check(queries)
         filters, key = (None, None) if detail is None else (detail.filters, self._catalogue.signing_key())
         near: dict[int, dict[int, Near]] = {}
-        with self._galleries.current(filters) as (head, galleries):
-            rankings = _rank_parts(galleries, checked, top_k)
-            if filters is None:  # no client that guesses asks with filters
-                for item in checked:
-                    self._last.note(item.query, rankings[item.index])
-            if detail is not None and key is not None:
-                for item in checked:
-                    compared = self._compared(item, head, top_k, detail, galleries)
-                    rankings[item.index] = described(rankings[item.index], compared, key)
+        with self._rankable(filters, filtered) as current:
+            rankings = _rank_parts(current.galleries, checked, top_k)
+            for item in checked:
+                ranking = rankings[item.index]
+                if filters is None:  # no client that guesses asks with filters
+                    self._last.note(item.query, ranking)
+                if detail is not None and key is not None:
+                    rankings[item.index] = described(ranking, self._compared(item, current, top_k, detail), key)
                     if detail.references:
-                        gallery = galleries[item.query.body_part]
-                        near[item.index] = near_annotations(gallery, item.query, rankings[item.index])
+                        gallery = current.galleries[item.query.body_part]
+                        near[item.index] = near_annotations(gallery, item.query, ranking)
         if detail is not None and near:
             rankings |= self._with_references(rankings, near, detail.references)
         rankings |= {index: Ranking((), failure) for index, failure in failures.items()}
         return [rankings[index] for index in range(len(queries))]
 
-    def _compared(
-        self, item: _Checked, head: Head, top_k: int | None, detail: Detail, galleries: Mapping[str, Gallery]
-    ) -> Compared:
+    def _rankable(self, filters: Filters | None, filtered: Rankable | None) -> AbstractContextManager[Rankable]:
+        return self._galleries.current() if filters is None else nullcontext(filtered or self.filtered(filters))
+
+    def _compared(self, item: _Checked, current: Rankable, top_k: int | None, detail: Detail) -> Compared:
         part = item.query.body_part
-        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, galleries[part].individuals)
+        individuals = current.galleries[part].individuals
+        return Compared(self._catalogue.name, self._models[part], current.head, top_k, detail, individuals)
 
     def _guesses(self, said: Sequence[_Checked]) -> set[int]:
         """Return the places of confirmations that may be guesses of the client's."""
@@ -153,12 +162,12 @@ class CatalogueMatcher:
         for start in range(0, len(said), at_once):
             some = said[start : start + at_once]
             nameless = [replace(item, query=replace(item.query, identity=None)) for item in some]
-            with self._galleries.current() as (_, galleries):
-                now = _rank_parts(galleries, nameless, 1)
+            with self._galleries.current() as current:
+                now = _rank_parts(current.galleries, nameless, 1)
                 guesses |= {
                     item.index
                     for item in some
-                    if is_guess(item.query, now[item.index], self._last, galleries[item.query.body_part])
+                    if is_guess(item.query, now[item.index], self._last, current.galleries[item.query.body_part])
                 }
         return guesses
 
@@ -174,9 +183,9 @@ class CatalogueMatcher:
         """How many queries to rank in one call: with more, whoever comes meanwhile would wait longer than for one."""
         return max(1, _DISTANCES_AT_ONCE // (self._galleries.individuals + 1))
 
-    def prepare(self, filters: Filters) -> None:
-        """Find what filters let through before `rank` needs it: it may take long, and others can rank meanwhile."""
-        self._galleries.prepare(filters)
+    def filtered(self, filters: Filters) -> Rankable:
+        """Return what filters let through, for `rank`: that may take seconds, in which others can rank."""
+        return self._galleries.filtered(filters)
 
     def status(self) -> MatcherStatus:
         """Return what the catalogue holds; counted again only where it has changed, so health checks may ask often."""
@@ -230,7 +239,9 @@ class CatalogueMatcher:
         return _Checked(index, replace(query, key=key, identity=identity), loaded.model)
 
 
-def _rank_parts(galleries: Mapping[str, Gallery], checked: Sequence[_Checked], top_k: int | None) -> dict[int, Ranking]:
+def _rank_parts(
+    galleries: Mapping[str, RankableGallery], checked: Sequence[_Checked], top_k: int | None
+) -> dict[int, Ranking]:
     """Return rankings by their places; the galleries are held."""
     by_part: defaultdict[str, list[_Checked]] = defaultdict(list)
     for item in checked:

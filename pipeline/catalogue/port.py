@@ -61,12 +61,14 @@ class Catalogue(Protocol):
         """
         ...
 
-    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
-        """Return the numbers of the annotations that filters let through, ascending, and the changes up to that state.
+    def find_matching(self, filters: Filters, known: Head, hold: Callable[[Head, Changes], bool]) -> Numbers | None:
+        """Return the numbers of the annotations that filters let through, ascending, in one state.
 
         Args:
             filters: which annotations.
             known: the state that the changes begin from; see `changes_since`.
+            hold: called with `known` and the changes up to the state that is looked at, before the search, which may
+                take long; where it answers False there is none, and the answer is None.
         """
         ...
 

@@ -59,11 +59,11 @@ class SqlReader:
             read_rows(connection, self._catalogue_id, take)
             return head
 
-    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+    def find_matching(self, filters: Filters, known: Head, hold: Callable[[Head, Changes], bool]) -> Numbers | None:
         """See the port."""
         with self._database.reading() as connection:
             changes = read_changes_since(connection, self._catalogue_id, known)
-            return read_matching(connection, self._catalogue_id, filters), changes
+            return read_matching(connection, self._catalogue_id, filters) if hold(known, changes) else None
 
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         """See the port."""
