@@ -15,7 +15,7 @@ from deployments.model_worker import settle_memory
 from pipeline.access import Permit
 from pipeline.model_files import ModelFolder
 from pipeline.protocol.base import Request
-from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
 from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import Actor, Failure, Query, Ranking
@@ -142,6 +142,16 @@ class Matcher:
         from pipeline.catalogue.permitted import answer
 
         return await self._timed("answer", lambda: answer(self._loaded, message, permit))
+
+    async def suggest(self, message: SuggestMerges, permit: Permit) -> dict[str, Any]:
+        """Search for individuals that may be one, a few at a time, in turns with rankings; see `PairSearch`."""
+        from pipeline.catalogue.suggesting import PairSearch
+
+        assert permit.catalogue is not None
+        search = PairSearch(await self._matcher_of(permit.catalogue), message)
+        while not search.done:
+            await asyncio.get_running_loop().run_in_executor(self._threads["rank"], search.go_on)
+        return await self._timed("answer", search.answer)
 
     async def change(self, message: ChangeRequest | RightsChange, permit: Permit, only_changes: bool) -> dict[str, Any]:
         """Change the catalogue: on disk when this returns; see `pipeline.catalogue.permitted`.

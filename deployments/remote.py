@@ -14,7 +14,7 @@ from deployments.calls import OUTER_MARGIN_S, call, stream
 from pipeline.access import Permit
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
-from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
 from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import (
@@ -170,6 +170,8 @@ class RemoteMatcher:
             send = partial(self._handle.change.remote, keyed, permit, message.key is None)
         elif isinstance(message, RightsChange):
             send = partial(self._handle.change.remote, message, permit, False)
+        elif isinstance(message, SuggestMerges):
+            send = partial(self._handle.suggest.remote, message, permit)
         else:
             send = partial(self._handle.answer.remote, message, permit)
         answer = await call(send, "matcher", self._timeout_s)

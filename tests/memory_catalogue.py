@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,6 +94,10 @@ class MemoryCatalogue:
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         self._check()
         return {}
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        self._check()
+        return set()
 
     def signing_key(self) -> bytes:
         self._check()

@@ -1,7 +1,7 @@
 """Ranking of the known individuals for query embeddings, over a catalogue that others change at the same time."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -177,6 +177,19 @@ class CatalogueMatcher:
         numbers = {annotation for found in near.values() for rows in found.values() for _, annotation in rows}
         encounters = self._catalogue.encounters_of(sorted(numbers))
         return {index: with_references(rankings[index], found, encounters, count) for index, found in near.items()}
+
+    @property
+    def body_parts(self) -> list[str]:
+        """For which there are models, in their order."""
+        return sorted(self._models)
+
+    def current(self) -> AbstractContextManager[Rankable]:
+        """Hold what is ranked in the state of the catalogue's head; nobody else ranks meanwhile."""
+        return self._galleries.current()
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        """Return the pairs of individuals that people have told apart; see the port."""
+        return self._catalogue.told_apart(pairs)
 
     @property
     def at_once(self) -> int:

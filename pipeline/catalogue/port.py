@@ -1,6 +1,6 @@
 """The ports to one catalogue: the narrow one, which the matcher and the CSV import know, and that of people's verbs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Protocol
 
 from pipeline.catalogue.rows import (
@@ -74,6 +74,14 @@ class Catalogue(Protocol):
 
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         """Return the encounters of annotations, by their numbers; one that is in none is left out."""
+        ...
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        """Return the pairs of individuals, by their numbers, of which a person has said that they are not one.
+
+        Both are in one photo as two animals, or photos of the one were split off to be the other, or a merge of them
+        was undone.
+        """
         ...
 
     def signing_key(self) -> bytes:

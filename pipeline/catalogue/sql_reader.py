@@ -1,6 +1,6 @@
 """What is read of one catalogue in an SQL database, each answer in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from pipeline.catalogue.database import Database
 from pipeline.catalogue.events import read_head, read_heads
@@ -10,6 +10,7 @@ from pipeline.catalogue.reading import read_annotations, read_history, read_indi
 from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Head, ImportFile
 from pipeline.catalogue.signing import read_signing_key
+from pipeline.catalogue.telling_apart import read_told_apart
 from pipeline.catalogue.vectors import Numbers
 from pipeline.catalogue.views import (
     PAGE,
@@ -69,6 +70,11 @@ class SqlReader:
         """See the port."""
         with self._database.reading() as connection:
             return read_encounters(connection, self._catalogue_id, annotations)
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_told_apart(connection, self._catalogue_id, pairs)
 
     def signing_key(self) -> bytes:
         """See the port."""

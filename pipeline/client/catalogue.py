@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import aclosing
-from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Protocol, TypeVar, Unpack
 from uuid import uuid4
 
 from pipeline.client.asking import ask_for_answer, ask_for_answers
+from pipeline.client.catalogue_filters import AnnotationFilters, HistoryFilters, IndividualFilters, PairFilters
 from pipeline.client.catalogue_results import (
     Annotation,
     Changed,
@@ -16,6 +17,7 @@ from pipeline.client.catalogue_results import (
     IndividualDetail,
     News,
     Page,
+    SuggestedMerge,
     read_annotation,
     read_changed,
     read_detail,
@@ -23,6 +25,7 @@ from pipeline.client.catalogue_results import (
     read_head,
     read_individual,
     read_news,
+    read_suggestion,
 )
 from pipeline.client.connection import Server
 from pipeline.client.errors import BadAnswerError
@@ -34,66 +37,12 @@ Read = TypeVar("Read")
 _WIRE_NAMES = {"body_part": "bodyPart", "page_size": "limit"}
 
 
-class IndividualFilters(TypedDict, total=False):
-    """Which individuals to list; what is left out lets all through.
-
-    Attributes:
-        search: part of a name or an alias, whatever its case, white space and width.
-        species: exactly.
-        sex: exactly.
-        body_part: those that have an annotation of it.
-        page_size: how many are asked for at a time.
-    """
-
-    search: str | None
-    species: str | None
-    sex: str | None
-    body_part: str | None
-    page_size: int
-
-
-class AnnotationFilters(TypedDict, total=False):
-    """Which annotations to list; what is left out lets all through.
-
-    Attributes:
-        individual: those that show it.
-        encounter: those in it.
-        body_part: exactly.
-        side: exactly.
-        quality: exactly.
-        page_size: how many are asked for at a time.
-    """
-
-    individual: int | None
-    encounter: int | None
-    body_part: str | None
-    side: str | None
-    quality: str | None
-    page_size: int
-
-
-class HistoryFilters(TypedDict, total=False):
-    """Which events to list; what is left out lets all through.
-
-    Attributes:
-        individual: those that touched it.
-        annotation: those that touched it.
-        since: those after this version.
-        page_size: how many are asked for at a time.
-    """
-
-    individual: int | None
-    annotation: int | None
-    since: int | None
-    page_size: int
-
-
 class AsyncListing(Generic[Entry]):
     """A list that is read page by page while a loop goes over it.
 
     Attributes:
         head: the state that the first page was read from, None before: decisions on the list's entries name it.
-        total: how long the list is, None before the first page.
+        total: how long the list is, None before the first page, and of one that is searched for.
     """
 
     def __init__(self, read_page: Callable[[str | None], Awaitable[Page[Entry]]]) -> None:
@@ -151,6 +100,10 @@ class AsyncCatalogue:
     def history(self, **filters: Unpack[HistoryFilters]) -> AsyncListing[Event]:
         """List events, newest first."""
         return self._list("history", "events", filters, read_event)
+
+    def suggest_merges(self, **filters: Unpack[PairFilters]) -> AsyncListing[SuggestedMerge]:
+        """List pairs of individuals that may be one, by their numbers; how many there are is not told before."""
+        return self._list("suggest_merges", "pairs", filters, read_suggestion)
 
     async def change(
         self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None
@@ -280,6 +233,10 @@ class Catalogue:
     def history(self, **filters: Unpack[HistoryFilters]) -> Listing[Event]:
         """List events; see `AsyncCatalogue.history`."""
         return Listing(self._catalogue.history(**filters), self._run)
+
+    def suggest_merges(self, **filters: Unpack[PairFilters]) -> Listing[SuggestedMerge]:
+        """List pairs of individuals that may be one; see `AsyncCatalogue.suggest_merges`."""
+        return Listing(self._catalogue.suggest_merges(**filters), self._run)
 
     def change(
         self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None

@@ -18,6 +18,7 @@ from pipeline.client.catalogue_output import (
     print_events,
     print_individual,
     print_individuals,
+    print_suggestions,
 )
 from pipeline.client.catalogue_results import Head
 from pipeline.client.verbs import (
@@ -41,6 +42,7 @@ _NUMBERS = ("latitude", "longitude", "uncertainty_m")
 _THINGS = ("individual", "annotation", "sighting")
 _INDIVIDUAL_FILTERS = ("search", "species", "sex", "body_part")
 _HISTORY_FILTERS = ("individual", "annotation", "since")
+_PAIR_FILTERS = ("body_part", "within")
 _ANNOTATION_FILTERS = ("individual", "encounter", "body_part", "side", "quality")
 
 
@@ -61,6 +63,7 @@ def _add_lists(below: Commands) -> None:
     individual.add_argument("individual", type=at_least_one, metavar="INDIVIDUAL", help="its number")
     _add_list(below, "annotations", "list annotations", _ANNOTATION_FILTERS, print_annotations)
     _add_list(below, "review", "list annotations that wait for a person", _ANNOTATION_FILTERS, print_annotations)
+    _add_list(below, "suggest-merges", "list individuals that may be one", _PAIR_FILTERS, print_suggestions)
     _add_list(below, "history", "list who said what and when, newest first", _HISTORY_FILTERS, print_events)
 
 
@@ -123,7 +126,7 @@ def _add_list(below: Commands, name: str, purpose: str, filters: tuple[str, ...]
     async def ask(catalogue: AsyncCatalogue, parsed: argparse.Namespace, out: Console) -> None:
         page_size = min(parsed.limit or _PAGE, _PAGE)
         wanted = {filter_: getattr(parsed, filter_) for filter_ in filters}
-        listing = getattr(catalogue, name)(**wanted, page_size=page_size)
+        listing = getattr(catalogue, name.replace("-", "_"))(**wanted, page_size=page_size)
         await _show_list(listing, parsed, out, show)
 
     command = _add(below, name, purpose, ask)
@@ -133,6 +136,8 @@ def _add_list(below: Commands, name: str, purpose: str, filters: tuple[str, ...]
         option = f"--{filter_.replace('_', '-')}"
         if numbers:
             command.add_argument(option, type=at_least_one, metavar="NUMBER", help=_FILTER_HELP[filter_])
+        elif filter_ == "within":
+            command.add_argument(option, type=float, metavar="SPREADS", help=_FILTER_HELP[filter_])
         else:
             command.add_argument(option, metavar="TEXT", help=_FILTER_HELP[filter_])
 
@@ -142,6 +147,7 @@ _FILTER_HELP = {
     "species": "only of this species",
     "sex": "only of this sex",
     "body_part": "only with this body part",
+    "within": "how many times the spread of one they may be apart, 0.1 to 10; without it, once",
     "individual": "only about this individual",
     "annotation": "only about this annotation",
     "encounter": "only of this encounter",
@@ -191,7 +197,8 @@ async def _show_list(listing: AsyncListing[Any], parsed: argparse.Namespace, out
         print(json.dumps(listed, default=_as_json))
         return
     show(out, entries)
-    out.print(f"{len(entries)} of {listing.total}, in state {listing.head}")
+    of_all = "" if listing.total is None else f" of {listing.total}"
+    out.print(f"{len(entries)}{of_all}, in state {listing.head}")
 
 
 def _show(result: Any, parsed: argparse.Namespace, out: Console, show: Print) -> None:

@@ -7,7 +7,8 @@ from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.permitted import answer, change
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.catalogue.suggesting import suggest_merges
+from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
 from pipeline.protocol.rights_requests import RightsChange
 
 FLUKE = LoadedModel("fluke", "m1", 2)
@@ -30,5 +31,7 @@ class StoredMatcher:
         return await asyncio.to_thread(heads, self.loaded.catalogue("default"))
 
     async def answer(self, message, permit):
+        if isinstance(message, SuggestMerges):
+            return await asyncio.to_thread(suggest_merges, self.loaded.matcher(permit.catalogue), message)
         carry_out = change if isinstance(message, ChangeRequest | RightsChange) else answer
         return await asyncio.to_thread(carry_out, self.loaded, message, permit)
