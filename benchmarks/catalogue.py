@@ -24,13 +24,13 @@ import torch
 from benchmarks.ratios import ratio_interval
 from benchmarks.tables import heading, markdown, milliseconds, percentile
 from deployments.matcher import rank_in_turns
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.queries import LoadedModel, confirm_queries
 from pipeline.catalogue.rows import Confirmation, ImportBatch, ImportFile
-from pipeline.catalogue.sql_store import open_catalogue
+from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.suggesting import PairSearch
 from pipeline.protocol.catalogue_requests import SuggestMerges
-from pipeline.protocol.filters import Filters
+from pipeline.protocol.filters import Detail, Filters
 from pipeline.records import LOCAL_USER, Float32Array, PhotoKey, Query
 
 TOP_K = 10
@@ -126,13 +126,15 @@ class Bench:
     def say_something(self, number: int) -> None:
         """Let somebody confirm a photo."""
         (query,) = queries_of(photos_of(self.spots[1:2], 20_000 + number), f"s{number}", "ID000001")
-        self.matcher.confirm([query], LOCAL_USER, f"said {number}")
+        confirm_queries(self.catalogue, {"fluke": self.model}, [query], LOCAL_USER, f"said {number}")
 
-    def seconds_to_confirm(self, matcher: CatalogueMatcher, number: int) -> tuple[float, float]:
+    def seconds_to_confirm(
+        self, catalogue: SqlCatalogue, matcher: CatalogueMatcher, number: int
+    ) -> tuple[float, float]:
         """Return the seconds of one confirmation, and of the identify after it, which takes it in."""
         (query,) = queries_of(photos_of(self.spots[:1], 10_000 + number), f"c{number}", "ID000000")
         start = time.perf_counter()
-        failures = matcher.confirm([query], LOCAL_USER, f"key {number}")
+        failures = confirm_queries(catalogue, {"fluke": self.model}, [query], LOCAL_USER, f"key {number}")
         confirmed = time.perf_counter()
         matcher.rank(self.asked(1, number), TOP_K)
         assert failures == [None]
@@ -198,7 +200,7 @@ async def share(bench: Bench, rounds: int) -> list[list[object]]:
         confirm = functools.partial(bench.say_something, len(filtering))
         await loop.run_in_executor(elsewhere, confirm)  # else the last galleries would serve
         start = time.perf_counter()
-        await loop.run_in_executor(elsewhere, bench.matcher.filtered, Filters(bodyPart="fluke"))
+        await loop.run_in_executor(elsewhere, bench.matcher.prepare, Detail(0, Filters(bodyPart="fluke")))
         filtering.append(time.perf_counter() - start)
 
     async def suggest() -> None:
@@ -224,14 +226,15 @@ async def share(bench: Bench, rounds: int) -> list[list[object]]:
 
 def confirmations(bench: Bench, folder: Path, rounds: int) -> list[list[object]]:
     """Return the rows about confirmations, here and in an empty catalogue, which take turns."""
-    empty = CatalogueMatcher(open_catalogue(f"sqlite:///{folder / 'empty.sqlite'}"), [bench.model])
+    empty = open_catalogue(f"sqlite:///{folder / 'empty.sqlite'}")
+    here, there = (bench.catalogue, bench.matcher), (empty, CatalogueMatcher(empty, [bench.model]))
     times = [
-        (*bench.seconds_to_confirm(bench.matcher, number), *bench.seconds_to_confirm(empty, number))
+        (*bench.seconds_to_confirm(*here, number), *bench.seconds_to_confirm(*there, number))
         for number in range(rounds)
     ]
-    here, ranked, alone, ranked_alone = (percentile(column, 50) for column in zip(*times, strict=True))
+    confirmed, ranked, alone, ranked_alone = (percentile(column, 50) for column in zip(*times, strict=True))
     return [
-        ["confirmation, p50 ms", milliseconds(here)],
+        ["confirmation, p50 ms", milliseconds(confirmed)],
         ["the same in an empty catalogue, p50 ms", milliseconds(alone)],
         ["identify after it, p50 ms", milliseconds(ranked)],
         ["the same in an empty catalogue, p50 ms", milliseconds(ranked_alone)],

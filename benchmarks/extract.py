@@ -39,7 +39,7 @@ LOOP_PHOTOS = 2
 PARTS = ("overhead", "speed")
 MOST_PHOTOS = 8
 REQUESTS = (1, MOST_PHOTOS)
-CPU_SHARE = {"ingress": 0.02, "extractor": 0.02, "segmenter": 0.02, "embedder": 0.02, "matcher": 0.02}
+CPU_SHARE = dict.fromkeys(("ingress", "extractor", "segmenter", "embedder", "matcher", "catalogue"), 0.02)
 """Reservations that let two applications onto two cores; only one of them works at a time."""
 
 

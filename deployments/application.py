@@ -8,6 +8,7 @@ from ray.serve import Application
 from ray.serve.config import AutoscalingConfig, AutoscalingPolicy
 
 from deployments.autoscaling import ByPhotos
+from deployments.catalogue import Catalogue
 from deployments.description import ServiceDescription
 from deployments.embedder import Embedder
 from deployments.extractor import Extractor
@@ -27,8 +28,9 @@ REPORTS_IN_WINDOW = 3
 HEALTH_CHECK_PERIOD_S = 2.0
 """A replica that died is missed at the next check: Serve's own period would add up to 10 s to each loss."""
 
-INGRESS_CHECK_TIMEOUT_S = 10.0
-"""Serve replaces a replica after three checks without an answer: a hung ingress within 32 s."""
+WATCHED_CHECK_TIMEOUT_S = 10.0
+"""Of the ingress and of the only writer: Serve replaces a replica after three checks without an answer, here within
+32 s of a hang, so that a confirmation is repeated before its deadline."""
 
 logger = logging.getLogger("ray.serve")
 """Serve's own logger: a module's logger is not shown by the process that builds the application."""
@@ -81,6 +83,7 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
     )
     ranking_device = networks.ranking_device(plan.device)
     matcher = _sized(Matcher, "Matcher", "matcher", plan).bind(settings, folder, ranking_device)
+    catalogue = _watched(_sized(Catalogue, "Catalogue", "catalogue", plan)).bind(settings, folder)
     description = ServiceDescription(
         device=plan.device,
         models_dir=shown_dir,
@@ -89,7 +92,7 @@ def bind_graph(settings: Settings, networks: Networks, cluster: ClusterResources
         body_parts=folder.body_part_names,
     )
     ingress = _ingress(settings, plan)
-    application: Application = ingress.bind(settings, description, extractor, matcher, models, database)
+    application: Application = ingress.bind(settings, description, extractor, catalogue, matcher, models, database)
     return application
 
 
@@ -125,17 +128,22 @@ def _sized(deployment: Any, name: str, role: Role, plan: Plan) -> Any:
     )
 
 
+def _watched(deployment: Any) -> Any:
+    """Have a deployment missed sooner than Serve does by default where it hangs."""
+    return deployment.options(
+        health_check_period_s=HEALTH_CHECK_PERIOD_S, health_check_timeout_s=WATCHED_CHECK_TIMEOUT_S
+    )
+
+
 def _ingress(settings: Settings, plan: Plan) -> Any:
     bounds = plan.replicas("ingress")
     policy = AutoscalingPolicy(
         policy_function=ByPhotos, policy_kwargs={"photos_per_replica": settings.limits.in_flight_per_replica}
     )
     deployment: Any = Ingress  # serve.ingress hides what serve.deployment makes of the class
-    return deployment.options(
+    return _watched(deployment).options(
         ray_actor_options=plan.actor_options("ingress"),
         max_ongoing_requests=plan.max_ongoing("ingress"),
-        health_check_period_s=HEALTH_CHECK_PERIOD_S,
-        health_check_timeout_s=INGRESS_CHECK_TIMEOUT_S,
         graceful_shutdown_timeout_s=settings.timeouts.drain_timeout_s,
         autoscaling_config=_between(bounds, policy=policy),
     )

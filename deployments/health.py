@@ -32,7 +32,7 @@ class Health:
         deployments: name -> state ("running" or why not).
         models: deployment -> short hash of the weights it runs.
         backends: deployment -> what runs them and where, for example "openvino on cpu".
-        catalogue: counts of individuals, photos and rows of other models' embeddings; None while the matcher is away.
+        catalogue: counts of individuals, photos and rows of other models' embeddings; None while nobody answers for it.
     """
 
     deployments: Mapping[str, str]

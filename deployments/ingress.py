@@ -16,7 +16,7 @@ from deployments.metrics import IngressMetrics
 from deployments.model_worker import settle_memory
 from deployments.photo_library import library_of
 from deployments.photo_queue import PhotoQueue
-from deployments.remote import RemoteExtractor, RemoteMatcher, describe
+from deployments.remote import RemoteCatalogue, RemoteExtractor, describe
 from deployments.rights import rights_of
 from deployments.services import Services
 from deployments.site import Site
@@ -35,6 +35,7 @@ class Ingress:
         settings: Settings,
         description: ServiceDescription,
         extractor: DeploymentHandle[Any],
+        catalogue: DeploymentHandle[Any],
         matcher: DeploymentHandle[Any],
         models: Mapping[str, DeploymentHandle[Any]],
         database: str,
@@ -45,6 +46,7 @@ class Ingress:
             settings: of the application.
             description: what clients are told.
             extractor: the extractor deployment.
+            catalogue: the catalogue deployment.
             matcher: the matcher deployment.
             models: segmenter and embedders by deployment name, asked for `/healthz` only.
             database: id of the catalogues' database, whose the photo store is.
@@ -58,9 +60,9 @@ class Ingress:
         library = library_of(settings, database, photos, self._photos.turn)
         library.clean()
         rights = rights_of(settings)
-        catalogue = RemoteMatcher(matcher, timeouts.identify_timeout_s)
-        services = Services(self._photos, catalogue, PhotoExport.from_settings(settings), rights, library)
-        told = {**models, matcher.deployment_name: matcher}
+        catalogues = RemoteCatalogue(catalogue, matcher, timeouts.identify_timeout_s)
+        services = Services(self._photos, catalogues, PhotoExport.from_settings(settings), rights, library)
+        told = {**models, matcher.deployment_name: matcher, catalogue.deployment_name: catalogue}
         health = HealthCheck(
             application=serve.get_replica_context().app_name,
             expected=("Ingress", extractor.deployment_name, *told),

@@ -56,7 +56,7 @@ def render_page(description: ServiceDescription, health: Health, shows_catalogue
 
 def _catalogue(counts: Mapping[str, int] | None) -> str:
     if counts is None:
-        return '<p class="bad">The matcher does not answer at the moment.</p>'
+        return '<p class="bad">The catalogue does not answer at the moment.</p>'
     others = counts.get("other_model_rows", 0)
     note = f" {others} more photos belong to other models' weights and are not ranked." if others else ""
     return f"<p>{counts['individuals']} individuals in {counts['photos']} photos.{note}</p>"

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.calls import OUTER_MARGIN_S, call, stream
 from pipeline.access import Permit
+from pipeline.errors import UnavailableError
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
 from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
@@ -33,6 +34,9 @@ from pipeline.records import (
     UploadSource,
 )
 from pipeline.stored_photos import PhotoFacts, Picture, StoreSource
+
+_ONCE = "it may be stored already, and sent again it is not stored twice"
+_LOOK = "it may be stored already: look before you send it again, or send changes with a key"
 
 Wanted = TypeVar("Wanted", Detections, Embedding, PhotoFacts, bytes)
 
@@ -126,12 +130,17 @@ class RemoteExtractor:
         return _unwrap(await call(sent, "extractor", self._stage_timeout_s), bytes)
 
 
-class RemoteMatcher:
-    """The catalogue as a connection sees it; every call may be repeated, since what is said carries a key."""
+class RemoteCatalogue:
+    """The catalogues as a connection sees them: the matchers rank, the catalogue deployment does all else.
 
-    def __init__(self, handle: DeploymentHandle[Any], timeout_s: float) -> None:
-        """Take the deployment's handle."""
-        self._handle = handle
+    Every call may be repeated, since what is said carries a key. A ranking holds what was confirmed before it, since a
+    matcher looks at the database after it was asked.
+    """
+
+    def __init__(self, catalogue: DeploymentHandle[Any], matcher: DeploymentHandle[Any], timeout_s: float) -> None:
+        """Take the deployments' handles."""
+        self._catalogue = catalogue
+        self._matcher = matcher
         self._timeout_s = timeout_s
 
     async def confirm(
@@ -142,46 +151,62 @@ class RemoteMatcher:
         Without a key of the client's the call gets one here: where its answer is lost with a replica it is repeated,
         and must not undo what somebody corrected meanwhile.
         """
-        own_key = uuid.uuid4().hex
-        answer = await call(
-            lambda: self._handle.confirm.remote(
-                catalogue, list(queries), actor, own_key if key is None else key, key is None, may_guess
-            ),
-            "matcher",
-            self._timeout_s,
-        )
-        refused: Sequence[Failure | None] = answer
+        said = list(queries)
+        guesses = await self._rank(partial(self._matcher.guesses.remote, catalogue, said)) if may_guess else ()
+        own_key = uuid.uuid4().hex if key is None else key
+        send = partial(self._catalogue.confirm.remote, catalogue, said, actor, own_key, key is None, guesses)
+        refused: Sequence[Failure | None] = await self._change(send, repeatable=True)
         return refused
 
     async def rank(
         self, catalogue: str, queries: Sequence[Query], top_k: int | None, detail: Detail | None
     ) -> Sequence[Ranking]:
         """See `deployments.services.Catalogue`."""
-        answer = await call(
-            lambda: self._handle.rank.remote(catalogue, list(queries), top_k, detail), "matcher", self._timeout_s
-        )
-        rankings: Sequence[Ranking] = answer
+        send = partial(self._matcher.rank.remote, catalogue, list(queries), top_k, detail)
+        rankings: Sequence[Ranking] = await self._rank(send)
+        return rankings
+
+    async def rank_in_several(
+        self, catalogues: Mapping[str, bool], queries: Sequence[Query], top_k: int | None, detail: Detail | None
+    ) -> Sequence[Ranking]:
+        """See `deployments.services.Catalogue`."""
+        send = partial(self._matcher.rank_in_several.remote, dict(catalogues), list(queries), top_k, detail)
+        rankings: Sequence[Ranking] = await self._rank(send)
         return rankings
 
     async def answer(self, message: Request, permit: Permit) -> dict[str, Any]:
         """See `deployments.services.Catalogue`; a change gets a key here where the client gave none, as above."""
         if isinstance(message, ChangeRequest):
             keyed = message if message.key else message.model_copy(update={"key": uuid.uuid4().hex})
-            send = partial(self._handle.change.remote, keyed, permit, message.key is None)
+            send = partial(self._catalogue.change.remote, keyed, permit, message.key is None)
+            answer = await self._change(send, repeatable=message.key is not None)
         elif isinstance(message, RightsChange):
-            send = partial(self._handle.change.remote, message, permit, False)
+            send = partial(self._catalogue.change.remote, message, permit, False)
+            answer = await self._change(send, repeatable=True)
         elif isinstance(message, SuggestMerges):
-            send = partial(self._handle.suggest.remote, message, permit)
+            answer = await self._rank(partial(self._matcher.suggest.remote, message, permit))
         else:
-            send = partial(self._handle.answer.remote, message, permit)
-        answer = await call(send, "matcher", self._timeout_s)
+            answer = await self._read(partial(self._catalogue.answer.remote, message, permit))
         given: dict[str, Any] = answer
         return given
 
     async def heads(self) -> Mapping[str, Head]:
         """See `deployments.services.Catalogue`."""
-        answer: Mapping[str, Head] = await call(self._handle.heads.remote, "matcher", self._timeout_s)
+        answer: Mapping[str, Head] = await self._read(self._catalogue.heads.remote)
         return answer
+
+    async def _rank(self, send: Callable[[], Any]) -> Any:
+        return await call(send, "matcher", self._timeout_s)
+
+    async def _read(self, send: Callable[[], Any]) -> Any:
+        return await call(send, "catalogue", self._timeout_s)
+
+    async def _change(self, send: Callable[[], Any], repeatable: bool) -> Any:
+        """Ask for a change; where no answer comes in time it may be on disk all the same, and the client is told."""
+        try:
+            return await self._read(send)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error.message}; {_ONCE if repeatable else _LOOK}") from error
 
 
 async def describe(handle: DeploymentHandle[Any]) -> Mapping[str, Any]:

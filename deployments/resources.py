@@ -7,12 +7,14 @@ from pipeline.catalogue_url import catalogue_file
 from pipeline.errors import SettingsError
 from pipeline.settings import Replicas, Settings
 
-Role = Literal["ingress", "extractor", "segmenter", "embedder", "matcher"]
+Role = Literal["ingress", "extractor", "segmenter", "embedder", "matcher", "catalogue"]
 SPARE_SOCKETS = 200
 """Sockets past `max_connections` that an ingress replica accepts in order to answer 1013, and page requests."""
 
-MATCHER_CALLS = 100
-"""Calls that one matcher replica takes at once; they wait there, in the order they came."""
+CATALOGUE_CALLS = 100
+"""Calls that one replica of the matcher or the catalogue takes at once; they wait there, in the order they came."""
+
+CATALOGUE_ROLES: tuple[Role, ...] = ("matcher", "catalogue")
 
 PHOTO_ROLES: tuple[Role, ...] = ("ingress", "extractor")
 """Roles that hold whole photos, megabytes each."""
@@ -89,7 +91,7 @@ class Plan:
 
     def threads(self, role: Role) -> int:
         """Return the compute threads of one replica: a network may use all cores; a photo has one stage at a time."""
-        if role in ("ingress", "extractor", "matcher"):
+        if role in ("ingress", "extractor", *CATALOGUE_ROLES):
             return 1
         if self.settings.torch_threads:
             return self.settings.torch_threads
@@ -103,8 +105,8 @@ class Plan:
         limits = self.settings.limits
         if role == "ingress":
             return limits.max_connections + SPARE_SOCKETS
-        if role == "matcher":
-            return MATCHER_CALLS
+        if role in CATALOGUE_ROLES:
+            return CATALOGUE_CALLS
         in_flight = limits.in_flight_per_replica * self.replicas("ingress").max
         return max(2, -(-in_flight // self.replicas(role).max))
 
@@ -118,11 +120,17 @@ def plan_resources(settings: Settings, cluster: ClusterResources) -> Plan:
     """Decide the device and check that the application can run on this cluster.
 
     Raises:
-        SettingsError: `device: cuda` without a GPU, shares that do not fit one GPU, or SQLite on several nodes.
+        SettingsError: `device: cuda` without a GPU, SQLite on several nodes, or several writers of a SQLite file.
     """
     if settings.device == "cuda" and not cluster.gpus:
         raise SettingsError("args.device: cuda, but this Ray cluster has no GPU; use auto or cpu")
-    if catalogue_file(settings.catalogue_url) is not None and cluster.nodes > 1:
+    in_file = catalogue_file(settings.catalogue_url) is not None
+    if in_file and settings.replicas.catalogue.max > 1:
+        raise SettingsError(
+            f"args.replicas.catalogue: max is {settings.replicas.catalogue.max}, but {settings.catalogue_url} is a "
+            "file, whose writers would only wait for one another; set max: 1, or name a database server"
+        )
+    if in_file and cluster.nodes > 1:
         raise SettingsError(
             f"args.catalogue_url: {settings.catalogue_url} is a file on one machine, but this Ray cluster has "
             f"{cluster.nodes} nodes, and a matcher on another node would see another catalogue; name a database server"

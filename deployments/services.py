@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from deployments.head_watch import HeadWatch
@@ -16,7 +16,7 @@ from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
 from pipeline.protocol.filters import Detail
 from pipeline.records import Actor, Extracted, Failure, Query, Ranking, SaveOutcome
-from pipeline.rights import Right
+from pipeline.rights import Right, rounded
 from pipeline.session.actions import (
     Answer,
     AwaitChange,
@@ -24,6 +24,7 @@ from pipeline.session.actions import (
     ExtractPhoto,
     LetOthersGo,
     PhotoStep,
+    RankInSeveral,
     RankQueries,
     SavePhoto,
     Step,
@@ -41,9 +42,6 @@ class Client:
 
 Handler = Callable[[Any, Client, Permit], AsyncGenerator[Any, None]]
 """Carries out one kind of call: takes the call, its client and what that may do, yields the call's steps."""
-
-ROUNDED_DIGITS = 2
-"""Of distances, for who may rank only: exact ones to many embeddings would give an individual's mean away."""
 
 
 class Catalogue(Protocol):
@@ -70,6 +68,19 @@ class Catalogue(Protocol):
         self, catalogue: str, queries: Sequence[Query], top_k: int | None, detail: Detail | None
     ) -> Sequence[Ranking]:
         """Rank a catalogue's known individuals for each query; `detail` says what else the rankings hold."""
+        ...
+
+    async def rank_in_several(
+        self, catalogues: Mapping[str, bool], queries: Sequence[Query], top_k: int | None, detail: Detail | None
+    ) -> Sequence[Ranking]:
+        """Rank the individuals of several catalogues together.
+
+        Args:
+            catalogues: by name, whether the client may view more of it than names and rounded distances.
+            queries: without identity.
+            top_k: candidates of all catalogues together.
+            detail: as of `rank`.
+        """
         ...
 
     async def heads(self) -> Mapping[str, Head]:
@@ -114,6 +125,7 @@ class Services:
             ExtractPhoto: self._extract,
             StoreConfirmations: _once(self._confirm),
             RankQueries: _once(self._rank),
+            RankInSeveral: _once(self._rank_in_several),
             SavePhoto: _once(self._save),
             Answer: _once(self._answer),
             AwaitChange: _once(self._await_change),
@@ -151,7 +163,12 @@ class Services:
     async def _rank(self, call: RankQueries, _: Client, permit: Permit) -> tuple[Ranking, ...]:
         assert permit.catalogue is not None
         rankings = await self._catalogue.rank(permit.catalogue, call.queries, call.top_k, call.detail)
-        return tuple(rankings) if permit.held.right.includes(Right.VIEW) else tuple(map(_rounded, rankings))
+        return tuple(rankings) if permit.held.right.includes(Right.VIEW) else tuple(map(rounded, rankings))
+
+    async def _rank_in_several(self, call: RankInSeveral, _: Client, permit: Permit) -> tuple[Ranking, ...]:
+        held = {name: permit.standing.held[name] for name in call.catalogues}
+        views = {name: each.right.includes(Right.VIEW) for name, each in held.items()}
+        return tuple(await self._catalogue.rank_in_several(views, call.queries, call.top_k, call.detail))
 
     async def _save(self, call: SavePhoto, client: Client, _: Permit) -> SaveOutcome:
         return await asyncio.to_thread(self._export.save, call.file, call.identity, client.peer.is_local)
@@ -174,12 +191,3 @@ def _once(carry_out: Callable[[Any, Client, Permit], Awaitable[Any]]) -> Handler
         yield await carry_out(call, client, permit)
 
     return handler
-
-
-def _rounded(ranking: Ranking) -> Ranking:
-    """Keep nothing of a ranking but names and rounded distances: references have exact ones."""
-    candidates = (
-        replace(each, distance=round(each.distance, ROUNDED_DIGITS), number=None, references=())
-        for each in ranking.candidates
-    )
-    return Ranking(tuple(candidates), ranking.failure)

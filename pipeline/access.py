@@ -88,6 +88,7 @@ class Need:
         right: see `Right`.
         catalogue: where, by its name; None means the client's default one.
         anywhere: the right is needed in any catalogue.
+        others: further catalogues, by their names, where all of this is needed, too.
         exact_place: they must see exactly where photos were taken, too.
     """
 
@@ -95,6 +96,7 @@ class Need:
     catalogue: str | None = None
     anywhere: bool = False
     exact_place: bool = False
+    others: tuple[str, ...] = ()
 
     @classmethod
     def of_request(cls, kind: str, catalogue: str | None = None) -> "Need | None":
@@ -139,10 +141,11 @@ def permit(standing: Standing, need: Need | None) -> Permit:
     if need.anywhere:
         standing.require_anywhere(need.right)
         return Permit(standing, None)
-    permitted = Permit(standing, standing.catalogue(need.catalogue, need.right))
+    named = [standing.catalogue(name, need.right) for name in (need.catalogue, *need.others)]
     if need.exact_place:
-        permitted.held.require_exact_place()
-    return permitted
+        for name in named:
+            standing.held[name].require_exact_place()
+    return Permit(standing, named[0])
 
 
 @dataclass(frozen=True, slots=True)

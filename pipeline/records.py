@@ -244,12 +244,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One entry of a ranking; a lower distance is better. "Unknown" has no number, and few have references."""
+    """One entry of a ranking; a lower distance is better. "Unknown" has no number, and few have references.
+
+    In a ranking over several catalogues each but "Unknown" names its `catalogue`.
+    """
 
     individual: str
     distance: float
     number: int | None = None
     references: tuple[Reference, ...] = ()
+    catalogue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,13 @@ from enum import StrEnum
 from typing import Literal
 
 from pipeline.errors import CatalogueNeededError, ForbiddenError, NoSuchCatalogueError
-from pipeline.records import LOCAL_USER, Actor
+from pipeline.records import LOCAL_USER, Actor, Candidate, Ranking
 
 DEFAULT_CATALOGUE = "default"
 """The catalogue that every database has."""
+
+ROUNDED_DIGITS = 2
+"""Of distances, for who may rank only: exact ones to many embeddings would give an individual's mean away."""
 
 Place = Literal["exact", "coarse", "none"]
 """Whether somebody sees where a photo was taken."""
@@ -143,3 +146,9 @@ def default_catalogue(institution: str, held: Mapping[str, Held]) -> str | None:
 
 LOCAL_STANDING = Standing(LOCAL_USER, {DEFAULT_CATALOGUE: Held(Right.ADMIN, LOCAL_USER.institution)}, DEFAULT_CATALOGUE)
 """Of whoever sits at this machine, where no tokens are asked for."""
+
+
+def rounded(ranking: Ranking) -> Ranking:
+    """Keep of a ranking what who may rank only is told: names and rounded distances; references have exact ones."""
+    candidates = (Candidate(each.individual, round(each.distance, ROUNDED_DIGITS)) for each in ranking.candidates)
+    return Ranking(tuple(candidates), ranking.failure)

@@ -70,6 +70,7 @@ class Scaling(_Block):
     segmenter: Replicas = Replicas()
     embedder: Replicas = Replicas()
     matcher: Replicas = Replicas()
+    catalogue: Replicas = Replicas()
 
 
 class CpuShare(_Block):
@@ -80,6 +81,7 @@ class CpuShare(_Block):
     segmenter: PositiveFloat = 0.4
     embedder: PositiveFloat = 0.2
     matcher: PositiveFloat = 0.1
+    catalogue: PositiveFloat = 0.1
 
 
 class Batching(_Block):
@@ -108,6 +110,7 @@ class Limits(_Block):
     max_requests_per_connection: PositiveInt = 32
     max_connections: PositiveInt = 1_000
     decoding_memory_bytes: PositiveInt = 4 * 2**30
+    gallery_memory_bytes: PositiveInt = 2 * 2**30
     upload_memory_bytes: PositiveInt = 128 * 2**20
     in_flight_per_connection: PositiveInt = 4
     in_flight_per_replica: PositiveInt = 8

@@ -154,8 +154,8 @@ def _ranking_of(change: Change, decision: Decision) -> str | None:
     if decision.ranking is None:
         return None
     signed = read_signed(read_signing_key(change.connection), decision.ranking)
-    ours = signed is not None and signed.catalogue == name_of(*change.place) and is_history(*change.place, signed.head)
-    if signed is None or not ours:
+    head = None if signed is None else signed.heads.get(name_of(*change.place))
+    if signed is None or head is None or not is_history(*change.place, head):
         raise ChangeRefusedError(
             f"annotation {decision.annotation}: the ranking is none that this catalogue has signed: bring it back "
             "character for character, or leave it out"

@@ -13,6 +13,7 @@ from pipeline.records import PhotoKey
 
 _BLOCK = 16_384  # embeddings that lie together: none is ever moved
 _ROWS_AT_ONCE = 4_096  # averaged together: 4 MB of 128 numbers each
+_BESIDE_BYTES = 220
 
 
 class Embeddings:
@@ -35,6 +36,16 @@ class Embeddings:
         self._photos: list[int] = []
         self._rows = array("q")
         self._annotations = array("q")
+
+    @property
+    def places(self) -> int:
+        """How many places there are."""
+        return len(self._rows)
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        return len(self._place_of_row) * (8 * self.dimension + _BESIDE_BYTES)
 
     def put(self, row: CatalogueRow) -> int | None:
         """Take a row in and return its place; None where it is in already."""

@@ -11,6 +11,7 @@ import torch
 from pipeline.catalogue.chosen import ChosenGallery, Moment
 from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.port import Catalogue
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.rows import EMPTY, CatalogueRow, Changes, Head
 from pipeline.protocol.filters import Filters
@@ -19,23 +20,6 @@ _MAX_FILTERED = 4  # kept for the next request of the same filters
 
 _Held = tuple[Head, dict[str, Moment]]
 """What the galleries were in one state."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """The embedder that is loaded for one body part.
-
-    Attributes:
-        body_part: name from models.yaml.
-        model: short hash of its weights.
-        dimension: how many numbers its embeddings have.
-        normalised: they have length 1, as those of every network that the service loads.
-    """
-
-    body_part: str
-    model: str
-    dimension: int
-    normalised: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +51,42 @@ class Galleries:
         self._models = models
         self._device = device
         self._lock = threading.Lock()
+        self._catching_up = threading.Lock()
         self._head = EMPTY
         self._galleries = self._empty()
         self._filtered: dict[Filters, Rankable] = {}
-        self._refresh()
+        self.catch_up()
 
     @property
     def individuals(self) -> int:
         """How many individuals the largest gallery has."""
         return max(gallery.individuals for gallery in self._galleries.values())
 
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        filtered = [gallery for made in list(self._filtered.values()) for gallery in made.galleries.values()]
+        return sum(gallery.size_bytes for gallery in self._galleries.values()) + sum(one.own_bytes for one in filtered)
+
+    def catch_up(self) -> None:
+        """Take in all that was committed before the call; others use the galleries while the database is read."""
+        with self._catching_up:
+            while self._catalogue.head() != (known := self._head):
+                changes = None if known == EMPTY else self._catalogue.changes_since(known)
+                read = self._read() if changes is None or changes.anew else None
+                with self._lock:
+                    if read is not None:
+                        self._put(*read)
+                    elif changes is not None and self._head == known:
+                        self._take(changes)
+                    else:  # `filtered` came first
+                        continue
+                return
+
     @contextmanager
     def current(self) -> Iterator[Rankable]:
-        """Hold the galleries in the state of the catalogue's head; nobody else does meanwhile."""
+        """Hold the galleries in the state that was caught up with; nobody else does meanwhile."""
         with self._lock:
-            self._refresh()
             yield Rankable(self._head, self._galleries)
 
     def filtered(self, filters: Filters) -> Rankable:
@@ -119,33 +124,28 @@ class Galleries:
                 del self._filtered[next(iter(self._filtered))]
             self._filtered[filters] = made
 
-    def _refresh(self) -> None:
-        if self._catalogue.head() == self._head:
-            return
-        if self._head == EMPTY:
-            self._load()
-        else:
-            self._take(self._catalogue.changes_since(self._head))
-
     def _take(self, changes: Changes) -> None:
         if changes.anew:
-            self._load()
+            self._put(*self._read())
         elif changes.head != self._head:
             self._filtered.clear()
             for gallery in self._galleries.values():
                 gallery.update(changes.superseded, changes.added)
             self._head = changes.head
 
-    def _load(self) -> None:
-        """Take everything in: at the start, and where another copy of the catalogue was put in place."""
+    def _read(self) -> tuple[Head, dict[str, Gallery]]:
+        """Read everything: at the start, and where another copy of the catalogue was put in place."""
         galleries = self._empty()
 
         def take(rows: Sequence[CatalogueRow]) -> None:
             for gallery in galleries.values():
                 gallery.update((), rows)
 
-        self._head = self._catalogue.read_rows(take)
-        self._galleries = galleries
+        return self._catalogue.read_rows(take), galleries
+
+    def _put(self, head: Head, galleries: dict[str, Gallery]) -> None:
+        """Go over to other galleries."""
+        self._head, self._galleries = head, galleries
         self._filtered.clear()
 
     def _empty(self) -> dict[str, Gallery]:

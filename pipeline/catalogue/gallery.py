@@ -50,6 +50,11 @@ class Gallery(RankableGallery):
         return len(self._column_of_individual)
 
     @property
+    def size_bytes(self) -> int:
+        """About how much memory it takes with its embeddings."""
+        return self.own_bytes + self._embeddings.size_bytes
+
+    @property
     def means(self) -> VectorIndex:
         """See `RankableGallery`."""
         self._average()

@@ -8,7 +8,9 @@ from pipeline.names import fold_name
 from pipeline.records import Query, Ranking
 
 MAX_REMEMBERED = 50_000
-"""Photos whose last best candidate is kept, about 250 bytes each."""
+"""Photos whose last best candidate is kept."""
+
+_ANSWER_BYTES = 250
 
 _DIGEST_BYTES = 16
 
@@ -19,6 +21,11 @@ class LastAnswers:
     def __init__(self, at_most: int = MAX_REMEMBERED) -> None:
         self._best: OrderedDict[bytes, str] = OrderedDict()
         self._at_most = at_most
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        return _ANSWER_BYTES * len(self._best)
 
     def note(self, query: Query, ranking: Ranking) -> None:
         """Keep an answer to a query that carried no identity."""

@@ -1,46 +1,30 @@
-"""The catalogues of one database that a process answers from."""
+"""The catalogues of one database that a process answers from; without torch, since only matchers compute."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-import torch
-
-from pipeline.catalogue.following import LoadedModel
-from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
+from pipeline.catalogue.queries import LoadedModel, confirm_queries, rows_of_other_models
 from pipeline.catalogue.rows import CatalogueCounts, Head
 from pipeline.catalogue.sql_store import SqlCatalogue
+from pipeline.records import Actor, Failure, Query
 from pipeline.rights import DEFAULT_CATALOGUE
-
-MAX_LOADED = 8
-"""Matchers that stay beside the default catalogue's; the one that was used longest ago gives way.
-
-Each holds its catalogue's embeddings. One that is in use goes on.
-"""
 
 
 class LoadedCatalogues:
-    """Catalogues by their names, and a matcher for each that was asked of lately; safe to call from several threads.
+    """Catalogues by their names; safe to call from several threads.
 
     Attributes:
         people: of the database, and their rights.
+        models: the loaded embedder of each body part.
 
     Args:
-        default: the default catalogue, whose matcher always stays.
-        models: the loaded embedder of each body part.
-        device: where distances are computed.
+        default: the default catalogue.
+        models: see above.
     """
 
-    def __init__(
-        self, default: SqlCatalogue, models: Sequence[LoadedModel], device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, default: SqlCatalogue, models: Sequence[LoadedModel]) -> None:
         self._default = default
-        self._models = tuple(models)
-        self._device = device
-        self._default_matcher = self._load(default)
-        self._matchers: OrderedDict[tuple[str, int], CatalogueMatcher] = OrderedDict()
-        self._loading = threading.Lock()
+        self.models = {model.body_part: model for model in models}
         self.people = People(default.database)
         self._counts: dict[str, tuple[Head, CatalogueCounts]] = {}
 
@@ -53,23 +37,17 @@ class LoadedCatalogues:
         """
         return self._default if name == DEFAULT_CATALOGUE else self._default.neighbour(name)
 
-    def matcher(self, name: str) -> CatalogueMatcher:
-        """Return the matcher of a catalogue; loads it where it is not loaded, which may take seconds.
-
-        Raises:
-            CatalogueUnavailableError: the database cannot be read.
-            NoSuchCatalogueError: there is none of this name.
-        """
-        if name == DEFAULT_CATALOGUE:
-            return self._default_matcher
-        catalogue = self.catalogue(name)
-        key = (name, catalogue.id)
-        with self._loading:
-            matcher = self._matchers.pop(key, None) or self._load(catalogue)
-            self._matchers[key] = matcher
-            if len(self._matchers) > MAX_LOADED:
-                self._matchers.popitem(last=False)
-        return matcher
+    def confirm(
+        self,
+        name: str,
+        queries: Sequence[Query],
+        actor: Actor,
+        key: str | None = None,
+        only_changes: bool = False,
+        guesses: Collection[int] = (),
+    ) -> list[Failure | None]:
+        """Store confirmed photos in a catalogue; see `confirm_queries`."""
+        return confirm_queries(self.catalogue(name), self.models, queries, actor, key, only_changes, guesses)
 
     def counts(self, name: str) -> tuple[Head, CatalogueCounts]:
         """Return a catalogue's state and how much it holds; counted again only where it has changed.
@@ -85,5 +63,8 @@ class LoadedCatalogues:
             found = self._counts[name] = (head, catalogue.counts())
         return found
 
-    def _load(self, catalogue: SqlCatalogue) -> CatalogueMatcher:
-        return CatalogueMatcher(catalogue, self._models, self._device)
+    def status(self, name: str) -> dict[str, int]:
+        """Return how many individuals and photos a catalogue has, and rows that no loaded model made."""
+        _, counts = self.counts(name)
+        others = rows_of_other_models(counts, self.models)
+        return {"individuals": counts.individuals, "photos": counts.photos, "other_model_rows": others}

@@ -1,14 +1,15 @@
-"""From a models folder and a database URL to matchers: opens the catalogues and takes in the folder's CSVs."""
+"""From a models folder and a database URL to catalogues: opens them, and takes in the folder's CSVs."""
 
 import logging
 
 from pipeline.catalogue.csv_import import CsvSource, check_csvs, import_csvs
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.loaded import LoadedCatalogues
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import ImportOutcome
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import found_layout, open_catalogue
 from pipeline.model_files import ModelFolder, short_hash
+from pipeline.rights import DEFAULT_CATALOGUE
 
 _log = logging.getLogger(__name__)
 
@@ -25,24 +26,30 @@ def loaded_models(folder: ModelFolder) -> tuple[LoadedModel, ...]:
     )
 
 
-def load_catalogues(url: str, folder: ModelFolder, device: str) -> LoadedCatalogues:
-    """Open a database's catalogues, and import what is new in the folder's CSVs into the default one.
+def load_catalogues(url: str, folder: ModelFolder) -> LoadedCatalogues:
+    """Open a database's catalogues, which is all that who only reads needs.
 
     Args:
         url: of the database, as SQLAlchemy has it.
-        folder: names the CSVs and the embedders whose rows are ranked.
-        device: where distances are computed.
+        folder: names the embedders whose rows are ranked.
 
     Raises:
-        CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
         CatalogueOpenError: there is no catalogue, or it cannot be opened.
-        CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
         ModelFilesError: a weight file cannot be read.
     """
     models = loaded_models(folder)
-    catalogue = open_catalogue(url, make=False)
-    import_csvs(catalogue, csv_sources(folder, models))
-    return LoadedCatalogues(catalogue, models, device)
+    return LoadedCatalogues(open_catalogue(url, make=False), models)
+
+
+def take_in_csvs(catalogues: LoadedCatalogues, folder: ModelFolder) -> None:
+    """Import what is new in the folder's CSVs into the default catalogue.
+
+    Raises:
+        CatalogueFileError: a CSV holds a bad row; nothing of any was taken in.
+        CatalogueUnavailableError: a file is new, and the catalogue is locked or the disk full; nothing was taken in.
+    """
+    sources = csv_sources(folder, tuple(catalogues.models.values()))
+    import_csvs(catalogues.catalogue(DEFAULT_CATALOGUE), sources)
 
 
 def check_catalogue(url: str, folder: ModelFolder) -> None:

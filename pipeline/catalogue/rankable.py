@@ -12,6 +12,8 @@ from pipeline.catalogue.nearest import VectorIndex, euclidean_distances
 from pipeline.catalogue.vectors import Numbers, Vector
 from pipeline.records import PhotoKey, Query
 
+_BESIDE_MEANS_BYTES = 400  # of an individual: its name, and where its rows are
+
 NOWHERE = -1
 """The column of a place that counts for nobody."""
 
@@ -33,6 +35,11 @@ class RankableGallery(ABC):
     @abstractmethod
     def individuals(self) -> int:
         """How many individuals there are."""
+
+    @property
+    def own_bytes(self) -> int:
+        """About how much memory it takes without its embeddings, which filtered galleries share."""
+        return self.individuals * (12 * self._embeddings.dimension + _BESIDE_MEANS_BYTES) + 8 * self._embeddings.places
 
     @property
     def means(self) -> VectorIndex:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.catalogue.following import LoadedModel
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.rows import Head
 from pipeline.catalogue.signing import sign

@@ -30,13 +30,11 @@ class Signed:
 
     Attributes:
         text: the JSON.
-        catalogue: name of the one that was ranked.
-        head: its state.
+        heads: state of each catalogue that was ranked, by its name; without those that its client might not view.
     """
 
     text: str
-    catalogue: str
-    head: Head
+    heads: Mapping[str, Head]
 
 
 def make_signing_key(connection: Connection) -> None:
@@ -61,7 +59,8 @@ def read_signed(key: bytes, signed: str) -> Signed | None:
     if not hmac.compare_digest(signature.encode("utf-8", "replace"), _signature(key, text).encode()):
         return None
     description = json.loads(text)
-    return Signed(text, description["catalogue"], Head(description["version"], description["nonce"]))
+    compared = description.get("catalogues", [description])
+    return Signed(text, {one["catalogue"]: Head(one["version"], one["nonce"]) for one in compared if "version" in one})
 
 
 def _signature(key: bytes, text: str) -> str:

@@ -127,7 +127,7 @@ class PairSearch:
         return self._at is None or self._searched >= MAX_SEARCHED or len(self._pairs) == self._room
 
     def go_on(self) -> None:
-        """Take one step: look for others near a few individuals, in the state that the catalogue has now."""
+        """Take one step: look for others near a few individuals, in the state that was caught up with."""
         assert self._at is not None
         with self._matcher.current() as current:
             self._head = self._head or current.head
@@ -194,7 +194,8 @@ class PairSearch:
 
 
 def suggest_merges(matcher: CatalogueMatcher, message: SuggestMerges) -> Answer:
-    """Search for a page of pairs in one go, and return the `data` of the answer."""
+    """Search for a page of pairs in one go, in the state of the head, and return the `data` of the answer."""
+    matcher.catch_up()
     search = PairSearch(matcher, message)
     while not search.done:
         search.go_on()

@@ -143,6 +143,7 @@ class AsyncClient:
         top_k: int | None = None,
         *,
         catalogue: str | None = None,
+        catalogues: Sequence[str] | None = None,
         references: int | None = None,
         filters: Filters | None = None,
         on_progress: OnProgress | None = None,
@@ -158,6 +159,7 @@ class AsyncClient:
             items: results of `extract`, or queries of one's own; a photo without embedding keeps its failure.
             top_k: at most so many candidates each, "Unknown" included where it ranks; None for all.
             catalogue: name of the one to rank and confirm in; None for one's own.
+            catalogues: in its place, names of several (16 at most) to rank together; nothing can be confirmed then.
             references: give each candidate so many annotations (20 at most), one an encounter, nearest first; needs a
                 `top_k` of at most 100.
             filters: compare with these annotations alone.
@@ -167,8 +169,9 @@ class AsyncClient:
             One for each item, in their order.
         """
         results, queries = _sort_out(items)
-        wanted = {"topK": top_k, "catalogue": catalogue, "references": references}
-        request = _identify_request(queries, wanted | {"filters": filters and filters.to_json()})
+        where = {"catalogue": catalogue, "catalogues": None if catalogues is None else list(catalogues)}
+        wanted = {"topK": top_k, "references": references, "filters": filters and filters.to_json()}
+        request = _identify_request(queries, where | wanted)
         results |= await ask_for_items(
             self._server, request, {i: _query_json(q) for i, q in queries.items()}, on_progress
         )

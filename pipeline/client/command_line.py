@@ -92,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
     confirm.add_argument("name", metavar="NAME", help="of the individual; a new name makes a new one")
     for command in (identify, enroll, confirm):
         command.add_argument("--upload", action="store_true", help="send the photos, for a server on another machine")
+    identify.add_argument(
+        "--catalogue", metavar="NAME", action="append", help="which one, or, given again, several; without it, your own"
+    )
+    for command in (enroll, confirm):
         command.add_argument("--catalogue", metavar="NAME", help="which one; without it, your own")
     add_catalogue_command(commands)
     add_photos_command(commands)
@@ -106,8 +110,14 @@ async def _identify(parsed: argparse.Namespace, out: Console, err: Console) -> i
     _note_raws(found.raws, err)
     if not found.photos and not found.failures:
         raise UsageError(f"there are no photos in {', '.join(parsed.photos)}")
-    details = (parsed.references, read_filters(parsed))
-    job = Job(found.photos, {}, parsed.upload, parsed.animals, parsed.top, parsed.catalogue, *details)
+    named: list[str] = parsed.catalogue or []
+    job = Job(
+        *(found.photos, {}, parsed.upload, parsed.animals, parsed.top),
+        catalogue=named[0] if len(named) == 1 else None,
+        catalogues=named if len(named) > 1 else None,
+        references=parsed.references,
+        filters=read_filters(parsed),
+    )
     answers, error = await _carry_out(parsed, job, found.failures, err)
     if parsed.json:
         print(as_json(parsed.server, answers))

@@ -2,6 +2,9 @@
 
 import unicodedata
 
+UNKNOWN = "Unknown"
+"""The candidate that stands for none of the known individuals."""
+
 RESERVED = "unknown"
 """The name that stands for no individual, case folded."""
 

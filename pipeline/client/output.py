@@ -18,12 +18,11 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.client.names import fold_name
+from pipeline.client.names import UNKNOWN, fold_name
 from pipeline.client.photo_answers import PhotoAnswer
 from pipeline.client.results import Identification, OnProgress, Progress
 
 _PLAIN_WIDTH = 160
-UNKNOWN = "Unknown"
 
 CSV_COLUMNS = (
     "path",
@@ -42,6 +41,7 @@ CSV_COLUMNS = (
     "sha256",
     "error_code",
     "error_message",
+    "catalogue",
 )
 
 
@@ -89,7 +89,8 @@ def print_candidates(out: Console, answers: Sequence[PhotoAnswer]) -> None:
         name = f"{photo.path} (animal {photo.animal})" if photo.animal > 1 else photo.path
         head = (shown(name), shown(photo.body_part or ""))
         for candidate in answer.identification.candidates:
-            table.add_row(*head, shown(candidate.individual), f"{candidate.distance:.3f}")
+            whose = f" ({candidate.catalogue})" if candidate.catalogue else ""
+            table.add_row(*head, shown(f"{candidate.individual}{whose}"), f"{candidate.distance:.3f}")
             head = (Text(), Text())
             hint = hint or candidate.individual == UNKNOWN
     if table.row_count:
@@ -201,10 +202,10 @@ def _rows(answer: PhotoAnswer) -> Iterator[tuple[object, ...]]:
     tail = (*(photo.box_xyxy_px or (None,) * 4), photo.score, photo.model, photo.sha256)
     candidates = answer.identification.candidates if answer.identification else ()
     for rank, candidate in enumerate(candidates, 1):
-        yield (*head, rank, candidate.individual, candidate.distance, *tail, None, None)
+        yield (*head, rank, candidate.individual, candidate.distance, *tail, None, None, candidate.catalogue)
     if failure is not None or not candidates:
         reason = (failure.code, failure.message) if failure else (None, None)
-        yield (*head, None, None, None, *tail, *reason)
+        yield (*head, None, None, None, *tail, *reason, None)
 
 
 def as_json(server: str, answers: Sequence[PhotoAnswer]) -> str:

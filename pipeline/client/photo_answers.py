@@ -50,6 +50,7 @@ class Job:
         animals: best or all of each photo.
         top_k: candidates an animal; None for all.
         catalogue: to rank and confirm in; None for the client's own.
+        catalogues: in its place, several to rank in together.
         references: annotations a candidate; None for none.
         filters: annotations that count; None for all.
     """
@@ -60,6 +61,7 @@ class Job:
     animals: Animals = "best"
     top_k: int | None = 5
     catalogue: str | None = None
+    catalogues: Sequence[str] | None = None
     references: int | None = None
     filters: Filters | None = None
 
@@ -95,7 +97,12 @@ async def _identify(client: AsyncClient, job: Job, group: list[PhotoResult]) -> 
     names = [job.identities.get(result.path) for result in found]
     items = [confirmed(r, name) if name else as_query(r) for r, name in zip(found, names, strict=True)]
     ranked = await client.identify(
-        items, job.top_k, catalogue=job.catalogue, references=job.references, filters=job.filters
+        items,
+        job.top_k,
+        catalogue=job.catalogue,
+        catalogues=job.catalogues,
+        references=job.references,
+        filters=job.filters,
     )
     rankings = iter(ranked)
     return [PhotoAnswer(result, None if result.error else next(rankings)) for result in group]

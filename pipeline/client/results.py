@@ -1,10 +1,11 @@
 """What the client answers: frozen records, read from the server's JSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.client.errors import BadAnswerError
+from pipeline.client.names import UNKNOWN
 
 JsonObject = dict[str, Any]
 
@@ -90,12 +91,14 @@ class Candidate:
         distance: to the mean of its annotations.
         number: that the catalogue gave the individual; None for "Unknown", and where no details were asked for.
         references: its nearest annotations, one an encounter, where they were asked for.
+        catalogue: whose individual it is, where several were ranked together.
     """
 
     individual: str
     distance: float
     number: int | None = None
     references: tuple[Reference, ...] = ()
+    catalogue: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ class Identification:
         identity: the individual that the query confirmed, if it did.
         candidates: by ascending distance.
         error: None exactly when the query was ranked.
-        individuals: how many were compared, where references or filters were asked for.
+        individuals: how many were compared, where references, filters or several catalogues were asked for.
         ranking: what was compared, signed by the service, likewise; a decision may bring it back as it is.
     """
 
@@ -275,7 +278,7 @@ def read_identification(entry: JsonObject, query: Query, index: int) -> Identifi
         BadAnswerError: the candidates are not pairs of a name and a distance.
     """
     try:
-        details = {str(one["name"]): one for one in entry.get("candidates") or ()}
+        details = iter(entry.get("candidates") or ())
         pairs = entry.get("identities") or ()
         candidates = tuple(_read_candidate(str(name), float(distance), details) for name, distance in pairs)
     except (KeyError, TypeError, ValueError) as error:
@@ -286,11 +289,9 @@ def read_identification(entry: JsonObject, query: Query, index: int) -> Identifi
     )
 
 
-def _read_candidate(name: str, distance: float, details: Mapping[str, JsonObject]) -> Candidate:
-    if name not in details:
-        return Candidate(name, distance)
-    references = (
-        Reference(int(one["annotation"]), float(one["distance"]), one.get("encounter"))
-        for one in details[name]["references"]
-    )
-    return Candidate(name, distance, int(details[name]["individual"]), tuple(references))
+def _read_candidate(name: str, distance: float, details: Iterator[JsonObject]) -> Candidate:
+    """Read a candidate, and the next of the details, which all but "Unknown" have where any do."""
+    detail: JsonObject = {} if name == UNKNOWN else next(details, {})
+    found = detail.get("references", ())
+    references = tuple(Reference(int(one["annotation"]), float(one["distance"]), one.get("encounter")) for one in found)
+    return Candidate(name, distance, detail.get("individual"), references, detail.get("catalogue"))

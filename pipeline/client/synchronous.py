@@ -140,13 +140,20 @@ class Client:
         top_k: int | None = None,
         *,
         catalogue: str | None = None,
+        catalogues: Sequence[str] | None = None,
         references: int | None = None,
         filters: Filters | None = None,
         on_progress: OnProgress | None = None,
     ) -> list[Identification]:
         """Rank the known individuals for each embedding; see `AsyncClient.identify`."""
         identified = self._client.identify(
-            items, top_k, catalogue=catalogue, references=references, filters=filters, on_progress=on_progress
+            items,
+            top_k,
+            catalogue=catalogue,
+            catalogues=catalogues,
+            references=references,
+            filters=filters,
+            on_progress=on_progress,
         )
         return self._run(identified)
 

@@ -124,6 +124,8 @@ def _expected(schema: Mapping[str, Any]) -> str:
     match schema:
         case {"enum": values}:
             return " or ".join(encode(value) for value in values)
+        case {"type": "array", "minItems": least, "maxItems": most}:
+            return f"a list of {least} to {most}"
         case {"type": "array", "minItems": 1}:
             return "a list of at least one"
         case {"type": "array"}:

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.errors import RequestError, WhaleVisionError
 from pipeline.protocol.items import IdentifyItem, SavePhotoItem
 from pipeline.protocol.json_text import encode
-from pipeline.records import Animals, Candidate, Extracted, ExtractedAnimal, Failure, Ranking, SaveOutcome
+from pipeline.records import UNKNOWN, Animals, Candidate, Extracted, ExtractedAnimal, Failure, Ranking, SaveOutcome
 
 ERROR_LINE = "error: %s"
 """The classic answer to a request that fails as a whole, and to a message whose `id` cannot be read."""
@@ -173,8 +173,9 @@ def _detail_fields(ranking: Ranking) -> dict[str, object]:
     """Return the candidates with what was asked for of each, where anything was."""
     if ranking.description is None:
         return {}
-    candidates = [_candidate_fields(candidate) for candidate in ranking.candidates if candidate.number is not None]
-    return {"candidates": candidates, "individuals": ranking.individuals, "ranking": ranking.description}
+    candidates = [_candidate_fields(each) for each in ranking.candidates if each.individual != UNKNOWN]
+    counted = {} if ranking.individuals is None else {"individuals": ranking.individuals}
+    return {"candidates": candidates, **counted, "ranking": ranking.description}
 
 
 def _candidate_fields(candidate: Candidate) -> dict[str, object]:
@@ -182,8 +183,10 @@ def _candidate_fields(candidate: Candidate) -> dict[str, object]:
         {"annotation": one.annotation, "distance": one.distance, "encounter": one.encounter}
         for one in candidate.references
     ]
-    named = {"individual": candidate.number, "name": candidate.individual, "distance": candidate.distance}
-    return {**named, "references": references}
+    number = {} if candidate.number is None else {"individual": candidate.number}
+    catalogue = {} if candidate.catalogue is None else {"catalogue": candidate.catalogue}
+    named = {"name": candidate.individual, "distance": candidate.distance, "references": references}
+    return {**number, **catalogue, **named}
 
 
 def refusal(failure: Failure) -> dict[str, object]:

@@ -46,6 +46,9 @@ from pipeline.protocol.photo_items import Drawn, FileName, PhotoHash, Upload
 from pipeline.protocol.rights_requests import CatalogueCreate, Catalogues, Grant, Members, Revoke
 from pipeline.records import Animals
 
+MAX_CATALOGUES = 16
+"""That one request may rank together."""
+
 MAX_BINARY_BYTES = 2**20
 """Longest binary message."""
 
@@ -137,6 +140,7 @@ class Identify(_Stream):
         top_k: so many candidates an item, "Unknown" counted; all where it is left out.
         key: names the confirmations of this request, so that sending them again changes nothing.
         catalogue: its name; None means the client's default one.
+        catalogues: in its place, the names of several, which are ranked together; nothing is confirmed in them.
         references: so many annotations of each candidate, one an encounter.
         filters: which annotations count.
     """
@@ -146,6 +150,7 @@ class Identify(_Stream):
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, alias="topK")
     key: Key | None = None
     catalogue: CatalogueName | None = None
+    catalogues: tuple[CatalogueName, ...] | None = Field(None, strict=False, min_length=1, max_length=MAX_CATALOGUES)
     references: Annotated[int, Field(ge=1, le=MAX_REFERENCES)] | None = None
     filters: Filters | None = None
 
@@ -155,6 +160,21 @@ class Identify(_Stream):
         if self.references is None and self.filters is None:
             return None
         return Detail(self.references or 0, self.filters if self.filters != Filters() else None)
+
+    @model_validator(mode="after")
+    def _ranks_only_in_several(self) -> Self:
+        if self.catalogues is None:
+            return self
+        require_id("catalogues", self.id)
+        if self.catalogue is not None:
+            raise MalformedMessageError("catalogues: cannot stand beside catalogue; name all of them here")
+        if len(set(self.catalogues)) < len(self.catalogues):
+            raise MalformedMessageError("catalogues: each may be named once")
+        if self.key is not None or any(item.confirms for item in self.data):
+            raise MalformedMessageError(
+                "catalogues: rank only; confirm (identity, key) in a request of its own, which names one catalogue"
+            )
+        return self
 
     @model_validator(mode="after")
     def _detail_can_be_had(self) -> Self:

@@ -50,9 +50,13 @@ class ReferenceEntry(TypedDict):
 
 
 class CandidateEntry(TypedDict):
-    """An individual with its number and its nearest annotations, one an encounter."""
+    """An individual with its number and its nearest annotations, one an encounter; of several catalogues, with its own.
 
-    individual: int
+    Who may rank only is not told the number.
+    """
+
+    individual: NotRequired[int]
+    catalogue: NotRequired[str]
     name: str
     distance: float
     references: list[ReferenceEntry]
@@ -61,7 +65,8 @@ class CandidateEntry(TypedDict):
 class RankedEntry(TypedDict):
     """Candidates of one item: name and distance, ascending.
 
-    With `references` or `filters` also `candidates`, of how many `individuals`, and a signed description, `ranking`.
+    With `references`, `filters` or `catalogues` also `candidates`, of how many `individuals`, and a signed description,
+    `ranking`.
     """
 
     path: str | None

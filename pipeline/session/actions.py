@@ -5,7 +5,7 @@ to a handler, and each step that comes back goes to `Session.report` with the sa
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from pipeline.access import NEEDED_FOR_DETAIL, NEEDED_FOR_IDENTITY, NEEDED_FOR_STORED_PHOTO, Need
@@ -116,6 +116,23 @@ class RankQueries(Call[tuple[Ranking, ...]]):
         if self.detail is None:
             return Need.of_request("identify", self.catalogue)
         return Need(NEEDED_FOR_DETAIL, self.catalogue, exact_place=self.detail.compares_places)
+
+
+@dataclass(frozen=True, slots=True)
+class RankInSeveral(Call[tuple[Ranking, ...]]):
+    """Rank the known individuals of several catalogues together for each query, none of which has an identity."""
+
+    queries: tuple[Query, ...]
+    top_k: int | None
+    catalogues: tuple[str, ...]
+    detail: Detail | None = None
+
+    @property
+    def need(self) -> Need | None:
+        """See `Call`."""
+        first, *others = self.catalogues
+        alone = RankQueries((), None, first, self.detail).need
+        return None if alone is None else replace(alone, others=tuple(others))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from pipeline.protocol.json_text import encode
 from pipeline.protocol.replies import Entry, Replies
 from pipeline.protocol.requests import Identify
 from pipeline.records import Failure, Query, Ranking
-from pipeline.session.actions import Action, LetOthersGo, RankQueries, StoreConfirmations
+from pipeline.session.actions import Action, Call, LetOthersGo, RankInSeveral, RankQueries, StoreConfirmations
 from pipeline.session.config import Clock, SessionConfig
 from pipeline.session.jobs import SLICE_ELEMENTS, ListJob
 
@@ -36,6 +36,7 @@ class IdentifyJob(ListJob):
         self._detail = message.detail
         self._key = message.key
         self._catalogue = message.catalogue
+        self._catalogues = message.catalogues
         self._may_guess = config.may_guess and message.id is None
         self._next = 0
         self._done = 0
@@ -73,11 +74,15 @@ class IdentifyJob(ListJob):
                 queries.append(query)
             self._next += 1
         if queries:
-            call = RankQueries(tuple(queries), self._top_k, self._catalogue, self._detail)
-            actions.append(self._ask(call, partial(self._ranked, indexes)))
+            actions.append(self._ask(self._rank(tuple(queries)), partial(self._ranked, indexes)))
         elif self._next < self._total and not self._answers.full:
             actions.append(self._ask(LetOthersGo(), self._go_on))
         return actions
+
+    def _rank(self, queries: tuple[Query, ...]) -> Call[tuple[Ranking, ...]]:
+        if self._catalogues is None:
+            return RankQueries(queries, self._top_k, self._catalogue, self._detail)
+        return RankInSeveral(queries, self._top_k, self._catalogues, self._detail)
 
     def _ranked(self, indexes: list[int], rankings: tuple[Ranking, ...]) -> list[Action]:
         answered = (self._done_with(index, ranking) for index, ranking in zip(indexes, rankings, strict=True))

@@ -23,7 +23,10 @@ from pipeline.client import Client, ClientError, PhotoResult, Query
 from tests.e2e.running import Service
 from tests.e2e.stub_networks import DIMENSION
 
-KINDS = ("Ingress", "Extractor", "Segmenter", "FlukeEmbedder", "FlankEmbedder", "Matcher", "Proxy")
+KINDS = ("Ingress", "Extractor", "Segmenter", "FlukeEmbedder", "FlankEmbedder", "Matcher", "Catalogue", "Proxy")
+ALONE = ("Catalogue", "Proxy")
+"""Of which there is one."""
+
 PHOTOS_A_REQUEST = 12
 INDIVIDUALS = 40
 RECONNECT_S = 0.5
@@ -226,7 +229,7 @@ class Kills(Worker):
     """Kills a process of each kind in turns, at random moments.
 
     In the second half the oldest process of each kind is left alone, so that memory can be followed through it; the
-    proxy, of which there is one, is killed in the first half only.
+    proxy and the writer, of which there is one each, are killed in the first half only.
     """
 
     def __init__(self, service: Service, notes: Notes, seed: int, pauses_s: tuple[float, float]) -> None:
@@ -239,7 +242,7 @@ class Kills(Worker):
         kind = KINDS[number % len(KINDS)]
         found = processes_by_kind(psutil.Process()).get(kind, [])
         candidates = found[1:] if self.spares_the_oldest else found
-        if len(found) < (1 if kind == "Proxy" else 2) or not candidates or self._ended.is_set():
+        if len(found) < (1 if kind in ALONE else 2) or not candidates or self._ended.is_set():
             return  # the one that was killed last is not back yet
         self.chance.choice(candidates).kill()
         with self.notes.lock:

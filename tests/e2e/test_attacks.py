@@ -30,7 +30,7 @@ from tests.e2e.watching import MIB, peaks_during, private_bytes, wait_until_give
 
 pytestmark = pytest.mark.serve
 
-WATCHED = ("Ingress", "Extractor", "Matcher")
+WATCHED = ("Ingress", "Extractor", "Matcher", "Catalogue")
 ROOM_BYTES = 256 * MIB
 LEFT_BYTES = 64 * MIB
 GENEROUS_S = 20.0

@@ -17,8 +17,11 @@ pytestmark = pytest.mark.serve
 
 CONFIG = Path(__file__).parents[2] / "docs" / "cluster" / "serve_config.yaml"
 TOKEN = "a token of this test"
-REPLICAS = {"Ingress": 2, "Extractor": 2, "Segmenter": 1, "FlukeEmbedder": 1, "FlankEmbedder": 1, "Matcher": 1}
-"""The minima of the config."""
+REPLICAS = {
+    **{"Ingress": 2, "Extractor": 2, "Segmenter": 1, "FlukeEmbedder": 1, "FlankEmbedder": 1, "Matcher": 1},
+    "Catalogue": 1,
+}
+"""The minima of the config, but one writer, since the catalogue is a file here."""
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,7 @@ def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPa
         "tokens": [hashlib.sha256(TOKEN.encode()).hexdigest()],
         "timeouts": arguments["timeouts"] | {"drain_timeout_s": 5},
     }
+    arguments["replicas"] |= {"catalogue": {"min": 1, "max": 1}}
     del arguments["models_dir"]
     running = start_service(stub_models, folder, ray_cluster, StubNetworks(stub_models), **arguments)
     yield running

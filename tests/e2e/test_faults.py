@@ -191,32 +191,36 @@ def test_killed_proxy_is_a_reconnect_that_the_client_survives(service, photos, c
 
 
 @pytest.mark.parametrize("kills", KILLS)
-def test_killed_matcher_loses_nothing_that_was_confirmed(service, stub_models, caplog, kills):
+@pytest.mark.parametrize("deployment", ["Catalogue", "Matcher"])
+def test_killed_writer_or_matcher_loses_nothing_that_was_confirmed(service, stub_models, caplog, deployment, kills):
     caplog.set_level("INFO")
     everything: list[Query] = []
     with Client(service.url, options=ONE_ATTEMPT) as client:
         for kill in range(kills):
-            batches = [confirmations(stub_models, kill * BATCHES + batch) for batch in range(BATCHES)]
-            before, stored = confirm_through_a_kill(service, client, batches)
+            batches = [confirmations(stub_models, deployment, kill * BATCHES + batch) for batch in range(BATCHES)]
+            before, stored = confirm_through_a_kill(service, deployment, client, batches)
             assert ANSWERED_BEFORE * BATCH_ITEMS <= len(before) < BATCHES * BATCH_ITEMS, "the kill was to land between"
             assert before <= stored, "acknowledged means on disk"
             everything += [query for batch in batches for query in batch]
         some = everything[:: BATCH_ITEMS // 2]
         again = client.identify([replace(query, identity=None) for query in some], top_k=1)
-    assert sorted(stored_photos(service)) == sorted((query.path, query.identity) for query in everything)
+    ours = [row for row in stored_photos(service) if row[0].startswith(f"photo-{deployment}-")]
+    assert sorted(ours) == sorted((query.path, query.identity) for query in everything)
     assert [answer.candidates[0].individual for answer in again] == [query.identity for query in some]
     assert RECONNECTING not in caplog.text
 
 
-def confirm_through_a_kill(service: Service, client: Client, batches: list[list[Query]]) -> tuple[set[str], set[str]]:
-    """Confirm batches, some at once, while the matcher is killed.
+def confirm_through_a_kill(
+    service: Service, deployment: str, client: Client, batches: list[list[Query]]
+) -> tuple[set[str], set[str]]:
+    """Confirm batches, some at once, while what stores them or what ranks them is killed.
 
     Returns:
         The paths that were acknowledged, and those that were on disk, a moment after the kill.
     """
     acknowledged: list[str] = []
     enough = Event()
-    matcher = only_replica("Matcher")
+    killed = only_replica(deployment)
 
     def confirm(batch: list[Query]) -> None:
         answers = client.identify(batch, top_k=1)
@@ -228,7 +232,7 @@ def confirm_through_a_kill(service: Service, client: Client, batches: list[list[
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(confirm, batch) for batch in batches]
         assert enough.wait(120)
-        matcher.kill()
+        killed.kill()
         before = set(acknowledged)
         stored = {path for path, _ in stored_photos(service)}
         for future in running:
@@ -236,14 +240,14 @@ def confirm_through_a_kill(service: Service, client: Client, batches: list[list[
     return before, stored
 
 
-def confirmations(models: Path, batch: int) -> list[Query]:
+def confirmations(models: Path, killed: str, batch: int) -> list[Query]:
     """Photos of one individual with embeddings of their own."""
     model = short_hash(load_model_folder(models).embedder_file("fluke"))
-    random = np.random.default_rng(batch)
+    random = np.random.default_rng([batch, len(killed)])
     vectors = random.normal(size=DIMENSION) + random.normal(0, 0.01, size=(BATCH_ITEMS, DIMENSION))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [
-        Query(f"photo-{batch}-{number}.jpg", "fluke", tuple(map(float, vector)), f"individual-{batch}", model)
+        Query(f"photo-{killed}-{batch}-{number}.jpg", "fluke", tuple(map(float, vector)), f"{killed}-{batch}", model)
         for number, vector in enumerate(vectors)
     ]
 

@@ -1,4 +1,4 @@
-"""An ingress replica that hangs is replaced soon, and only its own clients notice."""
+"""A replica that hangs is replaced soon: only an ingress's own clients notice, and of the writer nobody but by time."""
 
 import asyncio
 import json
@@ -15,8 +15,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from pipeline.client import Client, Query
 from tests.e2e.running import Service, replica_processes, start_service, wait_until
-from tests.e2e.stub_networks import StubNetworks
+from tests.e2e.stub_networks import DIMENSION, StubNetworks
 
 pytestmark = pytest.mark.serve
 
@@ -84,12 +85,12 @@ def has_ended(client: ClientConnection) -> bool:
         return True
 
 
-async def hang_one_ingress(service: Service, mark: Path) -> int:
-    """Hold the event loop of one ingress replica for ever and return its process."""
+async def hang_one(service: Service, deployment: str, method: str, mark: Path) -> int:
+    """Hold the event loop of one replica for ever, by a method without arguments, and return its process."""
     from ray.serve.handle import DeploymentHandle
 
-    handle: DeploymentHandle[Any] = DeploymentHandle("Ingress", service.name)  # Serve keeps none that ends with a loop
-    call = handle.record_autoscaling_stats.remote(HangsOnce(mark))
+    handle: DeploymentHandle[Any] = DeploymentHandle(deployment, service.name)  # Serve keeps none that ends with a loop
+    call = getattr(handle, method).remote(HangsOnce(mark))
     with suppress(TimeoutError):  # it is never answered
         await asyncio.wait_for(call, HANGS_S)
     await handle.shutdown_async()  # it would report to a controller for as long as this process lives
@@ -102,7 +103,7 @@ def test_an_ingress_that_hangs_is_replaced_and_the_sockets_of_others_live_on(ser
         sockets = [stack.enter_context(service.connect(ping_interval=None, close_timeout=1)) for _ in range(SOCKETS)]
         assert all(is_answered(client, 60) for client in sockets)
 
-        hung = asyncio.run(hang_one_ingress(service, tmp_path / "mark"))
+        hung = asyncio.run(hang_one(service, "Ingress", "record_autoscaling_stats", tmp_path / "mark"))
         (other,) = {process.pid for process in replica_processes("Ingress")} - {hung}
         alive = [client for client in sockets if is_answered(client, 3)]
         assert 0 < len(alive) < SOCKETS
@@ -114,3 +115,18 @@ def test_an_ingress_that_hangs_is_replaced_and_the_sockets_of_others_live_on(ser
         assert all(has_ended(client) for client in sockets if client not in alive)
     with service.connect() as client:
         assert is_answered(client, 60)
+
+
+def test_a_writer_that_hangs_is_replaced_and_what_waits_for_it_is_stored_once(service, tmp_path):
+    wait_until(lambda: len(replica_processes("Catalogue")) == 1)
+    hung = asyncio.run(hang_one(service, "Catalogue", "heads", tmp_path / "mark"))
+    photo = Query("waits.jpg", "fluke", (1.0, *(0.0,) * (DIMENSION - 1)))
+    with Client(service.url) as client:
+        (ranked,) = client.identify([photo], top_k=1)
+        assert ranked.error is None, "rankings need no writer"
+        (answer,) = client.confirm([photo], "DANTE")
+        assert answer.error is None
+        assert not psutil.pid_exists(hung)
+        (dante,) = client.catalogue.individuals(search="DANTE")
+        assert dante.annotations == 1
+        assert [event.kind for event in client.catalogue.history()].count("confirm") == 1

@@ -1,4 +1,4 @@
-"""Ingress, extractor and matcher keep what docs/operations.md says: little, whatever one client asks and leaves unread.
+"""What holds photos or answers keeps what docs/operations.md says: little, whatever one client asks and leaves unread.
 
 Photos (streamed, in one answer, and as the original's clients ask), uploads, answers too long to be sent whole, streams
 that are not acknowledged or not read, and idle sockets. Networks are stubs here; what real ones keep is bounded by the
@@ -25,7 +25,7 @@ from tests.e2e.watching import MIB, peaks_during, private_bytes, wait_until_give
 pytestmark = pytest.mark.serve
 LONG = (pytest.mark.long, pytest.mark.timeout(3600))
 
-WATCHED = ("Ingress", "Extractor", "Matcher")
+WATCHED = ("Ingress", "Extractor", "Matcher", "Catalogue")
 ROOM_BYTES = 32 * MIB
 UPLOADS, UPLOAD_BYTES = 25, 8 * MIB
 WHOLE_WINDOW = ClientOptions(window_bytes=16 * MIB)

@@ -49,7 +49,7 @@ NOT_YET_FLAT = 1.5
 
 @pytest.fixture(scope="module")
 def service(ray_cluster: int, stub_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Two replicas of everything, so that one of each kind can be killed while the other lives on."""
+    """Two replicas of all that may have two, so that one of each kind can be killed while the other lives on."""
     two = {"min": 2, "max": 2}
     running = start_service(
         stub_models,
@@ -197,7 +197,8 @@ def report(notes: Notes, levels: dict[str, tuple[float, float, float]], minutes:
 
 ABOUT = """Clients extract (by path, by upload, by a stream of their own), confirm, identify and save, bad photos among
 the good ones, while others attack (benchmarks/hostile.py) and processes of each kind are killed by turns at random
-moments; on stub networks, two replicas of each deployment. Waits include those for a killed process to come back.
+moments; on stub networks, two replicas of each deployment but the writer. Waits include those for a killed process to
+come back.
 
 Memory is that of the last half: in it the oldest process of each kind is spared while its twin is killed on, and the
 proxy, which has none, lives from the last kill of the first half on. Medians of the half's thirds; an extractor's

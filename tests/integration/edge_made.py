@@ -111,6 +111,9 @@ class FakeMatcher:
             raise self.broken
         return [Ranking((Candidate("DANTE", 0.5), Candidate(UNKNOWN, 1.0))) for _ in queries]
 
+    async def rank_in_several(self, catalogues, queries, top_k, detail):
+        return await self.rank(None, queries, top_k, detail)
+
     async def heads(self):
         return {"default": {"version": 1, "nonce": "a"}}
 

@@ -13,8 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from pipeline.access import Permit
 from pipeline.catalogue.answers import answer, change, heads
 from pipeline.catalogue.backup import back_up
-from pipeline.catalogue.following import LoadedModel
-from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.restoring import restore
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.client import AsyncClient, Client, ClientOptions, RequestFailedError
@@ -24,7 +23,7 @@ from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_requests import ChangeRequest
 from pipeline.protocol.filters import Detail
 from pipeline.records import Actor
-from tests.confirming import confirm, word
+from tests.confirming import ConfirmingMatcher, confirm, word
 from tests.integration.edge_made import Edge, FakeMatcher
 
 QUICK = ClientOptions(connect_s=1.0, reconnect_s=5.0, first_delay_s=0.005, longest_delay_s=0.02)
@@ -209,7 +208,7 @@ class RankingMatcher(StoreMatcher):
 
     def __init__(self, store: SqlCatalogue) -> None:
         super().__init__(store)
-        self._ranking = CatalogueMatcher(store, [LoadedModel("fluke", "m1", 2)])
+        self._ranking = ConfirmingMatcher(store, [LoadedModel("fluke", "m1", 2)])
 
     async def confirm(self, catalogue: str, queries: Any, actor: Actor, key: str | None, may_guess: bool) -> Any:
         return await asyncio.to_thread(lambda: self._ranking.confirm(queries, actor, key, may_guess=may_guess))

@@ -208,6 +208,60 @@ def test_who_does_not_see_exact_places_may_not_compare_them_and_nothing_is_store
         assert found.individuals == 1
 
 
+def test_several_catalogues_are_ranked_together_as_far_as_each_may_be_seen(service):
+    exact = float(np.hypot(0.28 - 1.0, 0.96 - 1.0))
+    with service.client(OLE) as ole, service.client(MAYA) as maya:
+        (seen,) = ole.identify([QUERY], catalogues=["georgia", "madeira", "azores"])
+        (two,) = ole.identify([QUERY], 2, catalogues=["azores", "georgia"], references=1)
+        (own,) = maya.identify([QUERY], catalogues=["azores"])
+    assert [(each.individual, each.catalogue, each.number is None) for each in seen.candidates] == [
+        ("madeira's whale", "madeira", True),
+        ("georgia's whale", "georgia", False),
+        ("azores's whale", "azores", False),
+        ("Unknown", None, True),
+    ]
+    distances = [each.distance for each in seen.candidates]
+    assert distances == pytest.approx([round(exact, 2), exact, exact, 1.0], abs=1e-6)
+    assert distances[0] == round(exact, 2)
+    assert seen.individuals is None
+    assert [(each.catalogue, len(each.references)) for each in two.candidates] == [("azores", 1), ("georgia", 1)]
+    assert two.individuals == 2
+    assert [(each.catalogue, each.individual) for each in own.candidates] == [
+        ("azores", "azores's whale"),
+        (None, "Unknown"),
+    ]
+
+
+@pytest.mark.parametrize("detail", [{}, {"topK": 1, "references": 1}, {"filters": {"side": "left"}}])
+def test_one_catalogue_that_may_not_be_ranked_refuses_all_of_them_whether_it_exists_or_not(service, detail):
+    refusals, answered = set(), []
+    with service.open(OLE) as websocket:
+        for named in (["georgia", "norway"], ["georgia", "absent"], ["absent", "georgia"], ["norway"], ["default"]):
+            refusals.add(tuple(ask(websocket, catalogues=named, **RANK, **detail)))
+        answered = ask(websocket, catalogues=["georgia", "madeira"], **RANK, **detail)
+    (refusal,) = refusals
+    assert json.loads(refusal[0])["code"] == "no_such_catalogue"
+    assert (tuple(answered) == refusal) == bool(detail), "madeira may be ranked only"
+
+
+def test_a_decision_brings_a_ranking_over_several_back_in_each_that_was_seen(service):
+    service.people.give(Gift("azores", "BAS", Right.CONFIRM, "coarse"), OPERATOR)
+    with service.client(OLE) as ole:
+        (seen,) = ole.identify([QUERY], catalogues=["georgia", "madeira", "azores"])
+        (annotation,) = [each.id for each in ole.catalogue.annotations()]
+
+    def decide(catalogue):
+        verdict = {"annotation": annotation, "verdict": "unsure", "ranking": seen.ranking}
+        return ask(websocket, type="decide", catalogue=catalogue, decisions=[verdict])[-1]
+
+    service.people.give(Gift("madeira", "BAS", Right.CONFIRM, "none"), OPERATOR)
+    time.sleep(1.1)  # until what was known of the rights is looked up again
+    with service.open(OLE) as websocket:
+        assert json.loads(decide("georgia"))["type"] == "complete"
+        assert json.loads(decide("azores"))["type"] == "complete"
+        assert '"code":"bad_change"' in decide("madeira"), "it was ranked, and its state was not told"
+
+
 def test_a_ranking_that_was_signed_in_one_catalogue_is_refused_in_another(service):
     with service.client(MAYA) as maya:
         (found,) = maya.identify([QUERY], 1, catalogue="azores", references=1)

@@ -52,8 +52,11 @@ TORCH_FREE = (
     "pipeline.admin.command_line",
     "pipeline.catalogue.people",
     "pipeline.client",
+    "deployments.catalogue",
     "deployments.ingress",
     "deployments.site",
+    "pipeline.catalogue.opening",
+    "pipeline.catalogue.permitted",
     "pipeline.session.session",
     "pipeline.model_files",
 )

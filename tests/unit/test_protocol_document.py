@@ -18,11 +18,11 @@ from jsonschema import Draft202012Validator
 from pipeline.access import permit
 from pipeline.catalogue import answers, permitted
 from pipeline.catalogue.database import open_database
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
 from pipeline.catalogue.suggesting import suggest_merges
@@ -59,6 +59,7 @@ from pipeline.session.actions import (
     Call,
     CloseConnection,
     ExtractPhoto,
+    RankInSeveral,
     RankQueries,
     SavePhoto,
     SendText,
@@ -67,6 +68,7 @@ from pipeline.session.actions import (
 )
 from pipeline.session.session import Session
 from pipeline.stored_photos import StoreSource
+from tests.confirming import ConfirmingMatcher
 from tests.unit.session.session_made import FakeClock, SmallLimits, make_session
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"
@@ -81,6 +83,16 @@ IN_DETAIL = Ranking(
     ),
     individuals=57,
     description='{"catalogue":"default","filters":{"from":"2015-01-01","side":"left"},"individuals":57}.9f86d081',
+)
+
+
+IN_SEVERAL = Ranking(
+    (
+        Candidate("PM_DANTE", 0.339, 41, catalogue="azores"),
+        Candidate("PM_DANTE", 0.52, catalogue="madeira"),
+        Candidate("Unknown", 1.0),
+    ),
+    description='{"catalogues":[{"catalogue":"azores","individuals":57},{"catalogue":"madeira"}]}.60303ae2',
 )
 
 
@@ -230,10 +242,12 @@ def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
         case RankQueries():
             candidates = (Candidate("PMOD001_DANTE", 0.339), Candidate("Unknown", 1.0))[: call.top_k]
             return [tuple(Ranking(candidates) if call.detail is None else IN_DETAIL for _ in call.queries)]
+        case RankInSeveral():
+            return [tuple(IN_SEVERAL for _ in call.queries)]
         case SavePhoto():
             return [saved(call.file, call.identity)]
         case StoreConfirmations(may_guess=True):
-            matcher = CatalogueMatcher(catalogue, [LoadedModel("fluke", "5e1f00d", 2)])
+            matcher = ConfirmingMatcher(catalogue, [LoadedModel("fluke", "5e1f00d", 2)])
             return [tuple(matcher.confirm(call.queries, LOCAL_USER, may_guess=True))]
         case StoreConfirmations():
             return [(None,) * len(call.queries)]

@@ -85,6 +85,22 @@ def test_what_compares_places_needs_to_see_them_exactly(place: Place) -> None:
     assert permit(hidden, Need(Right.VIEW, "azores")).catalogue == "azores"
 
 
+def test_what_is_asked_of_several_catalogues_needs_all_of_it_in_each() -> None:
+    held = {"azores": Held(Right.VIEW, "WDC"), "madeira": Held(Right.MATCH, "BAS"), "georgia": Held(Right.VIEW, "BAS")}
+    standing = Standing(MAYA, held, None)
+    assert permit(standing, Need(Right.MATCH, "azores", others=("madeira", "georgia"))).catalogue == "azores"
+    assert permit(standing, Need(Right.VIEW, "georgia", others=("azores",))).catalogue == "georgia"
+    said = set()
+    for others in (("madeira",), ("absent",), ("georgia", "madeira"), ("georgia", "absent")):
+        with pytest.raises(NoSuchCatalogueError) as refused:
+            permit(standing, Need(Right.VIEW, "azores", others=others))
+        said.add(str(refused.value))
+    assert len(said) == 1
+    coarse = Standing(MAYA, {**held, "georgia": Held(Right.VIEW, "BAS", "coarse")}, None)
+    with pytest.raises(ForbiddenError, match="box and around"):
+        permit(coarse, Need(Right.VIEW, "azores", exact_place=True, others=("georgia",)))
+
+
 def test_a_token_of_the_settings_confirms_in_default_which_stays_what_its_requests_mean() -> None:
     standing = Standing(MAYA, {"azores": Held(Right.ADMIN, "WDC")}, "azores").with_token_of_the_settings()
     assert standing.default == "default"

@@ -80,6 +80,7 @@ def test_health_names_every_deployment_and_its_model(service):
         "FlukeEmbedder",
         "FlankEmbedder",
         "Matcher",
+        "Catalogue",
     }
     assert health["models"]["Segmenter"] == "stub-detector"
     assert health["catalogue"]["other_model_rows"] == 0

@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.catalogue.following import LoadedModel
-from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import EMPTY, Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import CatalogueUnavailableError
 from pipeline.records import LOCAL_USER, Actor, PhotoKey, Query, Ranking
-from tests.confirming import confirm
+from tests.confirming import ConfirmingMatcher, confirm
 from tests.memory_catalogue import MemoryCatalogue
 
 FLUKE, FLANK = (LoadedModel(part, model, 2, normalised=False) for part, model in (("fluke", "m1"), ("flank", "m2")))
@@ -40,11 +39,11 @@ def confirmation(statement: Statement) -> Confirmation:
     return Confirmation(PhotoKey(photo), part, individual, np.array(values, dtype=np.float64), model, photo)
 
 
-def matcher_of(*statements: Statement, models: Sequence[LoadedModel] = (FLUKE, FLANK)) -> CatalogueMatcher:
+def matcher_of(*statements: Statement, models: Sequence[LoadedModel] = (FLUKE, FLANK)) -> ConfirmingMatcher:
     catalogue = MemoryCatalogue()
     for statement in statements:
         confirm(catalogue, [confirmation(statement)])
-    return CatalogueMatcher(catalogue, models)
+    return ConfirmingMatcher(catalogue, models)
 
 
 def fluke(photo: str, individual: str, *values: float) -> Statement:
@@ -56,7 +55,7 @@ def answer(ranking: Ranking) -> list[tuple[str, float]]:
     return [(candidate.individual, candidate.distance) for candidate in ranking.candidates]
 
 
-def rank_one(matcher: CatalogueMatcher, item: Query, top_k: int | None = None) -> list[tuple[str, float]]:
+def rank_one(matcher: ConfirmingMatcher, item: Query, top_k: int | None = None) -> list[tuple[str, float]]:
     (ranking,) = matcher.rank([item], top_k)
     return answer(ranking)
 
@@ -91,7 +90,7 @@ def test_ties_follow_each_body_part_s_own_csv() -> None:
     for part, model, names in (("fluke", "m1", "AB"), ("flank", "m2", "BA")):
         rows = [confirmation((f"csv:{part}:{name}", part, name, model, (0.0, 0.5))) for name in names]
         catalogue.import_rows([ImportBatch(ImportFile("x.csv", part, part, model), tuple(rows))])
-    matcher = CatalogueMatcher(catalogue, [FLUKE, FLANK])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE, FLANK])
     assert [name for name, _ in rank_one(matcher, query(part="fluke"))] == ["A", "B", "Unknown"]
     assert [name for name, _ in rank_one(matcher, query(part="flank"))] == ["B", "A", "Unknown"]
 
@@ -99,15 +98,15 @@ def test_ties_follow_each_body_part_s_own_csv() -> None:
 def test_rows_of_another_model_are_counted_and_never_ranked() -> None:
     matcher = matcher_of(fluke("1", "A", 0, 0), ("path:2", "fluke", "B", "old", (0.0, 0.0, 0.0)))
     assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
-    status = matcher.status()
-    assert (status.individuals, status.photos, status.other_model_rows, status.head.version) == (2, 2, 1, 2)
+    counts = matcher.counts()
+    assert (counts.individuals, counts.photos, matcher.other_model_rows()) == (2, 2, 1)
 
 
 def test_counts_follow_the_catalogue() -> None:
     matcher = matcher_of()
-    assert matcher.status().photos == 0
+    assert matcher.counts().photos == 0
     matcher.confirm([query(identity="A")], LOCAL_USER)
-    assert matcher.status().photos == 1
+    assert matcher.counts().photos == 1
 
 
 COORDINATES = st.sampled_from([-1.0, 0.0, 0.5, 1.0])
@@ -160,7 +159,7 @@ def test_rankings_equal_a_plain_numpy_reference(
     catalogue = MemoryCatalogue()
     for request in requests:
         confirm(catalogue, [confirmation(statement) for statement in request])
-    matcher = CatalogueMatcher(catalogue, [FLUKE, FLANK])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE, FLANK])
     model = {"fluke": "m1", "flank": "m2"}[part]
     expected = reference(standing(requests), values, part, model)
     assert_same(rank_one(matcher, query(values=values, part=part)), expected)
@@ -175,14 +174,14 @@ def test_a_matcher_that_followed_along_equals_a_fresh_one(
 ) -> None:
     catalogue = MemoryCatalogue()
     models = [LoadedModel(part, "m1", 2, normalised=False) for part in ("fluke", "flank")]
-    following = CatalogueMatcher(catalogue, models)
+    following = ConfirmingMatcher(catalogue, models)
     for request, look in requests:
         confirm(catalogue, [confirmation(statement) for statement in request])
         if look:
             following.rank([query()], None)
     queries = [query(values=values, part=part) for part in ("fluke", "flank")]
     queries += [query(f"path:{n}", values, identity="A", part="fluke") for n in range(1, 6)]
-    assert following.rank(queries, None) == CatalogueMatcher(catalogue, models).rank(queries, None)
+    assert following.rank(queries, None) == ConfirmingMatcher(catalogue, models).rank(queries, None)
 
 
 def test_large_random_galleries_match_the_reference_to_1e_12() -> None:
@@ -237,7 +236,7 @@ def test_each_of_several_confirmed_photos_leaves_out_only_itself() -> None:
 
 def test_other_replicas_answer_with_what_was_just_confirmed(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}"
-    replicas = [CatalogueMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
+    replicas = [ConfirmingMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
     for n in range(5):
         replicas[n % 2].confirm([query(f"path:{n}", (0, 0), identity=f"I{n}")], LOCAL_USER)
         for replica in replicas:
@@ -247,8 +246,8 @@ def test_other_replicas_answer_with_what_was_just_confirmed(tmp_path: Path) -> N
 def test_confirming_again_after_a_lost_answer_changes_nothing() -> None:
     catalogue = MemoryCatalogue()
     items = [query("path:1", (0, 0), identity="A"), query("path:2", (0.1, 0), identity="B")]
-    CatalogueMatcher(catalogue, [FLUKE]).confirm(items, LOCAL_USER)
-    assert CatalogueMatcher(catalogue, [FLUKE]).confirm(items, LOCAL_USER) == [None, None]
+    ConfirmingMatcher(catalogue, [FLUKE]).confirm(items, LOCAL_USER)
+    assert ConfirmingMatcher(catalogue, [FLUKE]).confirm(items, LOCAL_USER) == [None, None]
     assert catalogue.head().version == 1
 
 
@@ -267,7 +266,7 @@ def test_a_stored_name_that_would_be_refused_today_is_confirmed_as_rankings_show
     values = np.zeros(FLUKE.dimension)
     row = Confirmation(PhotoKey("csv:digest:1"), "fluke", stored, values, FLUKE.model, "a.jpg")
     catalogue.import_rows([ImportBatch(file, (row,))])
-    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE])
     ((shown, _), _) = rank_one(matcher, query())
     assert matcher.confirm([query("path:1", identity=shown)], LOCAL_USER) == [None]
     assert [row.individual for row in catalogue.changes_since(EMPTY).added] == [stored, stored]
@@ -288,17 +287,17 @@ LONG_PATH = "path:/" + "".join(random.Random(1).choices("abcdefghijklmnopqrstuvw
 def test_any_path_can_be_confirmed(kind: str, path: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     in_file = kind == "sqlite"
     url = f"sqlite:///{tmp_path / 'catalogue.sqlite'}" if in_file else request.getfixturevalue("postgres_url")
-    matcher = CatalogueMatcher(open_catalogue(url), [FLUKE])
+    matcher = ConfirmingMatcher(open_catalogue(url), [FLUKE])
     item = query(path, identity="A")
     assert matcher.confirm([item], LOCAL_USER) == [None]
     assert matcher.confirm([item], LOCAL_USER) == [None]
     assert rank_one(matcher, item) == [("Unknown", 1.0)]
-    assert matcher.status().photos == 1
+    assert matcher.counts().photos == 1
 
 
 def test_an_older_catalogue_put_back_is_loaded_afresh() -> None:
     catalogue = MemoryCatalogue()
-    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE])
     matcher.confirm([query("path:1", identity="A")], LOCAL_USER)
     matcher.confirm([query("path:2", identity="B")], LOCAL_USER)
     assert len(rank_one(matcher, query())) == 3
@@ -313,7 +312,7 @@ def test_a_backup_put_back_that_has_caught_up_to_the_same_head_is_loaded_afresh_
 ) -> None:
     file = tmp_path / "catalogue.sqlite"
     url = f"sqlite:///{file}"
-    replicas = [CatalogueMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
+    replicas = [ConfirmingMatcher(open_catalogue(url), [FLUKE]) for _ in range(2)]
     replicas[0].confirm([query("path:1", identity="A")], LOCAL_USER)
     sqlite3.connect(file).execute("VACUUM INTO ?", [str(tmp_path / "backup")])
     replicas[0].confirm([query("path:2", identity="LOST")], LOCAL_USER)
@@ -324,18 +323,17 @@ def test_a_backup_put_back_that_has_caught_up_to_the_same_head_is_loaded_afresh_
     replicas[0].confirm([query("path:2", identity="B")], LOCAL_USER)
     for replica in replicas:
         assert {name for name, _ in rank_one(replica, query())} == {"Unknown", "A", "B"}
-        assert replica.status().individuals == 2
+        assert replica.counts().individuals == 2
 
 
 def test_a_catalogue_of_the_same_version_and_another_nonce_is_loaded_afresh() -> None:
     catalogue, other = MemoryCatalogue(), MemoryCatalogue()
-    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE])
     matcher.confirm([query("path:1", identity="A")], LOCAL_USER)
     assert rank_one(matcher, query()) == [("A", 0.0), ("Unknown", 1.0)]
     confirm(other, [confirmation(fluke("1", "B", 0, 0))])
     catalogue.__dict__.update(other.__dict__)
     assert rank_one(matcher, query()) == [("B", 0.0), ("Unknown", 1.0)]
-    assert matcher.status().head == other.head()
 
 
 def test_the_ranking_shows_the_spelling_that_was_taken() -> None:
@@ -349,7 +347,7 @@ def test_a_name_that_may_be_several_individuals_is_refused_with_the_photo_s_name
     catalogue = MemoryCatalogue()
     rows = [confirmation((f"csv:{name}", "fluke", name, "m1", (0.0, 0.5))) for name in ("Dante", "DANTE")]
     catalogue.import_rows([ImportBatch(ImportFile("x.csv", "fluke", "d1", "m1"), tuple(rows))])
-    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE])
     items = [query("path:1"), query("path:2", model="m9", identity="A"), query("path:3", identity="dante")]
     first, second, third = matcher.confirm(items, LOCAL_USER)
     assert first is None
@@ -361,7 +359,7 @@ def test_a_name_that_may_be_several_individuals_is_refused_with_the_photo_s_name
 
 def test_who_spoke_and_the_key_reach_the_catalogue() -> None:
     catalogue = MemoryCatalogue()
-    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE])
     maria = Actor("azores", "Maria")
     matcher.confirm([query("path:1", identity="A")], maria, "k1")
     matcher.confirm([query("path:1", identity="B")], LOCAL_USER, "k2")
@@ -390,7 +388,7 @@ BAD_ITEMS = [
 @pytest.mark.parametrize(("bad", "expected"), BAD_ITEMS)
 def test_a_bad_item_fails_alone(bad: Query, expected: str) -> None:
     catalogue = MemoryCatalogue()
-    matcher = CatalogueMatcher(catalogue, [FLUKE, FLANK])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE, FLANK])
     items = [query("path:1", (0.5, 0), identity="GOOD"), bad, query("path:2", (0, 0), model="m1")]
     failures = matcher.confirm(items, LOCAL_USER)
     assert [failure and failure.code for failure in failures] == [None, expected, None]
@@ -415,7 +413,7 @@ def test_plain_queries_are_not_checked_by_confirm() -> None:
 
 def test_an_unavailable_catalogue_fails_the_request_and_the_next_one_works() -> None:
     catalogue = MemoryCatalogue()
-    matcher = CatalogueMatcher(catalogue, [FLUKE])
+    matcher = ConfirmingMatcher(catalogue, [FLUKE])
     catalogue.unavailable = True
     with pytest.raises(CatalogueUnavailableError):
         matcher.confirm([query(identity="A")], LOCAL_USER)
@@ -426,7 +424,7 @@ def test_an_unavailable_catalogue_fails_the_request_and_the_next_one_works() -> 
 
 
 def test_threads_that_confirm_and_rank_at_once_see_whole_requests(tmp_path: Path) -> None:
-    matcher = CatalogueMatcher(open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}"), [FLUKE])
+    matcher = ConfirmingMatcher(open_catalogue(f"sqlite:///{tmp_path / 'catalogue.sqlite'}"), [FLUKE])
     seen: list[set[str]] = []
 
     def work(worker: int) -> None:

@@ -14,11 +14,11 @@ from sqlalchemy import Engine, LargeBinary, MetaData, create_engine, inspect, te
 from sqlalchemy.exc import OperationalError
 
 from pipeline.catalogue import migrating
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.migrating import migrate_catalogue
 from pipeline.catalogue.people import CatalogueDescription, open_people
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import EMPTY
 from pipeline.catalogue.schema import SCHEMA_VERSION
 from pipeline.catalogue.sql_store import open_catalogue

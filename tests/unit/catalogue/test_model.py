@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import EMPTY, Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.verbs import (

@@ -1,5 +1,6 @@
 """Requests of clients in the catalogues where they may, and what of an answer each may see."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipeline.access import Need, Permit, permit
-from pipeline.catalogue.following import LoadedModel
-from pipeline.catalogue.loaded import MAX_LOADED, LoadedCatalogues
+from pipeline.catalogue.loaded import LoadedCatalogues
 from pipeline.catalogue.permitted import answer, blur, change
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.sql_store import open_catalogue
 from pipeline.errors import ChangeRefusedError, ForbiddenError, NoSuchCatalogueError
 from pipeline.protocol.catalogue_requests import ChangeRequest
@@ -155,23 +156,15 @@ def test_catalogues_are_found_by_their_names_each_time(loaded: LoadedCatalogues)
     assert loaded.catalogue("georgia").id != loaded.catalogue("azores").id
     for name in ("absent", "", "AZORES"):
         with pytest.raises(NoSuchCatalogueError):
-            loaded.matcher(name)
+            loaded.catalogue(name)
 
 
-def test_matchers_of_lately_used_catalogues_stay_loaded(loaded: LoadedCatalogues) -> None:
-    assert loaded.matcher("azores") is loaded.matcher("azores")
-    assert loaded.matcher("default") is loaded.matcher("default")
-    kept, dropped = loaded.matcher("default"), loaded.matcher("georgia")
-    for number in range(MAX_LOADED):
-        loaded.people.add_catalogue(f"c{number}", MAYA, None, OPERATOR)
-        loaded.matcher(f"c{number}")
-    assert loaded.matcher("georgia") is not dropped
-    assert loaded.matcher("default") is kept
-
-
-def test_each_matcher_ranks_its_own_catalogue(loaded: LoadedCatalogues) -> None:
+def test_each_catalogue_counts_what_it_holds_itself(loaded: LoadedCatalogues) -> None:
     confirm(loaded.catalogue("azores"), [word("a", "Dante")])
     (row,) = loaded.catalogue("azores").changes_since(loaded.catalogue("georgia").head()).added
     assert (row.individual, row.key) == ("Dante", PhotoKey("path:a"))
-    assert loaded.matcher("azores").status().individuals == 1
-    assert loaded.matcher("georgia").status().individuals == loaded.matcher("default").status().individuals == 0
+    assert loaded.status("azores") == {"individuals": 1, "photos": 1, "other_model_rows": 0}
+    for name in ("georgia", "default"):
+        assert loaded.status(name) == {"individuals": 0, "photos": 0, "other_model_rows": 0}
+    confirm(loaded.catalogue("default"), [replace(word("b", "Vergil"), model="m0")])
+    assert loaded.status("default") == {"individuals": 1, "photos": 1, "other_model_rows": 1}

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.schema import decisions
 from pipeline.catalogue.signing import sign
@@ -216,7 +216,7 @@ def test_others_rank_while_the_filters_are_looked_up() -> None:
 
     memory.find_matching = slow  # type: ignore[method-assign]
     filters = Filters(bodyPart="fluke")
-    thread = threading.Thread(target=matcher.filtered, args=(filters,))
+    thread = threading.Thread(target=matcher.prepare, args=(Detail(0, filters),))
     thread.start()
     assert looking.wait(10)
     assert matcher.rank([query()], 1)[0].failure is None
@@ -231,12 +231,12 @@ def test_all_portions_of_a_filtered_request_are_ranked_in_one_state(catalogue: S
     matcher, left = CatalogueMatcher(catalogue, [MODEL]), Detail(5, Filters(side="left"))
     for photo in "bd":
         catalogue.change(Describe("annotation", number(catalogue, photo), {"side": "left"}), LOCAL_USER)
-    filtered = matcher.filtered(Filters(side="left"))
-    before = matcher.rank([query("b", "DANTE"), query()], 10, left, filtered)
+    made = matcher.prepare(left)
+    before = matcher.finish(matcher.compare([query("b", "DANTE"), query()], 10, left, made))
     catalogue.change(Remove((number(catalogue, "d"),)), LOCAL_USER)
     confirm(catalogue, [placed("b", "VERGIL", 0.9), placed("f", "BICE", 0.2), placed("g", "BICE", 0.2)])
     assert names(matcher.rank([query()], 10)[0]) == ["BICE", "DANTE", "VERGIL", "Unknown"]
-    assert matcher.rank([query("b", "DANTE"), query()], 10, left, filtered) == before
+    assert matcher.finish(matcher.compare([query("b", "DANTE"), query()], 10, left, made)) == before
     assert names(before[1]) == ["DANTE", "VERGIL", "Unknown"]
     assert names(matcher.rank([query()], 10, left)[0]) == ["VERGIL", "Unknown"], "the next request has the new state"
 

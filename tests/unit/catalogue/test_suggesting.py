@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.catalogue import suggesting
-from pipeline.catalogue.following import LoadedModel
 from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.nearest import VectorIndex
+from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import EMPTY, CatalogueRow, Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
 from pipeline.catalogue.suggesting import PairSearch, suggest_merges

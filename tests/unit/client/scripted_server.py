@@ -237,7 +237,10 @@ class _Peer:
         for index, name in enumerate(names):
             self.script.asked[name] += 1
             failed = self.outcome(name)
-            ranking = [["PMOD001_DANTE", 0.339], ["Unknown", 1.0], ["PMOD002", 1.25]][: message.get("topK")]
+            known = (
+                _TWINS if "catalogues" in message else [["PMOD001_DANTE", 0.339], ["Unknown", 1.0], ["PMOD002", 1.25]]
+            )
+            ranking = known[: message.get("topK")]
             answer = {"path": name, "identities": ranking, **_detail(message, ranking)}
             await self.item("identify", message["id"], index, failed or answer)
             await self.send("progress", message["id"], stage="identifying", done=index + 1, total=len(names))
@@ -320,17 +323,23 @@ def _animal(name: str, animal: int) -> dict[str, Any]:
     }
 
 
+_TWINS: list[list[Any]] = [["Dante", 0.25], ["Dante", 0.5], ["Bice", 0.75], ["Unknown", 1.0]]
+"""Of two catalogues, in turns."""
+
+
 def _detail(message: dict[str, Any], ranking: list[Any]) -> dict[str, Any]:
-    """Answer references and filters as docs/protocol.md says."""
-    if "references" not in message and "filters" not in message:
+    """Answer in detail as docs/protocol.md says; of several catalogues only the first may be viewed."""
+    if not {"references", "filters", "catalogues"} & message.keys():
         return {}
+    catalogues = message.get("catalogues", [None])
     references = [
         {"annotation": 97, "distance": 0.312, "encounter": 12},
         {"annotation": 45, "distance": 0.358, "encounter": None},
     ]
     candidates = [
         {
-            "individual": number,
+            **({"individual": number} if number % len(catalogues) == 41 % len(catalogues) else {}),
+            **({} if catalogues == [None] else {"catalogue": catalogues[(number - 41) % len(catalogues)]}),
             "name": name,
             "distance": distance,
             "references": references[: message.get("references", 0)],

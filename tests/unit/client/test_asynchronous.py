@@ -204,6 +204,19 @@ async def test_references_and_filters_are_asked_for_and_read() -> None:
     assert not {"references", "filters"} & set(server.requests[1])
 
 
+async def test_several_catalogues_are_asked_for_and_candidates_of_one_name_told_apart() -> None:
+    async with ScriptedServer() as server, AsyncClient(server.url, options=QUICK) as client:
+        (found,) = await client.identify([query("a.jpg")], catalogues=["azores", "madeira"])
+    assert server.requests[0]["catalogues"] == ["azores", "madeira"]
+    assert "catalogue" not in server.requests[0]
+    assert found.candidates == (
+        Candidate("Dante", 0.25, 41, catalogue="azores"),
+        Candidate("Dante", 0.5, catalogue="madeira"),
+        Candidate("Bice", 0.75, 43, catalogue="azores"),
+        Candidate("Unknown", 1.0),
+    )
+
+
 async def test_identify_takes_results_of_extract_and_keeps_their_failures() -> None:
     async with (
         ScriptedServer(failures={"b": ["unreadable"]}) as server,

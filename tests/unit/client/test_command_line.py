@@ -93,6 +93,24 @@ def test_csv_has_a_row_for_each_candidate(server: ScriptedServer, photos: Path, 
     assert sorted(path.name for path in photos.iterdir()) == ["a.jpg", "b.jpg", "out.csv", "trip"]
 
 
+def test_candidates_of_several_catalogues_are_told_apart(
+    server: ScriptedServer, photos: Path, capsys: Captured
+) -> None:
+    several = ("--catalogue", "azores", "--catalogue", "madeira")
+    assert run(server, "identify", "a.jpg", *several) == 0
+    out = capsys.readouterr().out
+    assert "Dante (azores)" in out
+    assert "Dante (madeira)" in out
+    assert server.requests[-1]["catalogues"] == ["azores", "madeira"]
+    assert run(server, "identify", "a.jpg", *several, "--csv", "out.csv") == 0
+    with Path("out.csv").open(newline="", encoding="utf-8") as file:
+        told = [(row["individual"], row["catalogue"]) for row in csv.DictReader(file)]
+    assert told == [("Dante", "azores"), ("Dante", "madeira"), ("Bice", "azores"), ("Unknown", "")]
+    assert run(server, "identify", "a.jpg", "--catalogue", "azores") == 0
+    assert server.requests[-1]["catalogue"] == "azores"
+    assert "catalogues" not in server.requests[-1]
+
+
 def test_csv_is_replaced_whole_or_not_at_all(
     server: ScriptedServer, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -151,7 +169,7 @@ def test_references_and_filters_are_asked_for_and_stand_in_the_json(
         ("--from", "1.1.2015", "must be a day, as 2015-06-30"),
         ("--box", "1,2,3", "must be 4 numbers with commas between them"),
         ("--around", "a,b,c", "must be 3 numbers with commas between them"),
-        ("--references", "0", "must be 1 or more"),
+        ("--references", "0", "is not a number of 1 or more"),
     ],
 )
 def test_filters_that_cannot_be_read_are_named(option: str, text: str, reason: str, capsys: Captured) -> None:

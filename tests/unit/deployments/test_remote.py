@@ -4,7 +4,7 @@ import pytest
 from ray.exceptions import RayActorError
 
 from deployments import remote
-from deployments.remote import RemoteEmbedder, RemoteExtractor, RemoteMatcher, RemoteSegmenter
+from deployments.remote import RemoteCatalogue, RemoteEmbedder, RemoteExtractor, RemoteSegmenter
 from pipeline.errors import UnavailableError
 from pipeline.protocol.catalogue_requests import History, Undo
 from pipeline.records import LOCAL_USER, Detections, PathSource
@@ -108,8 +108,8 @@ class Lost:
         raise RayActorError
 
 
-class MatcherLostOnce:
-    """The handle of a matcher whose replica dies after each call's first attempt."""
+class CatalogueLostOnce:
+    """The handle of a catalogue deployment whose replica dies after each call's first attempt."""
 
     def __init__(self):
         self.calls = []
@@ -118,16 +118,16 @@ class MatcherLostOnce:
     def confirm(self):
         return self
 
-    def remote(self, catalogue, queries, actor, key, only_changes, may_guess):
+    def remote(self, catalogue, queries, actor, key, only_changes, guesses):
         self.calls.append((key, only_changes))
         return Lost() if len(self.calls) % 2 else Answered()
 
 
 async def test_the_service_s_own_repeat_has_a_key_also_where_the_client_gave_none():
-    handle = MatcherLostOnce()
-    matcher = RemoteMatcher(handle, 5.0)
+    handle = CatalogueLostOnce()
+    catalogue = RemoteCatalogue(handle, None, 5.0)
     for key in (None, None, "client's"):
-        assert await matcher.confirm("default", [], LOCAL_USER, key, False) == [None]
+        assert await catalogue.confirm("default", [], LOCAL_USER, key, False) == [None]
     first, second, third = handle.calls[::2]
     assert handle.calls[1::2] == [first, second, third], "the repeats have the same keys"
     assert first[0] != second[0]
@@ -137,8 +137,8 @@ async def test_the_service_s_own_repeat_has_a_key_also_where_the_client_gave_non
     assert third[0] == "client's"
 
 
-class ChangesLostOnce(MatcherLostOnce):
-    """As `MatcherLostOnce`, of changes and of what is read."""
+class ChangesLostOnce(CatalogueLostOnce):
+    """As `CatalogueLostOnce`, of changes and of what is read."""
 
     @property
     def change(self):
@@ -153,10 +153,10 @@ class ChangesLostOnce(MatcherLostOnce):
 
 async def test_a_change_is_repeated_with_its_key_also_where_the_client_gave_none():
     handle = ChangesLostOnce()
-    matcher = RemoteMatcher(handle, 5.0)
+    catalogue = RemoteCatalogue(handle, None, 5.0)
     without, another, keyed = (Undo(type="undo", id="x", version=3, key=key) for key in (None, None, "client's"))
     for message in (without, another, keyed):
-        assert await matcher.answer(message, LOCAL_USER) == [None]
+        assert await catalogue.answer(message, LOCAL_USER) == [None]
     first, second, third = handle.calls[::2]
     assert handle.calls[1::2] == [first, second, third], "the repeats have the same keys"
     assert first[0].key != second[0].key
@@ -169,5 +169,71 @@ async def test_a_change_is_repeated_with_its_key_also_where_the_client_gave_none
 async def test_what_only_reads_is_repeated_as_it_is():
     handle = ChangesLostOnce()
     message = History(type="history", id="x")
-    assert await RemoteMatcher(handle, 5.0).answer(message, LOCAL_USER) == [None]
+    assert await RemoteCatalogue(handle, None, 5.0).answer(message, LOCAL_USER) == [None]
     assert handle.calls == [(message, LOCAL_USER)] * 2
+
+
+class HungCatalogue:
+    """The handle of a catalogue deployment whose replica hangs, beside one of a matcher that tells guesses."""
+
+    def __init__(self):
+        self.told = []
+
+    @property
+    def confirm(self):
+        return self
+
+    change = answer = heads = confirm
+
+    def remote(self, *arguments):
+        self.told.append(arguments)
+        return HungCall()
+
+
+@pytest.mark.parametrize("key", [None, "client's"])
+async def test_a_confirmation_that_nobody_answers_may_be_stored_and_may_be_sent_again(key):
+    with pytest.raises(UnavailableError) as raised:
+        await RemoteCatalogue(HungCatalogue(), None, TIMEOUT_S).confirm("default", [], LOCAL_USER, key, False)
+    assert "the catalogue did not answer within 0.5 s" in raised.value.message
+    assert "may be stored already, and sent again it is not stored twice" in raised.value.message
+
+
+@pytest.mark.parametrize(("key", "advice"), [(None, "look before you send it again"), ("k", "is not stored twice")])
+async def test_a_change_that_nobody_answers_is_safe_to_repeat_with_a_key_alone(key, advice):
+    with pytest.raises(UnavailableError, match=advice):
+        await RemoteCatalogue(HungCatalogue(), None, TIMEOUT_S).answer(
+            Undo(type="undo", id="x", version=3, key=key), LOCAL_USER
+        )
+
+
+async def test_a_list_that_nobody_answers_is_just_unavailable():
+    with pytest.raises(UnavailableError) as raised:
+        await RemoteCatalogue(HungCatalogue(), None, TIMEOUT_S).answer(History(type="history", id="x"), LOCAL_USER)
+    assert "stored" not in raised.value.message
+
+
+class TellsGuesses:
+    """The handle of a matcher."""
+
+    @property
+    def guesses(self):
+        return self
+
+    def remote(self, catalogue, queries):
+        return Guessed()
+
+
+class Guessed:
+    def __await__(self):
+        yield from ()
+        return [0, 2]
+
+
+@pytest.mark.parametrize(("may_guess", "guesses"), [(True, [0, 2]), (False, ())])
+async def test_a_matcher_is_asked_for_guesses_only_where_the_client_may_guess(may_guess, guesses):
+    handle = HungCatalogue()
+    with pytest.raises(UnavailableError):
+        await RemoteCatalogue(handle, TellsGuesses() if may_guess else None, TIMEOUT_S).confirm(
+            "default", [], LOCAL_USER, "k", may_guess
+        )
+    assert handle.told == [("default", [], LOCAL_USER, "k", False, guesses)]

@@ -30,6 +30,14 @@ def test_sqlite_on_two_nodes_is_refused_with_the_reason():
         plan_resources(settings(), ClusterResources(cpus=8, gpus=0, nodes=2))
 
 
+def test_several_writers_of_one_file_are_refused_and_of_a_server_are_not():
+    two = {"replicas": {"catalogue": {"min": 1, "max": 2}}}
+    with pytest.raises(SettingsError, match=r"replicas\.catalogue: max is 2, but sqlite:///x\.sqlite is a file"):
+        plan_resources(settings(**two), CPU_ONLY)
+    on_server = plan_resources(settings(catalogue_url="postgresql+psycopg://db/whales", **two), CPU_ONLY)
+    assert on_server.replicas("catalogue").max == 2
+
+
 def test_database_server_on_two_nodes_is_accepted():
     chosen = settings(catalogue_url="postgresql+psycopg://db/whales")
     assert plan_resources(chosen, ClusterResources(cpus=8, gpus=0, nodes=2)).device == "cpu"
@@ -39,6 +47,7 @@ def test_only_models_take_gpu_shares_and_only_where_there_are_gpus():
     on_gpu, on_cpu = plan_resources(settings(), ONE_GPU), plan_resources(settings(), CPU_ONLY)
     assert on_gpu.actor_options("segmenter")["num_gpus"] == 0.4
     assert "num_gpus" not in on_gpu.actor_options("ingress")
+    assert "num_gpus" not in on_gpu.actor_options("catalogue")
     assert "num_gpus" not in on_cpu.actor_options("segmenter")
 
 
@@ -46,7 +55,7 @@ def test_shipped_shares_of_one_graph_fill_at_most_one_gpu_and_two_cores():
     plan = plan_resources(settings(), ONE_GPU)
     roles = ["segmenter", "embedder", "embedder", "matcher"]
     assert sum(plan.actor_options(role)["num_gpus"] for role in roles) <= 1.0
-    replicas = {"ingress": 2, "extractor": 2, "segmenter": 1, "embedder": 2, "matcher": 1}
+    replicas = {"ingress": 2, "extractor": 2, "segmenter": 1, "embedder": 2, "matcher": 1, "catalogue": 1}
     assert sum(plan.actor_options(role)["num_cpus"] * count for role, count in replicas.items()) <= 2.0
 
 
@@ -55,7 +64,7 @@ def test_threads_divide_the_cores_between_replicas():
     plan = plan_resources(settings(replicas={"segmenter": {"min": 1, "max": 4}}), cluster)
     assert plan.threads("segmenter") == 2
     assert plan.threads("embedder") == 8
-    assert plan.threads("matcher") == 1
+    assert plan.threads("matcher") == plan.threads("catalogue") == 1
     assert plan.actor_options("segmenter")["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "2"
 
 
@@ -83,6 +92,7 @@ def test_extractors_together_take_all_photos_in_flight():
         ("segmenter", KEEP_FREED_MEMORY),
         ("embedder", KEEP_FREED_MEMORY),
         ("matcher", {}),
+        ("catalogue", {}),
     ],
 )
 def test_replicas_that_hold_photos_return_their_memory_and_networks_keep_it(role, memory):

@@ -33,6 +33,7 @@ from pipeline.session.actions import (
     CloseConnection,
     ExtractPhoto,
     LetOthersGo,
+    RankInSeveral,
     RankQueries,
     SavePhoto,
     SendText,
@@ -274,7 +275,7 @@ def good_steps(call: Call[Any]) -> list[Any]:
             return [(None,) * len(call.queries)]
         case LetOthersGo():
             return [None]
-        case RankQueries():
+        case RankQueries() | RankInSeveral():
             return [tuple(ranking() for _ in call.queries)]
         case SavePhoto():
             return [SaveOutcome(f"{call.identity}/{call.file}")]
@@ -296,7 +297,7 @@ def last_step(call: Call[Any], *, good: bool) -> Any:
     match call:
         case ExtractPhoto() if not good:
             return not_found()
-        case RankQueries() if not good:
+        case RankQueries() | RankInSeveral() if not good:
             return tuple(Ranking((), failure) for _ in call.queries)
         case SavePhoto() if not good:
             return SaveOutcome(None, failure=failure)

@@ -15,7 +15,7 @@ from pipeline.protocol.requests import MESSAGES
 from pipeline.records import Candidate, Failure, Ranking, Reference, SaveOutcome
 from pipeline.rights import Right
 from pipeline.session import session as session_module
-from pipeline.session.actions import Action, LetOthersGo, RankQueries, SavePhoto, SendText, StopRequest
+from pipeline.session.actions import Action, LetOthersGo, RankInSeveral, RankQueries, SavePhoto, SendText, StopRequest
 from pipeline.session.lifecycle import ConnectionState
 from pipeline.session.session import Session
 from tests.unit.session.session_made import (
@@ -39,6 +39,7 @@ from tests.unit.session.session_made import (
 )
 
 ITEM = {"path": "a.jpg", "type": "fluke", "embedding": [0.5]}
+AT = {"latitude": 1, "longitude": 1, "radius_m": 5}
 
 
 def begin(session: Session, request_id: str = "x", photos: int = 2, **fields: Any) -> list[Action]:
@@ -143,6 +144,66 @@ def test_an_identify_with_references_is_answered_in_detail() -> None:
         "ranking": "{}.signed",
     }
     assert refused.keys() == {"path", "index", "error"}
+
+
+def test_an_identify_in_several_catalogues_says_of_each_candidate_whose_it_is() -> None:
+    session = make_session()
+    actions = send(session, type="identify", id="x", data=[ITEM], topK=3, catalogues=["azores", "madeira"])
+    (call,) = calls(actions, RankInSeveral)
+    assert (call.catalogues, call.top_k, call.detail) == (("azores", "madeira"), 3, None)
+    assert call.need == Need(Right.MATCH, "azores", others=("madeira",))
+    viewed, other = Candidate("Dante", 0.25, 7, catalogue="azores"), Candidate("Dante", 0.5, catalogue="madeira")
+    told = Ranking((viewed, other, Candidate("Unknown", 1.0)), description="{}.signed")
+    (result,) = of_type(session.report(session.asks[0], (told,)), "identify")
+    assert result["data"] == [
+        {
+            "path": "a.jpg",
+            "index": 0,
+            "identities": [["Dante", 0.25], ["Dante", 0.5], ["Unknown", 1.0]],
+            "candidates": [
+                {"individual": 7, "catalogue": "azores", "name": "Dante", "distance": 0.25, "references": []},
+                {"catalogue": "madeira", "name": "Dante", "distance": 0.5, "references": []},
+            ],
+            "ranking": "{}.signed",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"catalogues": []}, "catalogues"),
+        ({"catalogues": "azores"}, "catalogues"),
+        ({"catalogues": [f"c{number}" for number in range(17)]}, "catalogues"),
+        ({"catalogues": ["azores", "azores"]}, "catalogues: each may be named once"),
+        ({"catalogues": ["azores"], "catalogue": "madeira"}, "catalogues: cannot stand beside catalogue"),
+        ({"catalogues": ["azores"], "key": "k"}, "catalogues: rank only"),
+        ({"catalogues": ["azores"], "data": [ITEM, {**ITEM, "identity": "Dante"}]}, "catalogues: rank only"),
+        ({"catalogues": ["azores"], "data": [{**ITEM, "identity": 5}]}, "catalogues: rank only"),
+    ],
+)
+def test_several_catalogues_are_ranked_only_and_named_once(asked: dict[str, Any], message: str) -> None:
+    session = make_session()
+    (error,) = of_type(send(session, **{"type": "identify", "id": "x", "data": [ITEM], **asked}), "error")
+    assert error["code"] == "malformed"
+    assert error["message"].startswith(message)
+    assert session.asks == []
+
+
+def test_several_catalogues_need_an_id() -> None:
+    session = make_session()
+    (line,) = lines(send(session, type="identify", data=[ITEM], catalogues=["azores"]))
+    assert line == "error: id: catalogues needs one"
+
+
+@pytest.mark.parametrize(
+    ("asked", "exact"), [({"filters": {"side": "left"}}, False), ({"filters": {"around": AT}}, True)]
+)
+def test_details_of_several_catalogues_need_the_right_to_view_in_each(asked: dict[str, Any], exact: bool) -> None:
+    session = make_session()
+    send(session, type="identify", id="x", data=[ITEM], catalogues=["azores", "madeira", "georgia"], **asked)
+    (ask,) = session.asks
+    assert ask.call.need == Need(Right.VIEW, "azores", exact_place=exact, others=("madeira", "georgia"))
 
 
 def test_a_filter_on_a_body_part_that_no_model_has_is_refused() -> None:
