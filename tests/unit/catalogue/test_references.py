@@ -316,11 +316,14 @@ def test_catalogues_of_two_databases_sign_with_keys_of_their_own(tmp_path: Path)
 # --- photos that only other weights have embedded ---
 
 
-def test_an_answer_says_how_many_photos_are_ranked_until_all_are(catalogue: SqlCatalogue) -> None:
+@pytest.mark.parametrize("filters", [None, Filters(side="left")])
+def test_an_answer_says_how_many_photos_are_ranked_until_all_are(
+    catalogue: SqlCatalogue, filters: Filters | None
+) -> None:
     matcher = CatalogueMatcher(catalogue, [MODEL])
 
     def told(matcher: CatalogueMatcher) -> tuple[int, int] | None:
-        (ranking,) = matcher.rank([query()], 10, Detail(1, None))
+        (ranking,) = matcher.rank([query()], 10, Detail(1, filters))
         assert ranking.description is not None
         assert ('"photos":[' in ranking.description) == (ranking.photos is not None)
         return ranking.photos
