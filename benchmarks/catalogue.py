@@ -6,10 +6,11 @@ same means, takes turns with the matcher in the same run, and like it has one th
 
 import argparse
 import asyncio
+import functools
 import gc
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,6 +28,9 @@ from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.queries import LoadedModel, confirm_queries
 from pipeline.catalogue.rows import Confirmation, ImportBatch, ImportFile
 from pipeline.catalogue.sql_store import SqlCatalogue, open_catalogue
+from pipeline.catalogue.suggesting import PairSearch
+from pipeline.protocol.catalogue_requests import SuggestMerges
+from pipeline.protocol.filters import Detail, Filters
 from pipeline.records import LOCAL_USER, Float32Array, PhotoKey, Query
 
 TOP_K = 10
@@ -119,6 +123,11 @@ class Bench:
         index.add((sums / photos).astype(np.float32))
         return index
 
+    def say_something(self, number: int) -> None:
+        """Let somebody confirm a photo."""
+        (query,) = queries_of(photos_of(self.spots[1:2], 20_000 + number), f"s{number}", "ID000001")
+        confirm_queries(self.catalogue, {"fluke": self.model}, [query], LOCAL_USER, f"said {number}")
+
     def seconds_to_confirm(
         self, catalogue: SqlCatalogue, matcher: CatalogueMatcher, number: int
     ) -> tuple[float, float]:
@@ -149,28 +158,70 @@ def compare(bench: Bench, index: Any, rounds: int) -> list[list[object]]:
     return rows
 
 
-async def share(bench: Bench, rounds: int) -> tuple[float, float]:
-    """Return the p99 of single queries alone, and beside a client that has 64 queries ranked over and over."""
+async def singles(bench: Bench, rounds: int) -> list[float]:
+    """Return the seconds of single queries, one after the other."""
+    times = []
+    for number in range(rounds):
+        await asyncio.sleep(0.003)
+        start = time.perf_counter()
+        await rank_in_turns(bench.thread, bench.matcher, bench.asked(1, number), TOP_K)
+        times.append(time.perf_counter() - start)
+    return times
 
-    async def singles() -> list[float]:
-        times = []
-        for number in range(rounds):
-            await asyncio.sleep(0.003)
-            start = time.perf_counter()
-            await rank_in_turns(bench.thread, bench.matcher, bench.asked(1, number), TOP_K)
-            times.append(time.perf_counter() - start)
-        return times
+
+async def beside(bench: Bench, rounds: int, other: Callable[[], Awaitable[object]]) -> list[float]:
+    """Return the seconds of single queries while another client asks for something over and over."""
+
+    over = asyncio.Event()
 
     async def others() -> None:
-        while True:
-            await rank_in_turns(bench.thread, bench.matcher, many, TOP_K)
+        while not over.is_set():
+            await other()
 
-    many = bench.asked(MANY, 1)
-    idle = await singles()
     busy = asyncio.create_task(others())
-    beside = await singles()
-    busy.cancel()
-    return percentile(idle, 99), percentile(beside, 99)
+    times = await singles(bench, rounds)
+    over.set()
+    await busy
+    return times
+
+
+async def share(bench: Bench, rounds: int) -> list[list[object]]:
+    """Return the rows about single queries, alone and beside what other clients ask for."""
+    loop = asyncio.get_running_loop()
+    many = bench.asked(MANY, 1)
+    elsewhere = ThreadPoolExecutor(1)
+    filtering: list[float] = []
+    searching: list[float] = []
+
+    async def rank_many() -> None:
+        await rank_in_turns(bench.thread, bench.matcher, many, TOP_K)
+
+    async def filter_all() -> None:
+        confirm = functools.partial(bench.say_something, len(filtering))
+        await loop.run_in_executor(elsewhere, confirm)  # else the last galleries would serve
+        start = time.perf_counter()
+        await loop.run_in_executor(elsewhere, bench.matcher.prepare, Detail(0, Filters(bodyPart="fluke")))
+        filtering.append(time.perf_counter() - start)
+
+    async def suggest() -> None:
+        start = time.perf_counter()
+        search = PairSearch(bench.matcher, SuggestMerges(type="suggest_merges", id="x"))
+        while not search.done:
+            await loop.run_in_executor(bench.thread, search.go_on)
+        searching.append(time.perf_counter() - start)
+
+    alone = percentile(await singles(bench, rounds), 99)
+    rows: list[list[object]] = [["single identify alone, p99 ms", milliseconds(alone)]]
+    for what, other in (
+        ("64-query requests", rank_many),
+        ("requests with a filter that lets all through", filter_all),
+        ("suggest_merges", suggest),
+    ):
+        busy = percentile(await beside(bench, rounds, other), 99)
+        rows.append([f"beside {what}, p99 ms", f"{milliseconds(busy)} ({busy / alone:.1f} times)"])
+    rows.append(["galleries of that filter, s", f"{percentile(filtering, 50):.1f}"])
+    rows.append(["one page of suggest_merges (1,000 individuals), s", f"{percentile(searching, 50):.1f}"])
+    return rows
 
 
 def confirmations(bench: Bench, folder: Path, rounds: int) -> list[list[object]]:
@@ -201,7 +252,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> str:
     annotations = arguments.individuals * arguments.photos
     memory = bench.loaded_bytes / (annotations * 8 * arguments.dimension)
     compared = compare(bench, bench.faiss_index(arguments.photos), arguments.rounds)
-    idle, beside = asyncio.run(share(bench, 5 * arguments.rounds))
+    shared = asyncio.run(share(bench, 5 * arguments.rounds))
     head = percentile([_seconds(bench.catalogue.head) for _ in range(arguments.rounds)], 50)
     measured = [
         ["annotations imported a second", f"{rows_a_second:.0f}"],
@@ -210,9 +261,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> str:
         ["memory, times the embeddings' bytes", f"{memory:.2f}"],
         ["head check, p50 ms", milliseconds(head)],
         *confirmations(bench, folder, arguments.rounds),
-        ["single identify alone, p99 ms", milliseconds(idle)],
-        ["beside 64-query requests, p99 ms", milliseconds(beside)],
-        ["the same, times", f"{beside / idle:.1f}"],
+        *shared,
     ]
     title = ["queries", "p50 ms", "p99 ms", "FAISS p50 ms", "FAISS p99 ms", "times as fast as FAISS"]
     return f"{markdown(title, compared)}\n{markdown(['', ''], measured)}"

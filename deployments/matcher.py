@@ -14,7 +14,9 @@ from deployments.fresh import FreshLooks
 from deployments.logs import log_with_serve
 from deployments.metrics import StageMetric
 from deployments.model_worker import settle_memory
+from pipeline.access import Permit
 from pipeline.model_files import ModelFolder
+from pipeline.protocol.catalogue_requests import SuggestMerges
 from pipeline.protocol.filters import Detail
 from pipeline.records import Query, Ranking
 from pipeline.rights import DEFAULT_CATALOGUE
@@ -48,13 +50,13 @@ async def rank_in_turns(
         reading: threads that ask the database about details.
     """
     loop = asyncio.get_running_loop()
+    prepared = None if detail is None else await loop.run_in_executor(reading, matcher.prepare, detail)
     rankings: list[Ranking] = []
     # What references cost depends on how many photos the candidates have.
     at_once = 1 if detail is not None and detail.references else matcher.at_once
     while len(rankings) < len(queries):
         some = queries[len(rankings) : len(rankings) + at_once]
-        key = None if detail is None else await loop.run_in_executor(reading, matcher.prepare, detail)
-        ranked = await loop.run_in_executor(thread, partial(matcher.compare, some, top_k, detail, key))
+        ranked = await loop.run_in_executor(thread, partial(matcher.compare, some, top_k, detail, prepared))
         rankings += await loop.run_in_executor(reading, matcher.finish, ranked) if ranked.near else ranked.rankings
     return rankings
 
@@ -137,6 +139,23 @@ class Matcher:
                 found = await self._run("rank", partial(matcher.guesses, some))
                 places += sorted(start + place for place in found)
         return places
+
+    async def suggest(self, message: SuggestMerges, permit: Permit) -> dict[str, Any]:
+        """Search for individuals that may be one, a few at a time, in turns with rankings; see `PairSearch`.
+
+        Raises:
+            CatalogueUnavailableError: the catalogue cannot be read.
+            MalformedMessageError: `after` is none that a page gave, or no model is for the body part.
+            NoSuchCatalogueError: there is none of this name.
+        """
+        from pipeline.catalogue.suggesting import PairSearch
+
+        assert permit.catalogue is not None
+        async with self._current(permit.catalogue) as matcher:
+            search = PairSearch(matcher, message)
+            while not search.done:
+                await self._run("rank", search.go_on)
+            return await self._run("detail", search.answer)
 
     async def describe(self) -> dict[str, Any]:
         """Answer, which is all that is asked for: that it does so within the time of a health check."""

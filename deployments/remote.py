@@ -15,7 +15,7 @@ from pipeline.access import Permit
 from pipeline.errors import UnavailableError
 from pipeline.protocol.base import Request
 from pipeline.protocol.catalogue_replies import Head
-from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
 from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 from pipeline.records import (
@@ -183,6 +183,8 @@ class RemoteCatalogue:
         elif isinstance(message, RightsChange):
             send = partial(self._catalogue.change.remote, message, permit, False)
             answer = await self._change(send, repeatable=True)
+        elif isinstance(message, SuggestMerges):
+            answer = await self._rank(partial(self._matcher.suggest.remote, message, permit))
         else:
             answer = await self._read(partial(self._catalogue.answer.remote, message, permit))
         given: dict[str, Any] = answer

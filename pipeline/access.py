@@ -32,6 +32,7 @@ NEEDED: Mapping[str, Right] = {
     "annotations": Right.VIEW,
     "review": Right.VIEW,
     "history": Right.VIEW,
+    "suggest_merges": Right.VIEW,
     "subscribe": Right.VIEW,
     "propose_sightings": Right.VIEW,
     "decide": Right.CONFIRM,

@@ -202,8 +202,7 @@ ReadableSource = PhotoSource | StoredUpload
 class PhotoKey:
     """Which photo (and which animal in it) a catalogue row is about.
 
-    `photo` is the sha256 of the photo's bytes where the client knows it, else the path it sent; the prefix keeps the
-    two apart: "sha256:<hex>" or "path:<path>".
+    `photo` is "sha256:<hex>" of the photo's bytes where the client knows it, else "path:<path>" as it sent that.
     """
 
     photo: str
@@ -244,10 +243,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One entry of a ranking; a lower distance is better. "Unknown" has no number, and few have references.
-
-    In a ranking over several catalogues each but "Unknown" names its `catalogue`.
-    """
+    """One entry of a ranking; lower is better. "Unknown" has no number; of several catalogues others name theirs."""
 
     individual: str
     distance: float

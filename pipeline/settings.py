@@ -171,8 +171,7 @@ class Settings(_Block):
         path_map: client path prefix -> server path prefix, for a client that sees the folders under another name.
         photo_store: where uploaded photos are kept, an fsspec URL; by default a folder beside the catalogue's file.
         access: "local" lets in this machine alone, without tokens, to do everything in the catalogue `default`;
-            "tokens" lets in who shows one of the database (`python -m pipeline.admin`) or of `tokens`. Left out, it is
-            "tokens" where `tokens` names some.
+            "tokens" lets in who shows one of `python -m pipeline.admin` or of `tokens`; default where these are set.
         tokens: bearer tokens that are accepted beside those of the database, and their owners, who may confirm in the
             catalogue `default`.
         folders_of: with tokens, the institution whose people may name paths and `save`, beside owners of `tokens`.

@@ -2,7 +2,7 @@
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,15 +83,21 @@ class MemoryCatalogue:
         take(rows[1::2])
         return self.head()
 
-    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+    def find_matching(self, filters: Filters, known: Head, hold: Callable[[Head, Changes], bool]) -> Numbers | None:
         """Know nothing but body parts: no annotation has a side, and none a sighting."""
+        if not hold(known, self.changes_since(known)):
+            return None
         knows = filters == Filters(bodyPart=filters.body_part)
         rows = (entry.row for entry in self._standing() if filters.body_part in (None, entry.row.body_part))
-        return np.array(sorted(row.annotation for row in rows if knows), dtype=np.int64), self.changes_since(known)
+        return np.array(sorted(row.annotation for row in rows if knows), dtype=np.int64)
 
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         self._check()
         return {}
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        self._check()
+        return set()
 
     def signing_key(self) -> bytes:
         self._check()

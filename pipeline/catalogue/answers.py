@@ -49,7 +49,7 @@ Reader = Callable[[EditableCatalogue, Any, Place], Answer]
 
 def _individuals(catalogue: EditableCatalogue, message: Individuals, _: Place) -> Answer:
     wanted = IndividualFilter(**_filters(message, "search", "species", "sex", "body_part"))
-    return _page("individuals", catalogue.individuals(wanted, *_place(message)))
+    return page_answer("individuals", catalogue.individuals(wanted, *_place(message)))
 
 
 def _individual(catalogue: EditableCatalogue, message: Individual, place: Place) -> Answer:
@@ -60,12 +60,12 @@ def _individual(catalogue: EditableCatalogue, message: Individual, place: Place)
 def _annotations(catalogue: EditableCatalogue, message: AnnotationsRequest, _: Place) -> Answer:
     filters = _filters(message, "individual", "encounter", "body_part", "side", "quality")
     wanted = AnnotationFilter(**filters, waiting=isinstance(message, Review))
-    return _page("annotations", catalogue.annotations(wanted, *_place(message)))
+    return page_answer("annotations", catalogue.annotations(wanted, *_place(message)))
 
 
 def _history(catalogue: EditableCatalogue, message: History, _: Place) -> Answer:
     wanted = HistoryFilter(**_filters(message, "individual", "annotation", "since"))
-    return _page("events", catalogue.history(wanted, *_place(message)))
+    return page_answer("events", catalogue.history(wanted, *_place(message)))
 
 
 def _news(catalogue: EditableCatalogue, message: Subscribe, _: Place) -> Answer:
@@ -173,7 +173,8 @@ def _place(message: PageRequest) -> tuple[str | None, int]:
     return message.after, PAGE if message.limit is None else message.limit
 
 
-def _page(name: str, page: Page[Any]) -> Answer:
+def page_answer(name: str, page: Page[Any]) -> Answer:
+    """Return the `data` of an answer that is a page of a list; its entries are called by the name."""
     return {"head": _as_answer(page.head), name: _plain_entries(page), "next": page.next, "total": page.total}
 
 

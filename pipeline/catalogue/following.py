@@ -3,17 +3,36 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
+from pipeline.catalogue.chosen import ChosenGallery, Moment
 from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.queries import LoadedModel
+from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.rows import EMPTY, CatalogueRow, Changes, Head
-from pipeline.catalogue.vectors import Numbers
 from pipeline.protocol.filters import Filters
 
-_MAX_FILTERED = 4  # kept for the next portion of the same request
+_MAX_FILTERED = 4  # kept for the next request of the same filters
+
+_Held = tuple[Head, dict[str, Moment]]
+"""What the galleries were in one state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rankable:
+    """What is ranked.
+
+    Attributes:
+        head: the state of the catalogue that it shows.
+        galleries: by body part.
+    """
+
+    head: Head
+    galleries: Mapping[str, RankableGallery]
 
 
 class Galleries:
@@ -35,7 +54,7 @@ class Galleries:
         self._catching_up = threading.Lock()
         self._head = EMPTY
         self._galleries = self._empty()
-        self._filtered: dict[Filters, dict[str, Gallery]] = {}
+        self._filtered: dict[Filters, Rankable] = {}
         self.catch_up()
 
     @property
@@ -43,14 +62,10 @@ class Galleries:
         """How many individuals the largest gallery has."""
         return max(gallery.individuals for gallery in self._galleries.values())
 
-    def photos(self, body_part: str) -> tuple[int, int]:
-        """Return how many photos of a body part are ranked, and how many there are; filters do not count."""
-        return self._galleries[body_part].photos
-
     @property
     def size_bytes(self) -> int:
         """About how much memory they take."""
-        filtered = [gallery for galleries in list(self._filtered.values()) for gallery in galleries.values()]
+        filtered = [gallery for made in list(self._filtered.values()) for gallery in made.galleries.values()]
         return sum(gallery.size_bytes for gallery in self._galleries.values()) + sum(one.own_bytes for one in filtered)
 
     def catch_up(self) -> None:
@@ -64,42 +79,50 @@ class Galleries:
                         self._put(*read)
                     elif changes is not None and self._head == known:
                         self._take(changes)
-                    else:  # `prepare` came first
+                    else:  # `filtered` came first
                         continue
                 return
 
     @contextmanager
-    def current(self, filters: Filters | None = None) -> Iterator[tuple[Head, Mapping[str, Gallery]]]:
-        """Hold the galleries, by body part, in the state that was caught up with; nobody else does meanwhile.
+    def current(self) -> Iterator[Rankable]:
+        """Hold the galleries in the state that was caught up with; nobody else does meanwhile."""
+        with self._lock:
+            yield Rankable(self._head, self._galleries)
 
-        Args:
-            filters: hold galleries of the annotations alone that these let through. Only where something was committed
-                since `prepare` the database is asked here.
+    def filtered(self, filters: Filters) -> Rankable:
+        """Return galleries of the annotations alone that filters let through, in the state of the catalogue's head.
+
+        They stay as they are, whatever is said meanwhile. Making them may take seconds, in which others use the
+        galleries.
         """
+        known = self._filtered.get(filters)
+        if known is not None and known.head == self._catalogue.head():
+            return known
+        held: list[_Held] = []
+        matching = None
+        while matching is None:
+            matching = self._catalogue.find_matching(filters, self._head, partial(self._hold, held))
+        head, moments = held.pop()
+        made = Rankable(head, {part: ChosenGallery(moment, matching) for part, moment in moments.items()})
         with self._lock:
-            while filters is not None and filters not in self._filtered:
-                matching, changes = self._catalogue.find_matching(filters, self._head)
-                self._take(changes)
-                self._filter(filters, matching, changes.head)
-            yield self._head, self._galleries if filters is None else self._filtered[filters]
+            self._keep(filters, made)
+        return made
 
-    def prepare(self, filters: Filters) -> None:
-        """Find what filters let through while others use the galleries; `current` has less to do then."""
-        known = self._head
-        if filters in self._filtered and self._catalogue.head() == known:
-            return
-        matching, changes = self._catalogue.find_matching(filters, known)
+    def _hold(self, held: list[_Held], since: Head, changes: Changes) -> bool:
+        """Take in what came since a state and hold that moment; False where others are beyond it already."""
         with self._lock:
-            if self._head == known:
+            if self._head == since:
                 self._take(changes)
-            self._filter(filters, matching, changes.head)
+            if self._head == changes.head:
+                held.append((self._head, {part: gallery.moment() for part, gallery in self._galleries.items()}))
+            return self._head == changes.head
 
-    def _filter(self, filters: Filters, matching: Numbers, head: Head) -> None:
-        """Keep the galleries of annotations that were found, unless the state that they were found in is past."""
-        if self._head == head:
+    def _keep(self, filters: Filters, made: Rankable) -> None:
+        """Keep galleries for the next request of the same filters, unless their state is past."""
+        if made.head == self._head:
             while len(self._filtered) >= _MAX_FILTERED:
                 del self._filtered[next(iter(self._filtered))]
-            self._filtered[filters] = {part: gallery.only(matching) for part, gallery in self._galleries.items()}
+            self._filtered[filters] = made
 
     def _take(self, changes: Changes) -> None:
         if changes.anew:

@@ -2,24 +2,23 @@
 
 from array import array
 from bisect import insort
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from pipeline.catalogue.chosen import Moment
 from pipeline.catalogue.embeddings import Embeddings
-from pipeline.catalogue.nearest import VectorIndex, euclidean_distances
+from pipeline.catalogue.nearest import VectorIndex
+from pipeline.catalogue.rankable import NOWHERE, RankableGallery
 from pipeline.catalogue.rows import CatalogueRow
-from pipeline.catalogue.vectors import Numbers, Vector
-from pipeline.records import PhotoKey, Query
+from pipeline.catalogue.vectors import Numbers
 
 _NOBODY = 0  # individuals are numbered from 1
-_NOWHERE = -1
 _AT_ONCE = 10_000  # means that are put into the index together
-_BESIDE_MEANS_BYTES = 400  # of an individual: its name, and where its rows are
 
 
-class Gallery:
+class Gallery(RankableGallery):
     """Current rows of one body part made by one model, kept up to date in place from a catalogue's changes.
 
     What a change costs does not depend on how much there is. The same rows give the same means to the last bit, in
@@ -33,18 +32,17 @@ class Gallery:
     """
 
     def __init__(self, body_part: str, model: str, dimension: int, device: torch.device | str = "cpu") -> None:
+        super().__init__(Embeddings(dimension), device)
         self._made_by = (body_part, model)
-        self._device = torch.device(device)
-        self._embeddings = Embeddings(dimension)
         self._column_of_individual: dict[int, int] = {}
         self._numbers = array("q")
+        self._first_rows = array("q")
         self._names: list[str] = []
-        self._places: list[array[int]] = []
+        self._places_by_column: list[array[int]] = []
         self._column_of_place = array("i")
         self._free: list[int] = []
         self._changed: set[int] = set()
         self._unranked: set[int] = set()
-        self._means = VectorIndex(dimension, self._device)
         self._order: Numbers | None = None
 
     @property
@@ -53,45 +51,43 @@ class Gallery:
         return len(self._column_of_individual)
 
     @property
-    def own_bytes(self) -> int:
-        """About how much memory it takes without its embeddings, which those of `only` share."""
-        of_individuals = self.individuals * (12 * self._embeddings.dimension + _BESIDE_MEANS_BYTES)
-        return of_individuals + 8 * len(self._column_of_place)
-
-    @property
     def size_bytes(self) -> int:
         """About how much memory it takes with its embeddings."""
         return self.own_bytes + self._embeddings.size_bytes
 
     @property
     def photos(self) -> tuple[int, int]:
-        """How many photos of the body part are ranked, and how many with those that only other models embedded."""
+        """See `RankableGallery`."""
         return len(self._embeddings), len(self._embeddings) + len(self._unranked)
 
     @property
     def means(self) -> VectorIndex:
-        """The mean of each individual's rows, not normalised again, by the individual's column."""
+        """See `RankableGallery`."""
         self._average()
         return self._means
 
     @property
     def order(self) -> Numbers:
-        """The columns of all individuals by their first current rows: the order of ties in a ranking."""
+        """See `RankableGallery`."""
         if self._order is None:
-            self._order = self.sorted(self._column_of_individual.values())
+            self._order = self.sorted(np.flatnonzero(self._all_numbers() != _NOBODY))
         return self._order
 
-    def sorted(self, columns: Iterable[int]) -> Numbers:
-        """Return some columns in the order of ties."""
-        return np.array(sorted(columns, key=self._first_row), dtype=np.int64)
+    def sorted(self, columns: Numbers) -> Numbers:
+        """See `RankableGallery`."""
+        return columns[np.argsort(np.asarray(self._first_rows)[columns])]
 
     def name(self, column: int) -> str:
-        """Return how an individual is called."""
+        """See `RankableGallery`."""
         return self._names[column]
 
     def number(self, column: int) -> int:
-        """Return the number that the catalogue gave an individual."""
+        """See `RankableGallery`."""
         return self._numbers[column]
+
+    def column(self, number: int) -> int:
+        """See `RankableGallery`."""
+        return self._column_of_individual[number]
 
     def update(self, gone: Sequence[int], come: Sequence[CatalogueRow]) -> None:
         """Take in what happened: ids of rows that stand no longer, and rows that came, in any order.
@@ -112,67 +108,47 @@ class Gallery:
             elif row.body_part == self._made_by[0]:
                 self._unranked.add(row.row_id)
 
-    def without_photo(self, photo: PhotoKey) -> tuple[int, torch.Tensor | None] | None:
-        """Tell what leaving out one photo's own row would change.
+    def moment(self) -> Moment:
+        """Return what there is now, for a gallery of some annotations alone."""
+        columns = np.array(self._column_of_place, dtype=np.int32)
+        numbers = np.array(self._numbers, dtype=np.int64)
+        rows = self._embeddings.numbered()
+        moment = Moment(self._embeddings, *rows, columns, tuple(self._names), numbers, self.photos, self._device)
+        self._embeddings.keep_for(moment)
+        return moment
 
-        Returns:
-            The individual's column, and the (d,) float64 mean of its other rows, None where it has no other; None where
-            the photo is not in the gallery.
-        """
-        own = self._embeddings.place_of(photo)
-        column = _NOWHERE if own is None else self._column_of(own)
-        if column == _NOWHERE:
-            return None
-        others = [place for place in self._places[column] if place != own]
-        return column, torch.from_numpy(self._mean(others)).to(self._device) if others else None
+    def _all_numbers(self) -> Numbers:
+        return np.asarray(self._numbers)
 
-    def annotations_near(self, number: int, query: Query) -> list[tuple[float, int]]:
-        """Return distance and number of all annotations of an individual, the nearest to a query first.
+    def _places(self, column: int) -> Sequence[int]:
+        return self._places_by_column[column]
 
-        Where the query carries an identity, its own photo is not among them.
-        """
-        own = self._embeddings.place_of(query.key) if query.identity is not None else None
-        places = [place for place in self._places[self._column_of_individual[number]] if place != own]
-        value = torch.from_numpy(query.values.astype(np.float64)).unsqueeze(0)
-        distances = euclidean_distances(value, torch.from_numpy(self._embeddings.at(places)))[0]
-        ascending, order = torch.sort(distances, stable=True)
-        numbers = (self._embeddings.annotation_of(places[place]) for place in order.tolist())
-        return list(zip(ascending.tolist(), numbers, strict=True))
-
-    def only(self, annotations: Numbers) -> "Gallery":
-        """Return a gallery of some annotations alone, by their numbers; it holds until this one is updated."""
-        chosen = Gallery(*self._made_by, self._embeddings.dimension, self._device)
-        chosen._embeddings = self._embeddings
-        for place in self._embeddings.places_of(annotations):
-            column = self._column_of(place)
-            chosen._join(place, self._numbers[column], self._names[column])
-        return chosen
-
-    def _column_of(self, place: int) -> int:
-        return self._column_of_place[place] if place < len(self._column_of_place) else _NOWHERE
-
-    def _first_row(self, column: int) -> int:
-        return self._embeddings.row_of(self._places[column][0])
+    def _column_at(self, place: int) -> int:
+        return self._column_of_place[place]
 
     def _join(self, place: int, number: int, name: str) -> None:
         column = self._column_of_individual.get(number)
         if column is None:
             column = self._new_column(number, name)
-        self._column_of_place.extend([_NOWHERE] * (place + 1 - len(self._column_of_place)))
+        if place == len(self._column_of_place):
+            self._column_of_place.append(NOWHERE)
         self._column_of_place[place] = column
-        insort(self._places[column], place, key=self._embeddings.row_of)
+        insort(self._places_by_column[column], place, key=self._embeddings.row_of)
         self._touch(column)
 
     def _leave(self, place: int) -> None:
-        column, self._column_of_place[place] = self._column_of_place[place], _NOWHERE
-        self._places[column].remove(place)
+        column, self._column_of_place[place] = self._column_of_place[place], NOWHERE
+        self._places_by_column[column].remove(place)
         self._touch(column)
-        if not self._places[column]:
+        if not self._places_by_column[column]:
             del self._column_of_individual[self._numbers[column]]
             self._numbers[column], self._names[column] = _NOBODY, ""
             self._free.append(column)
 
     def _touch(self, column: int) -> None:
+        places = self._places_by_column[column]
+        if places:
+            self._first_rows[column] = self._embeddings.row_of(places[0])
         self._changed.add(column)
         self._order = None
 
@@ -180,8 +156,9 @@ class Gallery:
         if not self._free:
             self._free.append(len(self._names))
             self._numbers.append(_NOBODY)
+            self._first_rows.append(0)
             self._names.append("")
-            self._places.append(array("i"))
+            self._places_by_column.append(array("i"))
         column = self._free.pop()
         self._numbers[column], self._names[column] = number, name
         self._column_of_individual[number] = column
@@ -192,14 +169,12 @@ class Gallery:
         if not self._changed:
             return
         changed = np.array(sorted(self._changed), dtype=np.int64)
-        there = np.array([bool(self._places[column]) for column in changed.tolist()])
+        there = np.array([bool(self._places_by_column[column]) for column in changed.tolist()])
         if not there.all():
             self._means.drop(changed[~there])
         for some in np.array_split(changed[there], 1 + there.sum() // _AT_ONCE):
             if len(some):
-                self._means.put(some, np.stack([self._mean(self._places[column]) for column in some.tolist()]))
+                groups = [self._places_by_column[column] for column in some.tolist()]
+                ends = np.cumsum([len(group) for group in groups])
+                self._means.put(some, self._embeddings.means(np.concatenate(groups), ends))
         self._changed.clear()
-
-    def _mean(self, places: Sequence[int]) -> Vector:
-        mean: Vector = self._embeddings.at(places).mean(axis=0)
-        return mean

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 
-from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.rankable import RankableGallery
 from pipeline.names import fold_name
 from pipeline.records import Query, Ranking
 
@@ -41,7 +41,7 @@ class LastAnswers:
         return self._best.get(_key(query))
 
 
-def is_guess(query: Query, now: Ranking, last: LastAnswers, gallery: Gallery) -> bool:
+def is_guess(query: Query, now: Ranking, last: LastAnswers, gallery: RankableGallery) -> bool:
     """Tell whether a confirmation may be nothing but what the service has told the client itself.
 
     Args:

@@ -1,24 +1,24 @@
 """Ranking of the known individuals for query embeddings, over a catalogue that others change at the same time."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
 
-from pipeline.catalogue.following import Galleries
-from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.following import Galleries, Rankable
 from pipeline.catalogue.guesses import LastAnswers, is_guess
 from pipeline.catalogue.port import Catalogue
 from pipeline.catalogue.queries import Checked, LoadedModel, check_queries
+from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.ranking import rank_queries
 from pipeline.catalogue.references import Compared, Near, described, near_annotations, with_references
-from pipeline.catalogue.rows import Head
 from pipeline.protocol.filters import Detail
 from pipeline.records import Query, Ranking
 
 _AT_ONCE = 64  # queries, at most, before others have their turn: checking them takes time, too
-_DISTANCES_AT_ONCE = 600_000  # what takes less than twice the time of a single query, be there 100,000 individuals
+_DISTANCES_AT_ONCE = 1_000_000  # what takes less than twice the time of a single query, be there 100,000 individuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,19 @@ class Ranked:
     rankings: list[Ranking]
     near: Mapping[int, Mapping[int, Near]]
     references: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the database knows of a request's detail.
+
+    Attributes:
+        key: that descriptions are signed by.
+        filtered: what its filters let through, for all portions of the request in one state; None without filters.
+    """
+
+    key: bytes
+    filtered: Rankable | None
 
 
 class CatalogueMatcher:
@@ -71,27 +84,21 @@ class CatalogueMatcher:
             One ranking a query, in order; one with a failure and no candidates where the query cannot be answered.
         """
         self.catch_up()
-        key = self.prepare(detail)
-        return self.finish(self.compare(queries, top_k, detail, key))
+        return self.finish(self.compare(queries, top_k, detail, self.prepare(detail)))
 
     def catch_up(self) -> None:
         """Take in all that was committed; who ranks meanwhile does not wait for the database."""
         self._galleries.catch_up()
 
-    def prepare(self, detail: Detail | None) -> bytes | None:
-        """Find what filters let through, which may take long, and the key that descriptions are signed by.
-
-        Returns:
-            The key; None where no detail is wanted.
-        """
+    def prepare(self, detail: Detail | None) -> Prepared | None:
+        """Find what filters let through, which may take long; None where no detail is wanted."""
         if detail is None:
             return None
-        if detail.filters is not None:
-            self._galleries.prepare(detail.filters)
-        return self._catalogue.signing_key()
+        filtered = None if detail.filters is None else self._galleries.filtered(detail.filters)
+        return Prepared(self._catalogue.signing_key(), filtered)
 
     def compare(
-        self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None, key: bytes | None = None
+        self, queries: Sequence[Query], top_k: int | None, detail: Detail | None = None, made: Prepared | None = None
     ) -> Ranked:
         """Rank in the state that was caught up with.
 
@@ -99,23 +106,22 @@ class CatalogueMatcher:
             queries: see `rank`.
             top_k: see there.
             detail: see there.
-            key: of `prepare`, for this detail.
+            made: by `prepare`, for this detail.
         """
         checked, failures = check_queries(queries, self._models)
-        filters = None if detail is None else detail.filters
+        filtered = None if made is None else made.filtered
         near: dict[int, dict[int, Near]] = {}
-        with self._galleries.current(filters) as (head, galleries):
-            rankings = _rank_parts(galleries, checked, top_k)
-            if filters is None:  # no client that guesses asks with filters
-                for item in checked:
-                    self._last.note(item.query, rankings[item.index])
-            if detail is not None and key is not None:
-                for item in checked:
-                    compared = self._compared(item, head, top_k, detail, galleries)
-                    rankings[item.index] = described(rankings[item.index], compared, key)
+        with self._galleries.current() if filtered is None else nullcontext(filtered) as current:
+            rankings = _rank_parts(current.galleries, checked, top_k)
+            for item in checked:
+                ranking = rankings[item.index]
+                if filtered is None:  # no client that guesses asks with filters
+                    self._last.note(item.query, ranking)
+                if detail is not None and made is not None:
+                    rankings[item.index] = described(ranking, self._compared(item, current, top_k, detail), made.key)
                     if detail.references:
-                        gallery = galleries[item.query.body_part]
-                        near[item.index] = near_annotations(gallery, item.query, rankings[item.index])
+                        gallery = current.galleries[item.query.body_part]
+                        near[item.index] = near_annotations(gallery, item.query, ranking)
         rankings |= {index: Ranking((), failure) for index, failure in failures.items()}
         in_order = [rankings[index] for index in range(len(queries))]
         return Ranked(in_order, near, 0 if detail is None else detail.references)
@@ -139,13 +145,26 @@ class CatalogueMatcher:
         checked, _ = check_queries(queries, self._models)
         said = [item for item in checked if item.query.identity is not None]
         nameless = [replace(item, query=replace(item.query, identity=None)) for item in said]
-        with self._galleries.current() as (_, galleries):
-            now = _rank_parts(galleries, nameless, 1)
+        with self._galleries.current() as current:
+            now = _rank_parts(current.galleries, nameless, 1)
             return {
                 item.index
                 for item in said
-                if is_guess(item.query, now[item.index], self._last, galleries[item.query.body_part])
+                if is_guess(item.query, now[item.index], self._last, current.galleries[item.query.body_part])
             }
+
+    @property
+    def body_parts(self) -> list[str]:
+        """For which there are models, in their order."""
+        return sorted(self._models)
+
+    def current(self) -> AbstractContextManager[Rankable]:
+        """Hold what is ranked in the state that was caught up with; nobody else ranks meanwhile."""
+        return self._galleries.current()
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        """Return the pairs of individuals that people have told apart; see the port."""
+        return self._catalogue.told_apart(pairs)
 
     @property
     def size_bytes(self) -> int:
@@ -157,15 +176,16 @@ class CatalogueMatcher:
         """How many queries to rank in one call: with more, whoever comes meanwhile would wait longer than for one."""
         return max(1, min(_AT_ONCE, _DISTANCES_AT_ONCE // (self._galleries.individuals + 1)))
 
-    def _compared(
-        self, item: Checked, head: Head, top_k: int | None, detail: Detail, galleries: Mapping[str, Gallery]
-    ) -> Compared:
+    def _compared(self, item: Checked, current: Rankable, top_k: int | None, detail: Detail) -> Compared:
         part = item.query.body_part
-        counts = (galleries[part].individuals, self._galleries.photos(part))
-        return Compared(self._catalogue.name, self._models[part], head, top_k, detail, *counts)
+        gallery = current.galleries[part]
+        counts = (gallery.individuals, gallery.photos)
+        return Compared(self._catalogue.name, self._models[part], current.head, top_k, detail, *counts)
 
 
-def _rank_parts(galleries: Mapping[str, Gallery], checked: Sequence[Checked], top_k: int | None) -> dict[int, Ranking]:
+def _rank_parts(
+    galleries: Mapping[str, RankableGallery], checked: Sequence[Checked], top_k: int | None
+) -> dict[int, Ranking]:
     """Return rankings by their places; the galleries are held."""
     by_part: defaultdict[str, list[Checked]] = defaultdict(list)
     for item in checked:

@@ -6,6 +6,8 @@ Numerical Algorithms, 2nd ed., section 3.1: a dot product of d numbers is off by
 other 4 u are v's rounding to float32, that of its square and that of the sum. `_error` is twice as much, which covers
 the higher orders, the rounding of float64 distances and, by `_TINY`, numbers too small for float32.
 
+For queries of float64 (`within`) another u is their rounding to float32.
+
 So nobody is missed: each of the k vectors whose estimates are lowest is no farther than its estimate plus its error,
 and the k-th nearest is not either; a vector whose estimate less its error lies above that is not among the k nearest.
 """
@@ -15,10 +17,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from pipeline.catalogue.vectors import Numbers, Vector
+from pipeline.records import Float32Array
 
 BLOCK = 32_768
 """Vectors that lie together; more room is made by another block, so that no vector is ever moved."""
@@ -51,6 +53,43 @@ class _Block:
     def groups(self) -> int:
         """How many groups hold what is used."""
         return -(-self.used // _MEMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Estimated:
+    """What the product says of one block.
+
+    Attributes:
+        groups: (q, members, groups) float32, estimates of |q - v|^2 - |q|^2.
+        lowest: (q, groups) float32, the lowest of each group.
+        error: (q, 1) float64, by which they may be off.
+    """
+
+    groups: torch.Tensor
+    lowest: Float32Array
+    error: Vector
+
+    def up_to(self, limits: Vector, start: int) -> Numbers:
+        """Return (n, 2): the query and the column of each vector that may be up to its query's limit.
+
+        Args:
+            limits: (q, 1) float64, of estimates.
+            start: the block's first column.
+        """
+        # Where there is no vector, the estimate is infinite.
+        limits = np.minimum(limits + self.error, np.finfo(np.float32).max)
+        query, group = np.nonzero(self.lowest <= limits)
+        hit, member = np.nonzero(self._members(query, group) <= limits[query])
+        return np.stack((query[hit], start + member * self.lowest.shape[1] + group[hit]), axis=1)
+
+    def _members(self, query: Numbers, group: Numbers) -> Float32Array:
+        """Return (n, members) float32, the estimates of some groups."""
+        if self.groups.is_cpu:
+            members: Float32Array = self.groups.numpy()[query, :, group]
+            return members
+        device = self.groups.device
+        chosen = self.groups[torch.from_numpy(query).to(device), :, torch.from_numpy(group).to(device)]
+        return chosen.cpu().numpy()
 
 
 class VectorIndex:
@@ -99,15 +138,18 @@ class VectorIndex:
 
     def at(self, columns: Numbers) -> torch.Tensor:
         """Return the vectors of some columns, (n, d) float64."""
-        if len(columns) == 0:
-            return torch.empty((0, self._dimension), dtype=torch.float64, device=self._device)
-        return torch.stack([self._blocks[column // BLOCK].exact[column % BLOCK] for column in columns.tolist()])
+        found = torch.empty((len(columns), self._dimension), dtype=torch.float64, device=self._device)
+        numbers, places = np.divmod(columns, BLOCK)
+        for number in np.unique(numbers).tolist():
+            here = np.flatnonzero(numbers == number)
+            found[self._indexes(here)] = self._blocks[number].exact[self._indexes(places[here])]
+        return found
 
     def distances(self, values: torch.Tensor, columns: Numbers) -> torch.Tensor:
         """Return the distances from (q, d) float64 values to the vectors of n columns, (q, n) float64."""
         found = [values.new_empty((len(values), 0))]
         found += [euclidean_distances(values, block.exact[: block.used]) for block in self._blocks]
-        return torch.cat(found, dim=1)[:, torch.from_numpy(columns).to(self._device)]
+        return torch.cat(found, dim=1)[:, self._indexes(columns)]
 
     def near(self, values: torch.Tensor, count: int) -> Sequence[Numbers] | None:
         """Find for each of (q, d) float32 values a few columns that hold its `count` nearest vectors.
@@ -118,23 +160,40 @@ class VectorIndex:
             The columns for each, ascending; None where every vector has to be looked at: too many are asked for, or a
             vector is too long for float32.
         """
-        if count > sum(block.groups for block in self._blocks) or torch.get_float32_matmul_precision() != "highest":
+        estimated = self._estimate(values) if count <= sum(block.groups for block in self._blocks) else None
+        if estimated is None:
             return None
-        lengths = torch.linalg.vector_norm(values.double(), dim=1)  # (q,)
-        reaches = torch.tensor([block.reach for block in self._blocks], dtype=torch.float64, device=self._device)
-        bounds = _error(lengths[:, None] + reaches, self._dimension)  # (q, blocks)
-        if not bool((bounds < _LARGEST_SQUARE * _UNIT).all()):
+        above = np.concatenate([block.lowest + block.error for block in estimated], axis=1)
+        return _up_to(estimated, np.partition(above, count - 1, axis=1)[:, count - 1 : count])
+
+    def within(self, values: torch.Tensor, radii: Vector) -> Sequence[Numbers] | None:
+        """Find for each of (q, d) float64 values the columns of all vectors up to its radius, (q,), away.
+
+        Returns:
+            The columns for each, ascending, and of some vectors that are a little farther; None where every vector has
+            to be looked at.
+        """
+        estimated = self._estimate(values.float())
+        squares = torch.sum(values**2, dim=1).cpu().numpy()
+        return None if estimated is None else _up_to(estimated, (radii**2 - squares)[:, None])
+
+    def _estimate(self, values: torch.Tensor) -> list[_Estimated] | None:
+        """Estimate all distances; None where float32 does not do."""
+        if torch.get_float32_matmul_precision() != "highest":
             return None
-        errors = torch.split(bounds, 1, dim=1)
-        estimates = [_estimates(block, values) for block in self._blocks]
-        lowest = [groups.amin(dim=1).double() for groups in estimates]  # (q, groups) each
-        above = torch.cat([low + error for low, error in zip(lowest, errors, strict=True)], dim=1)
-        limits = above.topk(count, dim=1, largest=False).values[:, -1:]  # (q, 1)
-        found = [
-            _within(groups, low, limits + error, number * BLOCK)
-            for number, (groups, low, error) in enumerate(zip(estimates, lowest, errors, strict=True))
+        lengths = torch.linalg.vector_norm(values.double(), dim=1).cpu().numpy()  # (q,)
+        errors = [_error(lengths + block.reach, self._dimension)[:, None] for block in self._blocks]
+        if not all((error < _LARGEST_SQUARE * _UNIT).all() for error in errors):
+            return None
+        rough = [_estimates(block, values) for block in self._blocks]
+        lowest = [groups.amin(dim=1) for groups in rough]
+        return [
+            _Estimated(groups, low.cpu().numpy(), error)
+            for groups, low, error in zip(rough, lowest, errors, strict=True)
         ]
-        return _by_row(torch.cat(found).cpu().numpy(), len(values))
+
+    def _indexes(self, numbers: Numbers) -> torch.Tensor:
+        return torch.from_numpy(numbers).to(self._device)
 
     def _new_block(self) -> _Block:
         size = (BLOCK, self._dimension)
@@ -150,9 +209,10 @@ def euclidean_distances(values: torch.Tensor, means: torch.Tensor) -> torch.Tens
     return torch.cdist(values, means, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _error(reach: torch.Tensor, dimension: int) -> torch.Tensor:
+def _error(reach: Vector, dimension: int) -> Vector:
     """Return the bound of the module's docstring, where query and vector are `reach` long together."""
-    return 2 * (dimension + 8) * _UNIT * reach**2 + _TINY
+    error: Vector = 2 * (dimension + 8) * _UNIT * reach**2 + _TINY
+    return error
 
 
 def _estimates(block: _Block, values: torch.Tensor) -> torch.Tensor:
@@ -166,15 +226,10 @@ def _estimates(block: _Block, values: torch.Tensor) -> torch.Tensor:
     return estimates.view(len(values), _MEMBERS, block.groups)
 
 
-def _within(groups: torch.Tensor, lowest: torch.Tensor, limits: torch.Tensor, start: int) -> torch.Tensor:
-    """Return (n, 2): the query and the column of each estimate up to its query's limit."""
-    limits = limits.clamp(max=torch.finfo(torch.float32).max)  # where there is no vector, the estimate is infinite
-    query, group = (lowest <= limits).nonzero(as_tuple=True)
-    hit, member = (groups[query, :, group].double() <= limits[query]).nonzero(as_tuple=True)
-    return torch.stack((query[hit], start + member * groups.shape[2] + group[hit]), dim=1)
-
-
-def _by_row(pairs: npt.NDArray[np.int64], rows: int) -> list[Numbers]:
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
-    ends = np.searchsorted(pairs[:, 0], np.arange(rows + 1))
-    return [pairs[start:end, 1] for start, end in pairwise(ends)]
+def _up_to(estimated: Sequence[_Estimated], limits: Vector) -> list[Numbers]:
+    """Return for each query the columns of all vectors that may be up to its limit, (q, 1), ascending."""
+    pairs = [block.up_to(limits, number * BLOCK) for number, block in enumerate(estimated)]
+    queries, columns = np.concatenate([np.empty((0, 2), dtype=np.int64), *pairs]).T
+    order = np.lexsort((columns, queries))
+    ends = np.searchsorted(queries[order], np.arange(len(limits) + 1))
+    return [columns[order[start:end]] for start, end in pairwise(ends)]

@@ -1,6 +1,6 @@
 """The ports to one catalogue: the narrow one, which the matcher and the CSV import know, and that of people's verbs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Protocol
 
 from pipeline.catalogue.proposals import ProposalFilter, Proposals
@@ -62,17 +62,27 @@ class Catalogue(Protocol):
         """
         ...
 
-    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
-        """Return the numbers of the annotations that filters let through, ascending, and the changes up to that state.
+    def find_matching(self, filters: Filters, known: Head, hold: Callable[[Head, Changes], bool]) -> Numbers | None:
+        """Return the numbers of the annotations that filters let through, ascending, in one state.
 
         Args:
             filters: which annotations.
             known: the state that the changes begin from; see `changes_since`.
+            hold: called with `known` and the changes up to the state that is looked at, before the search, which may
+                take long; where it answers False there is none, and the answer is None.
         """
         ...
 
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         """Return the encounters of annotations, by their numbers; one that is in none is left out."""
+        ...
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        """Return the pairs of individuals, by their numbers, of which a person has said that they are not one.
+
+        Both are in one photo as two animals, or photos of the one were split off to be the other, or a merge of them
+        was undone.
+        """
         ...
 
     def signing_key(self) -> bytes:

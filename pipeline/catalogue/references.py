@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.catalogue.gallery import Gallery
 from pipeline.catalogue.queries import LoadedModel
+from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.rows import Head
 from pipeline.catalogue.signing import sign
 from pipeline.protocol.filters import Detail
@@ -37,7 +37,7 @@ class Compared:
     photos: tuple[int, int]
 
 
-def near_annotations(gallery: Gallery, query: Query, ranking: Ranking) -> dict[int, Near]:
+def near_annotations(gallery: RankableGallery, query: Query, ranking: Ranking) -> dict[int, Near]:
     """Return the annotations of each candidate, by the individual's number."""
     numbers = (candidate.number for candidate in ranking.candidates)
     return {number: gallery.annotations_near(number, query) for number in numbers if number is not None}

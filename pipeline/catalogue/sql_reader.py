@@ -1,6 +1,6 @@
 """What is read of one catalogue in an SQL database, each answer in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from pipeline.catalogue.database import Database
 from pipeline.catalogue.events import read_head, read_heads
@@ -12,6 +12,7 @@ from pipeline.catalogue.reading_proposals import read_proposals
 from pipeline.catalogue.rebuilding import differences
 from pipeline.catalogue.rows import CatalogueCounts, CatalogueRow, Changes, Head, ImportFile
 from pipeline.catalogue.signing import read_signing_key
+from pipeline.catalogue.telling_apart import read_told_apart
 from pipeline.catalogue.vectors import Numbers
 from pipeline.catalogue.views import (
     PAGE,
@@ -61,16 +62,21 @@ class SqlReader:
             read_rows(connection, self._catalogue_id, take)
             return head
 
-    def find_matching(self, filters: Filters, known: Head) -> tuple[Numbers, Changes]:
+    def find_matching(self, filters: Filters, known: Head, hold: Callable[[Head, Changes], bool]) -> Numbers | None:
         """See the port."""
         with self._database.reading() as connection:
             changes = read_changes_since(connection, self._catalogue_id, known)
-            return read_matching(connection, self._catalogue_id, filters), changes
+            return read_matching(connection, self._catalogue_id, filters) if hold(known, changes) else None
 
     def encounters_of(self, annotations: Sequence[int]) -> Mapping[int, int]:
         """See the port."""
         with self._database.reading() as connection:
             return read_encounters(connection, self._catalogue_id, annotations)
+
+    def told_apart(self, pairs: Sequence[tuple[int, int]]) -> Set[tuple[int, int]]:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_told_apart(connection, self._catalogue_id, pairs)
 
     def signing_key(self) -> bytes:
         """See the port."""

@@ -1,11 +1,18 @@
 """A catalogue as programs see it: its lists, and changes of it."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 from uuid import uuid4
 
 from pipeline.client.asking import ask_for_answer, ask_for_answers
+from pipeline.client.catalogue_filters import (
+    AnnotationFilters,
+    HistoryFilters,
+    IndividualFilters,
+    PairFilters,
+    ProposalOptions,
+)
 from pipeline.client.catalogue_results import (
     Annotation,
     Changed,
@@ -16,6 +23,7 @@ from pipeline.client.catalogue_results import (
     IndividualDetail,
     News,
     Page,
+    SuggestedMerge,
     read_annotation,
     read_changed,
     read_detail,
@@ -23,6 +31,7 @@ from pipeline.client.catalogue_results import (
     read_head,
     read_individual,
     read_news,
+    read_suggestion,
 )
 from pipeline.client.connection import Server
 from pipeline.client.errors import BadAnswerError
@@ -34,74 +43,6 @@ from pipeline.client.verbs import Verb, message_fields
 Read = TypeVar("Read")
 
 _WIRE_NAMES = {"body_part": "bodyPart", "page_size": "limit"}
-
-
-class IndividualFilters(TypedDict, total=False):
-    """Which individuals to list; what is left out lets all through.
-
-    Attributes:
-        search: part of a name or an alias, whatever its case, white space and width.
-        species: exactly.
-        sex: exactly.
-        body_part: those that have an annotation of it.
-        page_size: how many are asked for at a time.
-    """
-
-    search: str | None
-    species: str | None
-    sex: str | None
-    body_part: str | None
-    page_size: int
-
-
-class AnnotationFilters(TypedDict, total=False):
-    """Which annotations to list; what is left out lets all through.
-
-    Attributes:
-        individual: those that show it.
-        encounter: those in it.
-        body_part: exactly.
-        side: exactly.
-        quality: exactly.
-        page_size: how many are asked for at a time.
-    """
-
-    individual: int | None
-    encounter: int | None
-    body_part: str | None
-    side: str | None
-    quality: str | None
-    page_size: int
-
-
-class HistoryFilters(TypedDict, total=False):
-    """Which events to list; what is left out lets all through.
-
-    Attributes:
-        individual: those that touched it.
-        annotation: those that touched it.
-        since: those after this version.
-        page_size: how many are asked for at a time.
-    """
-
-    individual: int | None
-    annotation: int | None
-    since: int | None
-    page_size: int
-
-
-class ProposalOptions(TypedDict, total=False):
-    """Of which photos sightings are proposed, and how.
-
-    Attributes:
-        annotations: those to put into sightings; without it, all that are in no encounter.
-        gap_min: the longest gap within a sighting, in minutes; without it, the catalogue's own.
-        page_size: how many are asked for at a time.
-    """
-
-    annotations: Sequence[int] | None
-    gap_min: int | None
-    page_size: int
 
 
 class AsyncCatalogue:
@@ -152,6 +93,10 @@ class AsyncCatalogue:
     async def clocks(self) -> Clocks:
         """Return by what time zone and clocks sightings are proposed; `Describe` says others."""
         return await self._ask("propose_sightings", {"limit": 1}, read_clocks)
+
+    def suggest_merges(self, **filters: Unpack[PairFilters]) -> AsyncListing[SuggestedMerge]:
+        """List pairs of individuals that may be one, by their numbers; how many there are is not told before."""
+        return self._list("suggest_merges", "pairs", filters, read_suggestion)
 
     async def change(
         self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None
@@ -257,6 +202,10 @@ class Catalogue:
     def clocks(self) -> Clocks:
         """Return by what time zone and clocks sightings are proposed; see `AsyncCatalogue.clocks`."""
         return self._run(self._catalogue.clocks())
+
+    def suggest_merges(self, **filters: Unpack[PairFilters]) -> Listing[SuggestedMerge]:
+        """List pairs of individuals that may be one; see `AsyncCatalogue.suggest_merges`."""
+        return Listing(self._catalogue.suggest_merges(**filters), self._run)
 
     def change(
         self, verb: Verb, *, known: Head | None = None, reason: str | None = None, key: str | None = None

@@ -38,7 +38,7 @@ def add_list(below: Commands, name: str, purpose: str, filters: tuple[str, ...],
 
     async def ask(catalogue: AsyncCatalogue, parsed: argparse.Namespace, out: Console) -> None:
         wanted = {filter_: getattr(parsed, filter_) for filter_ in filters}
-        listing = getattr(catalogue, name)(**wanted, page_size=page_size(parsed))
+        listing = getattr(catalogue, name.replace("-", "_"))(**wanted, page_size=page_size(parsed))
         await show_list(listing, parsed, out, show)
 
     command = add_below(below, name, purpose, ask)
@@ -48,6 +48,8 @@ def add_list(below: Commands, name: str, purpose: str, filters: tuple[str, ...],
         option = f"--{filter_.replace('_', '-')}"
         if numbers:
             command.add_argument(option, type=at_least_one, metavar="NUMBER", help=_FILTER_HELP[filter_])
+        elif filter_ == "within":
+            command.add_argument(option, type=float, metavar="SPREADS", help=_FILTER_HELP[filter_])
         else:
             command.add_argument(option, metavar="TEXT", help=_FILTER_HELP[filter_])
 
@@ -67,6 +69,7 @@ _FILTER_HELP = {
     "species": "only of this species",
     "sex": "only of this sex",
     "body_part": "only with this body part",
+    "within": "how many times the spread of one they may be apart, 0.1 to 10; without it, once",
     "individual": "only about this individual",
     "annotation": "only about this annotation",
     "encounter": "only of this encounter",
@@ -115,7 +118,8 @@ async def show_list(listing: AsyncListing[Any], parsed: argparse.Namespace, out:
         print(json.dumps(listed, default=_as_json))
         return
     show(out, entries)
-    out.print(f"{len(entries)} of {listing.total}, in state {listing.head}")
+    of_all = "" if listing.total is None else f" of {listing.total}"
+    out.print(f"{len(entries)}{of_all}, in state {listing.head}")
 
 
 def show_result(result: Any, parsed: argparse.Namespace, out: Console, show: Print) -> None:

@@ -22,6 +22,7 @@ from pipeline.client.catalogue_output import (
     print_individual,
     print_individuals,
     print_proposals,
+    print_suggestions,
 )
 from pipeline.client.verbs import (
     Aliases,
@@ -41,6 +42,7 @@ _NUMBERS = {"latitude": float, "longitude": float, "uncertainty_m": float, "gap_
 _THINGS = ("individual", "annotation", "sighting")
 _INDIVIDUAL_FILTERS = ("search", "species", "sex", "body_part")
 _HISTORY_FILTERS = ("individual", "annotation", "since")
+_PAIR_FILTERS = ("body_part", "within")
 _ANNOTATION_FILTERS = ("individual", "encounter", "body_part", "side", "quality")
 
 
@@ -62,6 +64,7 @@ def _add_lists(below: Commands) -> None:
     individual.add_argument("individual", type=at_least_one, metavar="INDIVIDUAL", help="its number")
     add_list(below, "annotations", "list annotations", _ANNOTATION_FILTERS, print_annotations)
     add_list(below, "review", "list annotations that wait for a person", _ANNOTATION_FILTERS, print_annotations)
+    add_list(below, "suggest-merges", "list individuals that may be one", _PAIR_FILTERS, print_suggestions)
     add_list(below, "history", "list who said what and when, newest first", _HISTORY_FILTERS, print_events)
 
 

@@ -6,7 +6,16 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.client.catalogue_results import Annotation, Changed, Encounter, Event, Individual, IndividualDetail
+from pipeline.client.catalogue_results import (
+    Annotation,
+    Changed,
+    Encounter,
+    Event,
+    Individual,
+    IndividualDetail,
+    Likeness,
+    SuggestedMerge,
+)
 from pipeline.client.output import shown
 from pipeline.client.proposals import Clocks, ProposedSighting, Undated
 
@@ -47,6 +56,16 @@ def print_individual(out: Console, detail: IndividualDetail) -> None:
     )
     _print(out, columns, rows)
     out.print(f"in state {detail.head}")
+
+
+def print_suggestions(out: Console, pairs: Sequence[SuggestedMerge]) -> None:
+    """Print pairs of individuals, the likeliest first."""
+    columns = ("One", "Other", "Body part", "Distance", "In spreads")
+    rows = (
+        (*map(_like, each.individuals), each.body_part, f"{each.distance:.3f}", f"{each.ratio:.2f}")
+        for each in sorted(pairs, key=lambda pair: pair.ratio)
+    )
+    _print(out, columns, rows)
 
 
 def print_annotations(out: Console, annotations: Sequence[Annotation]) -> None:
@@ -134,6 +153,11 @@ def _deed(event: Event) -> str:
     undoes = "" if event.undoes is None else f" {event.undoes}"
     undone = "" if event.undone_by is None else f" (undone by {event.undone_by})"
     return f"{event.kind}{undoes}{undone}"
+
+
+def _like(individual: Likeness) -> str:
+    spread = "" if individual.spread is None else f", spread {individual.spread:.3f}"
+    return f"{individual.name} ({individual.id}; {individual.annotations}{spread})"
 
 
 def _place(encounter: Encounter) -> str:

@@ -107,6 +107,40 @@ class Annotation:
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """One individual of a suggested pair.
+
+    Attributes:
+        id: its number.
+        name: as rankings show it.
+        annotations: how many were compared.
+        spread: how far they are from their mean (root of the mean square); None of one alone.
+    """
+
+    id: int
+    name: str
+    annotations: int
+    spread: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedMerge:
+    """Two individuals that may be one.
+
+    Attributes:
+        body_part: that was compared.
+        distance: between their means.
+        ratio: of the distance to the larger of their spreads: the lower, the likelier.
+        individuals: both.
+    """
+
+    body_part: str
+    distance: float
+    ratio: float
+    individuals: tuple[Likeness, Likeness]
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """Who spoke; `kind` is "person" or "program"."""
 
@@ -205,6 +239,12 @@ def read_detail(fields: JsonObject) -> IndividualDetail:
 def read_annotation(fields: JsonObject) -> Annotation:
     """Read an annotation."""
     return record(Annotation, fields, models=tuple(fields["models"]))
+
+
+def read_suggestion(fields: JsonObject) -> SuggestedMerge:
+    """Read a pair of individuals that may be one."""
+    one, other = (record(Likeness, each) for each in fields["individuals"])
+    return record(SuggestedMerge, fields, individuals=(one, other))
 
 
 def read_event(fields: JsonObject) -> Event:

@@ -13,7 +13,7 @@ class AsyncListing(Generic[Entry]):
 
     Attributes:
         head: the state that the first page was read from, None before: decisions on the list's entries name it.
-        total: how long the list is, None before the first page.
+        total: how long the list is, None before the first page, and of one that is searched for.
     """
 
     def __init__(self, read_page: Callable[[str | None], Awaitable[Page[Entry]]]) -> None:
@@ -59,7 +59,7 @@ class Listing(Generic[Entry]):
 
     @property
     def total(self) -> int | None:
-        """How long the list is, None before the first page."""
+        """How long the list is, None before the first page, and of one that is searched for."""
         return self._listing.total
 
     def page(self, after: str | None = None) -> Page[Entry]:

@@ -115,6 +115,33 @@ class HistoryReply(TypedDict):
     total: int | None
 
 
+class SuggestedIndividual(TypedDict):
+    """One of a pair: how many of its annotations were compared, and how far they are from their mean."""
+
+    id: int
+    name: str
+    annotations: int
+    spread: float | None
+
+
+class SuggestedMerge(TypedDict):
+    """Two individuals that may be one; the distance is between their means, `ratio` is in spreads."""
+
+    body_part: str
+    distance: float
+    ratio: float
+    individuals: list[SuggestedIndividual]
+
+
+class SuggestMergesReply(TypedDict):
+    """A page of pairs, which may be empty though others follow; how long the list is nobody knows."""
+
+    head: Head
+    pairs: list[SuggestedMerge]
+    next: str | None
+    total: None
+
+
 class SubscribeReply(TypedDict):
     """What came since the answer before, oldest first, and the state that it led to."""
 

@@ -17,6 +17,7 @@ from pipeline.protocol.catalogue_replies import (
     IndividualReply,
     IndividualsReply,
     SubscribeReply,
+    SuggestMergesReply,
 )
 from pipeline.protocol.filters import LocalTime
 
@@ -116,6 +117,21 @@ class History(PageRequest):
     individual: Number | None = None
     annotation: Number | None = None
     since: Version | None = None
+
+
+class SuggestMerges(PageRequest):
+    """List pairs of individuals that may be one, by their numbers; `limit` counts pairs.
+
+    Attributes:
+        body_part: what is compared; None: each, in the order of their names.
+        within: how many times the spread of one they may be apart.
+    """
+
+    reply: ClassVar[Any] = SuggestMergesReply
+
+    type: Literal["suggest_merges"]
+    body_part: Text | None = Field(None, alias="bodyPart")
+    within: Annotated[float, Field(ge=0.1, le=10.0)] = 1.0
 
 
 class Subscribe(CatalogueRequest):

@@ -37,6 +37,7 @@ from pipeline.protocol.catalogue_requests import (
     Review,
     Split,
     Subscribe,
+    SuggestMerges,
     Undo,
 )
 from pipeline.protocol.filters import MAX_REFERENCES, MAX_REFERRED, Detail, Filters
@@ -220,6 +221,7 @@ Message = (
     | Annotations
     | Review
     | History
+    | SuggestMerges
     | Subscribe
     | ProposeSightings
     | Decide

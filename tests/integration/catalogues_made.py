@@ -9,7 +9,8 @@ from pipeline.catalogue.permitted import answer, change
 from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.several import merged
 from pipeline.catalogue.sql_store import open_catalogue
-from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.catalogue.suggesting import suggest_merges
+from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
 from pipeline.protocol.filters import Detail
 from pipeline.protocol.rights_requests import RightsChange
 
@@ -42,5 +43,7 @@ class StoredMatcher:
         return await asyncio.to_thread(heads, self.loaded.catalogue("default"))
 
     async def answer(self, message, permit):
+        if isinstance(message, SuggestMerges):
+            return await asyncio.to_thread(suggest_merges, self.matchers.current(permit.catalogue), message)
         carry_out = change if isinstance(message, ChangeRequest | RightsChange) else answer
         return await asyncio.to_thread(carry_out, self.loaded, message, permit)

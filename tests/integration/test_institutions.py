@@ -96,6 +96,7 @@ REQUESTS = {
         {"type": "annotations"},
         {"type": "review"},
         {"type": "history"},
+        {"type": "suggest_merges"},
         {"type": "subscribe"},
         {"type": "propose_sightings"},
         {**RANK, "topK": 1, "references": 1},

@@ -20,14 +20,16 @@ from pipeline.catalogue import answers, permitted
 from pipeline.catalogue.database import open_database
 from pipeline.catalogue.giving import Gift
 from pipeline.catalogue.loaded import LoadedCatalogues
+from pipeline.catalogue.matching import CatalogueMatcher
 from pipeline.catalogue.people import People
 from pipeline.catalogue.photos import CataloguePhotos
 from pipeline.catalogue.queries import LoadedModel
 from pipeline.catalogue.rows import Confirmation
 from pipeline.catalogue.sql_store import SqlCatalogue, make_catalogue
+from pipeline.catalogue.suggesting import suggest_merges
 from pipeline.errors import ItemError, RequestError, WhaleVisionError
 from pipeline.protocol.base import BaseMessage, Request
-from pipeline.protocol.catalogue_requests import ChangeRequest
+from pipeline.protocol.catalogue_requests import ChangeRequest, SuggestMerges
 from pipeline.protocol.requests import MESSAGES, CloseCode, fields_of
 from pipeline.protocol.rights_requests import Catalogues, Members, RightsChange
 from pipeline.protocol.schema import protocol_schema, schema_text
@@ -258,6 +260,8 @@ def steps_of(call: Call[Any], catalogue: SqlCatalogue) -> list[Any]:
             held = {"name": "default", "version": 12, "individuals": 60, "photos": 714}
             whose = {"institution": "default", "species": None, "right": "admin", "place": "exact", "default": True}
             return [{"catalogues": [held | whose]}]
+        case Answer(message=SuggestMerges() as message):
+            return [suggest_merges(CatalogueMatcher(catalogue, [LoadedModel("fluke", "5e1f00d", 2)]), message)]
         case Answer(message=message, need=need):
             whose = MAYA if isinstance(message, Members | RightsChange) else LOCAL_STANDING
             carry_out = permitted.change if isinstance(message, ChangeRequest | RightsChange) else permitted.answer

@@ -10,7 +10,7 @@ from benchmarks.catalogue import TOP_K, Bench, import_all, individual_spots, mai
 def test_every_row_of_the_tables_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--individuals", "40", "--photos", "2", "--dimension", "8", "--rounds", "3"])
     out = capsys.readouterr().out
-    for row in ("annotations imported a second", "loading, s", "head check", "confirmation, p50", "the same, times"):
+    for row in ("annotations imported a second", "loading, s", "head check", "confirmation, p50", "beside suggest"):
         assert row in out
     assert "| 64 " in out
     assert "nan" not in out

@@ -7,9 +7,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.catalogue.chosen import ChosenGallery
 from pipeline.catalogue.gallery import Gallery
+from pipeline.catalogue.rankable import RankableGallery
 from pipeline.catalogue.rows import CatalogueRow
-from pipeline.records import PhotoKey
+from pipeline.records import PhotoKey, Query
 
 
 def row(
@@ -126,3 +128,67 @@ def test_leaving_out_one_photo(row_id: int, expected: tuple[int, list[float] | N
 
 def test_another_animal_of_the_photo_is_another_row() -> None:
     assert filled(row(1, "A", (1, 0))).without_photo(PhotoKey("path:1", animal=2)) is None
+
+
+# --- some annotations alone, at one moment ---
+
+
+def facts(gallery: RankableGallery) -> list[tuple[str, int, list[float], float | None]]:
+    """Return all that is told of each individual, in the order of ties."""
+    of_means = gallery.means.at(gallery.order).tolist()
+    return [
+        (gallery.name(column), gallery.number(column), mean, gallery.spread(column))
+        for column, mean in zip(gallery.order.tolist(), of_means, strict=True)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 40), st.integers(1, 8))
+def test_chosen_annotations_are_a_gallery_of_their_own_and_stay_as_they_were(
+    seed: int, count: int, individuals: int
+) -> None:
+    random = np.random.default_rng(seed)
+    rows = [
+        row(n + 1, "ABCDEFGH"[random.integers(individuals)], tuple(random.normal(size=2).tolist()))
+        for n in random.permutation(count).tolist()
+    ]
+    gallery = filled(*rows)
+    gone = {each.row_id for each in rows[::5]}
+    gallery.update(sorted(gone), ())
+    chosen = [each for each in rows if each.row_id not in gone and random.random() < 0.5]
+    moment = gallery.moment()
+    gallery.update([each.row_id for each in chosen[::2]], [row(100 + n, "Z", (n, 1.0)) for n in range(30)])
+    some = ChosenGallery(moment, np.array(sorted({each.annotation for each in chosen} | gone | {100, 101, 9999})))
+    del moment
+    gallery.update([each.row_id for each in chosen[1::2]], [row(200 + n, "Y", (n, 1.0)) for n in range(30)])
+    alone = filled(*chosen)
+    assert facts(some) == facts(alone)
+    assert some.individuals == alone.individuals
+    query = Query(PhotoKey("path:q"), "q", "fluke", np.array([0.5, 0.5], dtype=np.float32), None, None)
+    for each in chosen:
+        mine, theirs = some.without_photo(each.key), alone.without_photo(each.key)
+        assert mine is not None
+        assert theirs is not None
+        assert some.number(mine[0]) == alone.number(theirs[0]) == each.number
+        assert (mine[1] is None) == (theirs[1] is None)
+        assert mine[1] is None or torch.equal(mine[1], theirs[1])  # type: ignore[arg-type]
+        own = replace(query, key=each.key, identity="A")
+        assert some.annotations_near(each.number, own) == alone.annotations_near(each.number, own)
+    assert some.without_photo(PhotoKey("path:100")) is None
+
+
+def test_a_place_serves_again_when_nobody_reads_what_was_there() -> None:
+    gallery = filled(row(1, "A", (1, 0)), row(2, "B", (0, 1)))
+    places = len(gallery._column_of_place)
+    for number in range(3, 9):
+        gallery.update((number - 1,), [row(number, "B", (0, number))])
+    assert len(gallery._column_of_place) == places
+    moment = gallery.moment()
+    gallery.update((8,), [row(9, "B", (0, 9))])
+    gallery.update((9,), [row(10, "B", (0, 10))])
+    assert len(gallery._column_of_place) == places + 2
+    assert facts(ChosenGallery(moment, np.array([8]))) == [("B", ord("B"), [0.0, 8.0], None)]
+    del moment
+    for number in range(11, 14):
+        gallery.update((number - 1,), [row(number, "B", (0, number))])
+    assert len(gallery._column_of_place) == places + 2

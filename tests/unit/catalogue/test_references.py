@@ -227,6 +227,20 @@ def test_others_rank_while_the_filters_are_looked_up() -> None:
     assert ranking.individuals == 2, "what was found before others spoke is not used"
 
 
+def test_all_portions_of_a_filtered_request_are_ranked_in_one_state(catalogue: SqlCatalogue) -> None:
+    matcher, left = CatalogueMatcher(catalogue, [MODEL]), Detail(5, Filters(side="left"))
+    for photo in "bd":
+        catalogue.change(Describe("annotation", number(catalogue, photo), {"side": "left"}), LOCAL_USER)
+    made = matcher.prepare(left)
+    before = matcher.finish(matcher.compare([query("b", "DANTE"), query()], 10, left, made))
+    catalogue.change(Remove((number(catalogue, "d"),)), LOCAL_USER)
+    confirm(catalogue, [placed("b", "VERGIL", 0.9), placed("f", "BICE", 0.2), placed("g", "BICE", 0.2)])
+    assert names(matcher.rank([query()], 10)[0]) == ["BICE", "DANTE", "VERGIL", "Unknown"]
+    assert matcher.finish(matcher.compare([query("b", "DANTE"), query()], 10, left, made)) == before
+    assert names(before[1]) == ["DANTE", "VERGIL", "Unknown"]
+    assert names(matcher.rank([query()], 10, left)[0]) == ["VERGIL", "Unknown"], "the next request has the new state"
+
+
 # --- the signed description ---
 
 
@@ -302,11 +316,14 @@ def test_catalogues_of_two_databases_sign_with_keys_of_their_own(tmp_path: Path)
 # --- photos that only other weights have embedded ---
 
 
-def test_an_answer_says_how_many_photos_are_ranked_until_all_are(catalogue: SqlCatalogue) -> None:
+@pytest.mark.parametrize("filters", [None, Filters(side="left")])
+def test_an_answer_says_how_many_photos_are_ranked_until_all_are(
+    catalogue: SqlCatalogue, filters: Filters | None
+) -> None:
     matcher = CatalogueMatcher(catalogue, [MODEL])
 
     def told(matcher: CatalogueMatcher) -> tuple[int, int] | None:
-        (ranking,) = matcher.rank([query()], 10, Detail(1, None))
+        (ranking,) = matcher.rank([query()], 10, Detail(1, filters))
         assert ranking.description is not None
         assert ('"photos":[' in ranking.description) == (ranking.photos is not None)
         return ranking.photos

@@ -123,6 +123,23 @@ async def test_proposed_sightings_are_read_and_made_as_they_are() -> None:
     assert server.requests[-1]["values"] == times | place
 
 
+PAIR = {"body_part": "fluke", "distance": 0.25, "ratio": 0.5}
+LIKE = {"id": 1, "name": "Dante", "annotations": 3, "spread": 0.5}
+PAIR |= {"individuals": [LIKE, LIKE | {"id": 9, "name": "Durante", "annotations": 1, "spread": None}]}
+
+
+async def test_pairs_that_may_be_one_are_read_also_behind_a_page_without_any() -> None:
+    rest = {"head": {"version": 2, "nonce": "a"}, "total": None}
+    answers = {"suggest_merges": [rest | {"pairs": [], "next": "[1]"}, rest | {"pairs": [PAIR], "next": None}]}
+    async with ScriptedServer(answers=answers) as server, AsyncClient(server.url, options=QUICK) as client:
+        listing = client.catalogue.suggest_merges(body_part="fluke", within=1.5)
+        (pair,) = [each async for each in listing]
+    assert (pair.distance, pair.ratio, [each.id for each in pair.individuals]) == (0.25, 0.5, [1, 9])
+    assert (pair.individuals[1].spread, listing.total, listing.head) == (None, None, Head(2, "a"))
+    first, second = server.requests
+    assert (first["bodyPart"], first["within"], second["after"]) == ("fluke", 1.5, "[1]")
+
+
 @pytest.mark.parametrize("data", [[], {"head": {"version": 1}}, {"head": None}, page({"id": 1}, after=None)])
 async def test_an_answer_that_cannot_be_read_says_so(data: Any) -> None:
     server = ScriptedServer(answers={"individuals": [data]})

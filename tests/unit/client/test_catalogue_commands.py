@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.client.command_line import main
 from tests.unit.client.scripted_server import ScriptedServer, served_in_a_thread
-from tests.unit.client.test_catalogue import CHANGED, DANTE, EVENT, PROPOSED, VERGIL, page, proposals
+from tests.unit.client.test_catalogue import CHANGED, DANTE, EVENT, PAIR, PROPOSED, VERGIL, page, proposals
 
 Captured = pytest.CaptureFixture[str]
 
@@ -59,6 +59,19 @@ def test_history_says_who_said_what(server: ScriptedServer, capsys: Captured) ->
     assert " ".join(line.split()) == "7 2026-07-01 12:00:00 Maria (azores) undo 6 (undone by 8) twice"
     assert run(server, "history", "--json") == 0
     assert json.loads(capsys.readouterr().out)["entries"] == [event]
+
+
+def test_pairs_that_may_be_one_are_told_the_likeliest_first(server: ScriptedServer, capsys: Captured) -> None:
+    far = PAIR | {"ratio": 0.9, "individuals": [each | {"name": "Bice"} for each in PAIR["individuals"]]}
+    data = {"head": {"version": 8, "nonce": "a"}, "pairs": [far, PAIR], "next": None, "total": None}
+    server.answers = {"suggest_merges": [data]}
+    assert run(server, "suggest-merges", "--within", 1.5, "--body-part", "fluke") == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    told = [line for line in lines if "spread" in line and "fluke" in line]
+    assert told[0] == "Dante (1; 3, spread 0.500) Durante (9; 1) fluke 0.250 0.50"
+    assert told[1].endswith("0.90")
+    assert lines[-1] == "2, in state 8:a"
+    assert (server.requests[0]["within"], server.requests[0]["bodyPart"]) == (1.5, "fluke")
 
 
 def test_annotations_say_who_they_show_and_who_says_so(server: ScriptedServer, capsys: Captured) -> None:

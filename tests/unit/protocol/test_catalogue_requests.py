@@ -67,6 +67,8 @@ DECISION = {"annotation": 1, "verdict": "unsure"}
         ({"type": "individual", "individual": "1"}, "individual: must be an integer from 1"),
         ({"type": "individual", "individual": 2**31}, "individual: must be an integer from 1"),
         ({"type": "history", "since": -1}, "since: must be an integer from 0 to 2147483647"),
+        ({"type": "suggest_merges", "within": 0}, "within: must be a number from 0.1 to 10"),
+        ({"type": "suggest_merges", "within": "1"}, "within: must be a number from 0.1 to 10"),
         ({"type": "decide"}, "decisions: must be a list of at least one"),
         ({"type": "decide", "decisions": []}, "decisions: must be a list of at least one"),
         ({"type": "decide", "decisions": [DECISION, 5]}, "decisions[1]: must be an object"),

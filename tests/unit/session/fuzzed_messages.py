@@ -109,9 +109,9 @@ class Messages:
         return message | {"id": self._chance.choice(IDS)}
 
     def _list(self) -> dict[str, Any]:
-        kind = self._chance.choice(("individuals", "individual", "annotations", "review", "history"))
+        kind = self._chance.choice(("individuals", "individual", "annotations", "review", "history", "suggest_merges"))
         message: dict[str, Any] = {"type": kind, "id": self._chance.choice(IDS)}
-        if kind == "individual" or (self._chance.random() < 0.3 and kind != "individuals"):
+        if kind == "individual" or (self._chance.random() < 0.3 and kind not in ("individuals", "suggest_merges")):
             message["individual"] = self._chance.randint(0, 3)
         if kind != "individual" and self._chance.random() < 0.3:
             message |= {"limit": self._chance.randint(0, 2), "after": "[1]"}

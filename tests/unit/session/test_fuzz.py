@@ -57,6 +57,7 @@ GIVEN: dict[str, Any] = {
     "annotations": PAGE | {"annotations": []},
     "review": PAGE | {"annotations": []},
     "history": PAGE | {"events": []},
+    "suggest_merges": PAGE | {"pairs": [], "total": None},
 }
 """The one answer of each request but changes of what a catalogue says, which are answered by the state they left."""
 
