@@ -63,6 +63,8 @@ def _back_up(parsed: argparse.Namespace) -> int:
     print(f"{target}: {manifest.size_bytes:,} bytes, layout {manifest.layout}")
     _print_held(manifest)
     if manifest.photos is None:
+        if manifest.layout < SCHEMA_VERSION and not parsed.without_photos:
+            print(f"no photos: those of layout {manifest.layout} are not known; copy the photo store's folder as well")
         return DONE
     print(f"{manifest.photos.count:,} photos, {manifest.photos.size_bytes:,} bytes")
     return _print_missing(manifest.photos.missing, "in the photo store")

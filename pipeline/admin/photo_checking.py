@@ -42,7 +42,9 @@ def _errors(store: PhotoStore, listed: dict[str, dict[str, int]], read_all: bool
             if found[sha256] != size_bytes:
                 verdicts[sha256] = f"has {found[sha256]} bytes, {size_bytes} when it came"
             elif sha256 not in verdicts:
-                verdicts[sha256] = "has another hash" if read_all and store.find_whole(sha256) is None else None
+                verdicts[sha256] = (
+                    "has another hash, or cannot be read" if read_all and store.find_whole(sha256) is None else None
+                )
             if verdicts[sha256] is not None:
                 yield Finding(catalogue, "photo_damaged", f"{sha256}: its file {verdicts[sha256]}")
 

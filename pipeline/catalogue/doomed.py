@@ -21,10 +21,13 @@ from pipeline.catalogue.schema import (
     sightings,
 )
 from pipeline.catalogue.vectors import storable_key, storable_text
-from pipeline.errors import NotInCatalogueError
+from pipeline.errors import ChangeRefusedError, NotInCatalogueError
 from pipeline.names import shown_name
 
 _HASHED = "sha256:"
+
+_SHOWN = 10
+"""Photos of one name that a refusal lists."""
 
 
 @dataclass(slots=True)
@@ -69,25 +72,33 @@ def find_photo(connection: Connection, catalogue_id: int, photo: str) -> Doomed:
         photo: its hash (hex), or its path as it was named last.
 
     Raises:
+        ChangeRefusedError: several photos were named so last: cameras give their names again.
         NotInCatalogueError: nothing is.
     """
-    keys = {f"{_HASHED}{photo}", storable_key(f"path:{photo}")}
-    named = or_(annotations.c.source_key.in_(keys), annotations.c.path == storable_text(photo))
-    query = select(annotations.c.id).where(annotations.c.catalogue_id == catalogue_id, named)
-    ids = set()
-    for annotation, rows in _histories(connection, catalogue_id, annotations, "id", connection.scalars(query)).items():
-        last = rows[-1]  # a path that it had before may be another photo's now
-        if (
-            rows[0]["source_key"] == f"{_HASHED}{photo}"
-            or last["source_key"] in keys
-            or last["path"] == storable_text(photo)
-        ):
-            ids.add(annotation)
+    ids = _named_so(connection, catalogue_id, photo)
     doomed = Doomed()
     hashes = {photo, *_hashes(ever(connection, catalogue_id, annotations, "id", ids))}
     of_hashes = ever(connection, catalogue_id, annotations, "source_key", (f"{_HASHED}{each}" for each in hashes))
     _take_annotations(connection, catalogue_id, ids | {row["id"] for row in of_hashes}, doomed)
     return _completed(connection, catalogue_id, doomed, hashes, f"photo {shown_name(photo)}")
+
+
+def _named_so(connection: Connection, catalogue_id: int, photo: str) -> set[int]:
+    """Return the annotations of one photo, by its hash or path; see `find_photo`."""
+    hashed, text = f"{_HASHED}{photo}", storable_text(photo)
+    keys = {hashed, storable_key(f"path:{photo}")}
+    named = or_(annotations.c.source_key.in_(keys), annotations.c.path == text)
+    query = select(annotations.c.id).where(annotations.c.catalogue_id == catalogue_id, named)
+    found: dict[int, str] = {}
+    for annotation, rows in _histories(connection, catalogue_id, annotations, "id", connection.scalars(query)).items():
+        last = rows[-1]  # a path that it had before may be another photo's now
+        if rows[0]["source_key"] == hashed or last["source_key"] in keys or last["path"] == text:
+            found[annotation] = last["source_key"]
+    photos_named = sorted(set(found.values()))
+    if len(photos_named) > 1 and hashed not in photos_named:
+        which = ", ".join(shown_name(key.removeprefix(_HASHED).removeprefix("path:")) for key in photos_named[:_SHOWN])
+        raise ChangeRefusedError(f"{shown_name(photo)}: {len(photos_named)} photos are called so; name one by: {which}")
+    return set(found)
 
 
 def find_individual(connection: Connection, catalogue_id: int, name: str) -> Doomed:

@@ -9,7 +9,7 @@ from pipeline.catalogue.signing import sign
 from pipeline.records import UNKNOWN, UNKNOWN_DISTANCE, Candidate, Ranking
 from pipeline.rights import rounded
 
-_OF_A_CATALOGUE = ("catalogue", "version", "nonce", "individuals")
+_OF_A_CATALOGUE = ("catalogue", "version", "nonce", "individuals", "photos")
 
 
 def merged(
@@ -60,9 +60,10 @@ def _read(ranking: Ranking) -> dict[str, Any]:
 
 def _described(descriptions: Sequence[Mapping[str, Any]], views: Mapping[str, bool], key: bytes) -> str:
     """Sign what was compared in all catalogues; of one that the client may not view, only that it was."""
-    common = {name: value for name, value in descriptions[0].items() if name not in _OF_A_CATALOGUE}
+    own = _OF_A_CATALOGUE
+    common = {name: value for name, value in descriptions[0].items() if name not in own}
     each = [
-        {name: one[name] for name in _OF_A_CATALOGUE if name == "catalogue" or views[one["catalogue"]]}
+        {name: value for name, value in one.items() if name == "catalogue" or (name in own and views[one["catalogue"]])}
         for one in descriptions
     ]
     return sign(key, common | {"catalogues": each})

@@ -154,8 +154,19 @@ class PhotoStore:
         return len(self._files.left_over())
 
     def find_whole(self, sha256: str) -> bytes | None:
-        """Return a photo's file; None where the store has none, or other bytes under its hash, which the log tells."""
-        content = self._files.read(*_photo(sha256))
+        """Return a photo's file; None where the store has none or cannot read this one, or other bytes under its hash.
+
+        The log tells which.
+
+        Raises:
+            UnavailableError: the store as a whole cannot be read, or is another database's.
+        """
+        try:
+            content = self._files.read(*_photo(sha256))
+        except UnavailableError:
+            self.check()
+            _log.error("%s: this photo's file cannot be read, others can", sha256)
+            return None
         return content if content is not None and self._is_whole(sha256, content) else None
 
     def age_s(self, sha256: str) -> float | None:
@@ -216,9 +227,8 @@ class IncomingPhoto:
         self._files.finish(self._file)
 
     def keep(self, sha256: str) -> None:
-        """Make it the photo of this hash, after `close`; one that the store holds already stays as it is."""
-        if self._files.size_bytes(*_photo(sha256)) is None:
-            self._files.move(self.name, *_photo(sha256))
+        """Make it the photo of this hash, after `close`, in place of a file that is there: that one may be damaged."""
+        self._files.move(self.name, *_photo(sha256))
 
     def discard(self) -> None:
         """Delete what was not kept."""

@@ -114,6 +114,17 @@ def test_a_photo_that_cannot_be_backed_up_is_named_and_the_backup_is_made(servic
     assert service.store.read(whole, 100) == b"whole"
 
 
+def test_one_file_that_cannot_be_read_stops_neither_backup_nor_check(service: Service, capsys: Captured) -> None:
+    good, bad = service.keep(b"good"), service.keep(b"bad")
+    service.file(bad).unlink()
+    service.file(bad).mkdir()  # as a bad sector would: there, and not to be read
+    assert service.run("backup", str(service.folder / "monday")) == 3
+    assert f"missing: {bad}" in capsys.readouterr().out
+    assert service.file(good, "photos").read_bytes() == b"good"
+    assert service.run("check", "--read-photos") == 3
+    assert bad in capsys.readouterr().out
+
+
 def test_a_restored_photo_replaces_a_file_of_another_length(service: Service) -> None:
     photo = service.keep(b"a photo")
     assert service.run("backup", str(service.folder / "b")) == 0

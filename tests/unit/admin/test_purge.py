@@ -126,6 +126,22 @@ def test_a_photo_that_only_its_path_names_is_purged_by_it(service: Service, cata
     assert confirm(catalogue, word(SECRET_PATH)) == 3, "what somebody says anew is stored"
 
 
+def test_a_name_that_several_photos_have_purges_none_of_them(
+    service: Service, catalogue: SqlCatalogue, capsys: Captured
+) -> None:
+    first, second = service.keep(b"first"), service.keep(b"second")
+    confirm(catalogue, said_of(first, "DANTE", "IMG_0001.JPG"), said_of(second, "NOVA", "IMG_0001.JPG"))
+    assert service.run("purge", "--photo", "IMG_0001.JPG", "--apply", "--yes") == 1
+    said = capsys.readouterr().err
+    assert "2 photos are called so" in said
+    assert first in said
+    assert second in said
+    assert catalogue.head().version == 1
+    assert service.run("purge", "--photo", first, "--apply", "--yes") == 0
+    assert [each.name for each in catalogue.annotations(AnnotationFilter()).entries] == ["NOVA"]
+    assert service.file(second).exists()
+
+
 def test_a_withdrawn_photo_is_purged_and_comes_back_by_no_undo(service: Service, catalogue: SqlCatalogue) -> None:
     photo = service.keep(b"photo")
     said = confirm(catalogue, said_of(photo, "DANTE", SECRET_PATH))

@@ -100,4 +100,19 @@ def test_photos_that_are_not_ranked_are_counted_where_there_are_some() -> None:
     some = {"azores": [replace(AZORES, photos=(3, 5))], "georgia": [replace(GEORGIA, photos=(1, 2))]}
     assert merged(some, dict.fromkeys(some, True), None, KEY)[0].photos == (4, 7)
     assert merged(some, {"azores": False, "georgia": True}, None, KEY)[0].photos == (1, 2)
+
+
+def test_how_many_photos_are_ranked_is_signed_for_those_who_may_view_the_catalogue() -> None:
+    told = {"catalogue": "azores", "version": 4, "nonce": "az", "individuals": 4, "photos": [3, 5]}
+    some = {"azores": [replace(AZORES, description=sign(KEY, COMMON | told))], "georgia": [GEORGIA]}
+    for views, of_azores in ((True, told), (False, {"catalogue": "azores"})):
+        (ranking,) = merged(some, {"azores": views, "georgia": True}, None, KEY)
+        signed = read_signed(KEY, ranking.description or "")
+        assert signed is not None
+        description = json.loads(signed.text)
+        assert "photos" not in description
+        assert description["catalogues"][0] == of_azores
+
+
+def test_rankings_of_all_photos_count_none() -> None:
     assert merge(azores=True, georgia=True).photos is None
