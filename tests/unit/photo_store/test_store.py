@@ -98,6 +98,14 @@ def test_two_clients_that_send_the_same_photo_at_once_both_succeed(store: PhotoS
     assert files_below(url) == {"store.json", f"photos/{SHA256[:2]}/{SHA256}"}
 
 
+def test_a_photo_that_is_sent_again_replaces_a_file_that_is_damaged(store: PhotoStore) -> None:
+    store.put(SHA256, PHOTO[:-1] + b"?")
+    with pytest.raises(UnavailableError, match="damaged"):
+        store.read(SHA256, 10**6)
+    put(store)
+    assert store.read(SHA256, 10**6) == PHOTO
+
+
 def test_many_at_once_leave_one_whole_photo(tmp_path: Path) -> None:
     url = f"file://{tmp_path}"
     PhotoStore(url).write_marker(DATABASE)
