@@ -14,7 +14,13 @@ from tests.long_results import LongResults
 from tests.postgresql_server import PostgresServer, fresh_database, running_server
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadScopeScheduling
+
     from tests.original_cases import Case
+
+OF_A_SERVICE = "tests/e2e/"
+"""Tests that ask a real service."""
 
 PHOTOS_VARIABLE = "WHALE_VISION_PHOTOS"
 CASES, LONG_CASES = 3, 12
@@ -40,24 +46,35 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long proofs, or all but them; an option, since `-m` is for those who start the tests.
 
-    What asks a real service comes last, and one by one where two processes share the tests (`-n 2 --dist loadgroup`):
-    its networks give way to whatever else the machine does.
+    What asks a real service comes last.
     """
     long = config.getoption("--long")
     left_out = [item for item in items if _is_long(item) != long]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-    items[:] = sorted((item for item in items if _is_long(item) == long), key=_asks_a_service)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("e2e" if _asks_a_service(item) else item.path.name))
+    items[:] = sorted(
+        (item for item in items if _is_long(item) == long), key=lambda item: item.nodeid.startswith(OF_A_SERVICE)
+    )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadScopeScheduling":
+    """Share the tests by modules where two processes run them (`-n 2`), but those that ask a real service one by one.
+
+    A service's networks give way to whatever else the machine does.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModules(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return OF_A_SERVICE if nodeid.startswith(OF_A_SERVICE) else nodeid.partition("::")[0]
+
+    config.option.loadscopereorder = False  # what comes last is to stay last
+    return ByModules(config, log)
 
 
 def _is_long(item: pytest.Item) -> bool:
     return item.get_closest_marker("long") is not None
-
-
-def _asks_a_service(item: pytest.Item) -> bool:
-    return item.nodeid.startswith("tests/e2e/")
 
 
 @pytest.fixture(scope="session")
