@@ -63,6 +63,8 @@ class Reembedder:
         """
         if one.box is None:
             return "nobody has said where in its photo it is"
+        if not one.source_key.startswith(_HASHED):
+            return "nobody has said its photo's hash, and at its path there may be another photo now"
         if one.source_key.removeprefix(_HASHED) in self._stored:
             return None
         if is_file(self._extraction.files.server_path(one.path)):
@@ -85,7 +87,7 @@ class Reembedder:
         assert isinstance(extracted, Extracted)
         if extracted.failure is not None:
             return [(one, extracted.failure) for one in of_photo]
-        if of_photo[0].source_key.startswith(_HASHED) and extracted.sha256 != sha256:
+        if extracted.sha256 != sha256:
             other = Failure.of(PhotoNotFoundError(f"{of_photo[0].path}: is another photo now"))
             return [(one, other) for one in of_photo]
         values = (animal.embedding.values.astype(np.float64) for animal in extracted.animals)

@@ -57,8 +57,8 @@ def test_what_can_be_embedded_is_and_the_rest_is_said_first_and_stays(
         catalogue,
         said(f"sha256:{sha256}", "/kept.jpg"),
         said(f"sha256:{sha256}", "/kept.jpg", second, animal=2),
-        said(f"path:{file}", str(file)),
-        said("path:/gone.jpg", "/gone.jpg"),
+        said(f"sha256:{sha256_of(on_disk)}", str(file)),
+        said(f"sha256:{sha256_of(b'gone')}", "/gone.jpg"),
         said("path:/no box.jpg", "/no box.jpg", None),
     )
     before = rows_of(catalogue, "m1")
@@ -79,7 +79,7 @@ def test_what_can_be_embedded_is_and_the_rest_is_said_first_and_stays(
     for key, content, box in (
         (PhotoKey(f"sha256:{sha256}", 1), kept, BOX),
         (PhotoKey(f"sha256:{sha256}", 2), kept, second),
-        (PhotoKey(f"path:{file}", 1), on_disk, BOX),
+        (PhotoKey(f"sha256:{sha256_of(on_disk)}", 1), on_disk, BOX),
     ):
         spec = narrow_folder.part("fluke")
         pixels = crop(decode_photo(content, "photo"), box, spec.margin, spec.input_size_px)
@@ -115,6 +115,17 @@ def test_another_photo_in_the_place_of_one_is_not_embedded_for_it(
     confirm(catalogue, said(f"sha256:{sha256_of(camera_photo(seed=1))}", str(file)))
     assert service.run("reembed", "--apply") == 3
     assert "is another photo now" in capsys.readouterr().out
+    assert catalogue.head().version == 1
+
+
+def test_what_lies_at_a_path_alone_is_not_embedded(
+    service: Service, catalogue: SqlCatalogue, tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "IMG_0001.JPG"
+    file.write_bytes(camera_photo(seed=2))  # of another season, for all that anybody knows
+    confirm(catalogue, said(f"path:{file}", str(file)))
+    assert service.run("reembed", "--apply") == 3
+    assert f"of {file}: nobody has said its photo's hash" in capsys.readouterr().out
     assert catalogue.head().version == 1
 
 
