@@ -77,18 +77,23 @@ def _swapped(find: Callable[[Connection, int, str], Doomed], named: str, connect
 
 
 def _apply(parsed: argparse.Namespace, catalogue: SqlCatalogue, find: Find) -> None:
+    photos = CataloguePhotos(catalogue.database)
+    store = PhotoStore(photo_store_url(parsed), photos.database_id())
+    with catalogue.database.reading() as connection:
+        if find(connection, catalogue.id).hashes:
+            store.check()  # before anything goes: afterwards nobody knows any more which files had to
     header = Header(PURGE, OPERATOR, utc_now(), reason=parsed.reason)
     head, doomed = purge(catalogue.database, catalogue.id, find, header)
     print(f"purged by version {head.version}; old bytes stay in the database's free space until VACUUM")
-    photos = CataloguePhotos(catalogue.database)
-    if doomed.hashes:
-        store = PhotoStore(photo_store_url(parsed), photos.database_id())
-        store.check()
-        gone = photos.delete_unnamed(sorted(doomed.hashes), store.delete)
-        for sha256 in sorted(doomed.hashes - set(gone)):
+    deleted = 0
+    for sha256 in sorted(doomed.hashes):
+        if photos.delete_unnamed([sha256], store.delete):  # one by one: who stores photos waits for no other file
+            deleted += 1
+        else:
             store.delete_pictures(sha256)
             print(f"{sha256}: another catalogue has this photo, too, so its file stays: purge it there as well")
-        print(f"{len(gone)} photos were deleted from the store")
+    if doomed.hashes:
+        print(f"{deleted} photos were deleted from the store")
 
 
 def _print_doomed(doomed: Doomed) -> None:

@@ -126,6 +126,19 @@ def test_a_photo_that_only_its_path_names_is_purged_by_it(service: Service, cata
     assert confirm(catalogue, word(SECRET_PATH)) == 3, "what somebody says anew is stored"
 
 
+def test_nothing_is_purged_while_the_store_is_away(service: Service, catalogue: SqlCatalogue, capsys: Captured) -> None:
+    photo = service.keep(b"photo")
+    confirm(catalogue, said_of(photo, "DANTE", SECRET_PATH))
+    store = service.folder / "store"
+    store.rename(service.folder / "elsewhere")
+    assert service.run("purge", "--photo", photo, "--apply", "--yes") == 1
+    assert "store" in capsys.readouterr().err
+    assert catalogue.head().version == 1
+    (service.folder / "elsewhere").rename(store)
+    assert service.run("purge", "--photo", photo, "--apply", "--yes") == 0
+    assert not service.file(photo).exists()
+
+
 def test_a_name_that_several_photos_have_purges_none_of_them(
     service: Service, catalogue: SqlCatalogue, capsys: Captured
 ) -> None:
